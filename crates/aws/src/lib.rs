@@ -1,0 +1,80 @@
+//! AWS resources: one folder a service, one file a resource, AWS's own names.
+//!
+//! A resource lives in a [`Region`]; `stack.at(&Region::new("us-east-2"), |stack| ..)` or, shorter,
+//! [`AwsStack::region`]. Every service is a cargo feature of its own name.
+
+mod call;
+mod client;
+pub mod id;
+
+pub use call::Call;
+pub use client::{Aws, AwsStack, Region, sdk_config};
+
+#[cfg(feature = "acm")]
+pub mod acm;
+#[cfg(feature = "cloudwatch")]
+pub mod cloudwatch;
+#[cfg(feature = "ec2")]
+pub mod ec2;
+#[cfg(feature = "ecr")]
+pub mod ecr;
+#[cfg(feature = "ecs")]
+pub mod ecs;
+#[cfg(feature = "elbv2")]
+pub mod elbv2;
+#[cfg(feature = "iam")]
+pub mod iam;
+#[cfg(feature = "kms")]
+pub mod kms;
+#[cfg(feature = "logs")]
+pub mod logs;
+#[cfg(feature = "rds")]
+pub mod rds;
+#[cfg(feature = "route53")]
+pub mod route53;
+#[cfg(feature = "secretsmanager")]
+pub mod secretsmanager;
+#[cfg(feature = "sns")]
+pub mod sns;
+#[cfg(feature = "wafv2")]
+pub mod wafv2;
+
+use causeway_core::Registry;
+
+/// Registers every AWS kind that was compiled in. `config` is the SDK configuration without a region; each
+/// [`Region`] of a stack gets its own clients from it.
+pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
+    let kinds = registry.provider(move |region: Region| {
+        let config = config.clone();
+        async move { Ok(Aws::new(&config, &region)) }
+    });
+    #[cfg(feature = "acm")]
+    let kinds = acm::register(kinds);
+    #[cfg(feature = "cloudwatch")]
+    let kinds = cloudwatch::register(kinds);
+    #[cfg(feature = "ec2")]
+    let kinds = ec2::register(kinds);
+    #[cfg(feature = "ecr")]
+    let kinds = ecr::register(kinds);
+    #[cfg(feature = "ecs")]
+    let kinds = ecs::register(kinds);
+    #[cfg(feature = "elbv2")]
+    let kinds = elbv2::register(kinds);
+    #[cfg(feature = "iam")]
+    let kinds = iam::register(kinds);
+    #[cfg(feature = "kms")]
+    let kinds = kms::register(kinds);
+    #[cfg(feature = "logs")]
+    let kinds = logs::register(kinds);
+    #[cfg(feature = "rds")]
+    let kinds = rds::register(kinds);
+    #[cfg(feature = "route53")]
+    let kinds = route53::register(kinds);
+    #[cfg(feature = "secretsmanager")]
+    let kinds = secretsmanager::register(kinds);
+    #[cfg(feature = "sns")]
+    let kinds = sns::register(kinds);
+    #[cfg(feature = "wafv2")]
+    let kinds = wafv2::register(kinds);
+    drop(kinds);
+}

@@ -1,0 +1,227 @@
+//! What is wanted against what is there, field by field. Pure, and the same for every kind.
+
+use crate::{
+    secret::Sealed,
+    value::{is_unknown, members},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+
+/// How one field differs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It has another value, or none yet.
+    Set {
+        /// What is there.
+        from: Json,
+        /// What is wanted.
+        to: Json,
+    },
+    /// It was set by the last apply and is wanted no more.
+    Removed {
+        /// What is there.
+        from: Json,
+    },
+    /// What is wanted is known only after another resource has been applied.
+    Unknown {
+        /// What is there.
+        from: Json,
+        /// What is wanted, with the references that say where it comes from.
+        to: Json,
+    },
+}
+
+/// One field that differs: its path, with dots, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FieldChange {
+    /// The path in the spec, like `tags.team` or `rules.0.port`.
+    pub path: String,
+    /// How it differs.
+    pub change: Change,
+}
+
+/// All fields that differ, in the order of their paths.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct Diff {
+    /// The fields.
+    pub changes: Vec<FieldChange>,
+}
+
+impl Diff {
+    /// Nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Whether `field` or anything inside it changes.
+    pub fn touches(&self, field: &str) -> bool {
+        self.changes.iter().any(|c| within(&c.path, field))
+    }
+
+    /// The paths that are in this diff and neither in `planned` nor inside or around a path of it.
+    pub fn beyond<'a>(&'a self, planned: &Diff) -> Vec<&'a str> {
+        self.changes
+            .iter()
+            .map(|c| c.path.as_str())
+            .filter(|p| !planned.changes.iter().any(|q| within(p, &q.path) || within(&q.path, p)))
+            .collect()
+    }
+}
+
+/// Whether `path` is `field` or inside it.
+fn within(path: &str, field: &str) -> bool {
+    path == field || path.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Compares what is wanted with what is there.
+///
+/// Unset means unmanaged, unless the last apply set it: then it is to be removed. Objects compare by our keys, lists
+/// of objects item by item, a [`Set`](crate::Set) ignores order. A field that the cloud never shows back compares with
+/// what was applied.
+pub fn diff(wanted: &Sealed, live: &Sealed, applied: &Sealed) -> Diff {
+    let mut out = Diff::default();
+    walk("", wanted.as_json(), live.as_json(), applied.as_json(), &mut out);
+    out
+}
+
+fn walk(path: &str, want: &Json, have: &Json, applied: &Json, out: &mut Diff) {
+    let mut push = |change| out.changes.push(FieldChange { path: path.to_owned(), change });
+    match (want, have) {
+        (Json::Null, _) => {
+            if !applied.is_null() && !have.is_null() {
+                push(Change::Removed { from: have.clone() });
+            }
+        }
+        (w, h) if is_whole(w) => {
+            if write_only(h) && w == applied {
+                // The cloud never shows it back, so the last apply is the only witness.
+            } else if is_unknown(w) {
+                push(Change::Unknown { from: h.clone(), to: w.clone() });
+            } else if w != h {
+                push(Change::Set { from: h.clone(), to: w.clone() });
+            }
+        }
+        (Json::Object(w), Json::Object(h)) => {
+            let none = Json::Null;
+            let keys: BTreeSet<&String> =
+                w.keys().chain(applied.as_object().into_iter().flat_map(|a| a.keys())).collect();
+            for key in keys {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                walk(
+                    &path,
+                    w.get(key).unwrap_or(&none),
+                    h.get(key).unwrap_or(&none),
+                    applied.get(key).unwrap_or(&none),
+                    out,
+                );
+            }
+        }
+        (Json::Array(w), Json::Array(h))
+            if w.len() == h.len() && !w.is_empty() && w.iter().chain(h).all(Json::is_object) =>
+        {
+            for (i, (w, h)) in w.iter().zip(h).enumerate() {
+                walk(&format!("{path}.{i}"), w, h, applied.get(i).unwrap_or(&Json::Null), out);
+            }
+        }
+        (w, h) => {
+            if write_only(h) && w == applied {
+                // As above.
+            } else if is_unknown(w) {
+                push(Change::Unknown { from: h.clone(), to: w.clone() });
+            } else if w != h && !(is_nothing(w) && h.is_null()) {
+                push(Change::Set { from: h.clone(), to: w.clone() });
+            }
+        }
+    }
+}
+
+/// Not to be looked into: a reference, a set, a secret, a generated name.
+fn is_whole(json: &Json) -> bool {
+    members(json).is_some()
+        || json.as_object().is_some_and(|m| m.len() == 1 && m.keys().all(|k| k.starts_with('$')))
+}
+
+fn write_only(live: &Json) -> bool {
+    live.is_null()
+}
+
+/// An empty object or list is what many APIs answer nothing for.
+fn is_nothing(json: &Json) -> bool {
+    match json {
+        Json::Object(m) => m.values().all(is_nothing) && members(json).is_none_or(Vec::is_empty),
+        Json::Array(a) => a.is_empty(),
+        Json::Null => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{SealKey, Secret};
+    use serde_json::json;
+
+    fn sealed(json: &Json) -> Sealed {
+        Sealed::of(json, &SealKey::fixed("k"))
+    }
+    fn paths(want: Json, live: Json, applied: Json) -> Vec<String> {
+        diff(&sealed(&want), &sealed(&live), &sealed(&applied)).changes.into_iter().map(|c| c.path).collect()
+    }
+    const NONE: Json = Json::Null;
+
+    #[test]
+    fn unset_is_unmanaged_unless_the_last_apply_set_it() {
+        assert!(paths(json!({ "a": null }), json!({ "a": 1, "b": 2 }), NONE).is_empty());
+        assert_eq!(paths(json!({ "a": null }), json!({ "a": 1 }), json!({ "a": 1 })), ["a"]);
+        assert_eq!(
+            paths(json!({ "tags": {} }), json!({ "tags": { "x": "1" } }), json!({ "tags": { "x": "1" } })),
+            ["tags.x"]
+        );
+    }
+
+    #[test]
+    fn lists_of_objects_compare_by_our_keys() {
+        let want = json!({ "containers": [{ "name": "a", "image": "i:1" }] });
+        let live = json!({ "containers": [{ "name": "a", "image": "i:1", "stopTimeout": 30 }] });
+        assert!(paths(want.clone(), live, NONE).is_empty());
+        let live = json!({ "containers": [{ "name": "a", "image": "i:0" }] });
+        assert_eq!(paths(want, live, NONE), ["containers.0.image"]);
+    }
+
+    #[test]
+    fn sets_ignore_order_and_lists_do_not() {
+        let set = |items: &[&str]| {
+            serde_json::to_value(items.iter().copied().collect::<crate::Set<String>>()).unwrap()
+        };
+        assert!(paths(json!({ "s": set(&["a", "b"]) }), json!({ "s": set(&["b", "a"]) }), NONE).is_empty());
+        assert_eq!(paths(json!({ "s": ["a", "b"] }), json!({ "s": ["b", "a"] }), NONE), ["s"]);
+    }
+
+    #[test]
+    fn write_only_fields_compare_with_the_last_apply() {
+        let want = |p: &str| json!({ "password": Secret::new(p) });
+        assert!(paths(want("one"), json!({ "password": null }), want("one")).is_empty());
+        assert_eq!(paths(want("two"), json!({ "password": null }), want("one")), ["password"]);
+    }
+
+    #[test]
+    fn unknown_values_say_where_they_come_from() {
+        let want = json!({ "vpc_id": { "$ref": "network/vpc#vpc_id" } });
+        let d = diff(&sealed(&want), &sealed(&json!({ "vpc_id": "vpc-1" })), &sealed(&NONE));
+        assert!(
+            matches!(&d.changes[0].change, Change::Unknown { to, .. } if to["$ref"] == "network/vpc#vpc_id")
+        );
+    }
+
+    #[test]
+    fn a_diff_beyond_the_plan_is_seen() {
+        let one = diff(&sealed(&json!({ "a": 1 })), &sealed(&json!({ "a": 2 })), &sealed(&NONE));
+        let two =
+            diff(&sealed(&json!({ "a": 1, "b": 1 })), &sealed(&json!({ "a": 2, "b": 2 })), &sealed(&NONE));
+        assert_eq!(two.beyond(&one), ["b"]);
+        assert!(one.beyond(&two).is_empty());
+    }
+}

@@ -1,0 +1,36 @@
+//! The engine of Causeway: what is wanted, what is there, and how one becomes the other.
+//!
+//! A [`Stack`](stack::Stack) is plain data: resources and typed references between them. observe reads what the
+//! cloud has, plan compares and decides, guard refuses what is dangerous, apply does what the plan says
+//! and writes a journal of it. This crate knows no cloud, no HTTP and no terminal; providers implement
+//! [`Resource`](resource::Resource) and register themselves in a [`Registry`](registry::Registry).
+
+//+pub mod apply;
+pub mod coalesce;
+pub mod diff;
+//+pub mod engine;
+pub mod error;
+//+pub mod event;
+//+pub mod guard;
+//+pub mod journal;
+//+pub mod observe;
+pub mod place;
+//+pub mod plan;
+pub mod registry;
+//+pub mod render;
+pub mod resource;
+pub mod schedule;
+pub mod secret;
+pub mod stack;
+//+pub mod store;
+//+testing
+pub mod value;
+mod wait;
+
+//+pub use engine::Engine;
+pub use error::{Class, Error};
+pub use registry::Registry;
+pub use resource::{Cx, Live, Owner, Recovery, Resource, Status, Tags, Timing};
+pub use secret::Secret;
+pub use stack::{Handle, Stack};
+pub use value::{Address, Name, Outputs, Set, Value};

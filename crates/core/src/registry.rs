@@ -1,0 +1,237 @@
+//! From typed to erased: kind name to implementation, because journals outlive the program that wrote them.
+
+use crate::{
+    diff::Diff,
+    error::Error,
+    place::{Client, Connections, Place, PlaceSpec},
+    resource::{Cx, Live, Owner, Recovery, Resource, Status, Timing},
+    value::Address,
+};
+use futures::future::BoxFuture;
+use serde_json::Value as Json;
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+/// A [`Live`] in JSON.
+#[derive(Clone, Debug)]
+pub struct AnyLive {
+    /// The spec.
+    pub spec: Json,
+    /// The outputs.
+    pub outputs: Json,
+    /// Whether it can be used.
+    pub status: Status,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// Which incarnation of which address, where.
+#[derive(Clone, Copy)]
+pub struct At<'a> {
+    /// The place, resolved.
+    pub place: &'a PlaceSpec,
+    /// The address.
+    pub address: &'a Address,
+    /// The incarnation; empty when something is looked for that was never recorded.
+    pub instance: &'a str,
+    /// The outputs of the last apply.
+    pub recorded: Option<&'a Json>,
+}
+
+/// What the engine sees of a kind: JSON in, JSON out. Implemented once, for every [`Resource`].
+pub trait AnyKind: Send + Sync {
+    /// [`Resource::KIND`].
+    fn kind(&self) -> &'static str;
+    /// [`Resource::REPLACE`].
+    fn replace(&self) -> &'static [&'static str];
+    /// [`Resource::MOVES`].
+    fn moves(&self) -> &'static [&'static str];
+    /// [`Resource::RECOVERY`].
+    fn recovery(&self) -> Recovery;
+    /// [`Resource::DATA`].
+    fn data(&self) -> bool;
+    /// [`Resource::TIMING`].
+    fn timing(&self) -> Timing;
+    /// [`Resource::read`].
+    fn read<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<Option<AnyLive>, Error>>;
+    /// [`Resource::create`].
+    fn create<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<(), Error>>;
+    /// [`Resource::update`].
+    fn update<'a>(
+        &'a self,
+        at: At<'a>,
+        spec: &'a Json,
+        live: &'a AnyLive,
+        diff: &'a Diff,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+    /// [`Resource::delete`].
+    fn delete<'a>(
+        &'a self,
+        at: At<'a>,
+        spec: &'a Json,
+        live: &'a AnyLive,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+struct Kind<R: Resource> {
+    connections: Arc<Connections<R::Client>>,
+}
+
+impl<R: Resource> Kind<R> {
+    fn spec(json: &Json) -> Result<R, Error> {
+        serde_json::from_value(json.clone()).map_err(|source| Error::Decode {
+            what: "spec",
+            kind: R::KIND,
+            source,
+        })
+    }
+
+    fn outputs(json: &Json) -> Result<R::Outputs, Error> {
+        serde_json::from_value(json.clone()).map_err(|source| Error::Decode {
+            what: "outputs",
+            kind: R::KIND,
+            source,
+        })
+    }
+
+    fn live(live: &AnyLive) -> Result<Live<R>, Error> {
+        Ok(Live {
+            spec: Self::spec(&live.spec)?,
+            outputs: Self::outputs(&live.outputs)?,
+            status: live.status.clone(),
+            owner: live.owner.clone(),
+        })
+    }
+
+    fn erase(live: Live<R>) -> Result<AnyLive, Error> {
+        let json = |what, value: Result<Json, serde_json::Error>| {
+            value.map_err(|source| Error::Decode { what, kind: R::KIND, source })
+        };
+        Ok(AnyLive {
+            spec: json("spec", serde_json::to_value(&live.spec))?,
+            outputs: json("outputs", serde_json::to_value(&live.outputs))?,
+            status: live.status,
+            owner: live.owner,
+        })
+    }
+
+    /// Outputs that were recorded by an older version, or not at all, count as unknown.
+    fn cx<'a>(client: &'a R::Client, at: At<'a>) -> Cx<'a, R> {
+        Cx {
+            client,
+            address: at.address,
+            instance: at.instance,
+            recorded: at.recorded.and_then(|json| Self::outputs(json).ok()),
+        }
+    }
+}
+
+impl<R: Resource> AnyKind for Kind<R> {
+    fn kind(&self) -> &'static str {
+        R::KIND
+    }
+    fn replace(&self) -> &'static [&'static str] {
+        R::REPLACE
+    }
+    fn moves(&self) -> &'static [&'static str] {
+        R::MOVES
+    }
+    fn recovery(&self) -> Recovery {
+        R::RECOVERY
+    }
+    fn data(&self) -> bool {
+        R::DATA
+    }
+    fn timing(&self) -> Timing {
+        R::TIMING
+    }
+    fn read<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<Option<AnyLive>, Error>> {
+        Box::pin(async move {
+            let client = self.connections.get(at.place).await?;
+            let live = Self::spec(spec)?.read(&Self::cx(&client, at)).await?;
+            live.map(Self::erase).transpose()
+        })
+    }
+    fn create<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let client = self.connections.get(at.place).await?;
+            Self::spec(spec)?.create(&Self::cx(&client, at)).await
+        })
+    }
+    fn update<'a>(
+        &'a self,
+        at: At<'a>,
+        spec: &'a Json,
+        live: &'a AnyLive,
+        diff: &'a Diff,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let client = self.connections.get(at.place).await?;
+            Self::spec(spec)?.update(&Self::cx(&client, at), &Self::live(live)?, diff).await
+        })
+    }
+    fn delete<'a>(
+        &'a self,
+        at: At<'a>,
+        spec: &'a Json,
+        live: &'a AnyLive,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let client = self.connections.get(at.place).await?;
+            Self::spec(spec)?.delete(&Self::cx(&client, at), &Self::live(live)?).await
+        })
+    }
+}
+
+/// All kinds that a program knows.
+#[derive(Default, Clone)]
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
+}
+
+impl Registry {
+    /// No kinds.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says how a provider's clients are made, and then which kinds it has:
+    /// `registry.provider(connect).add::<Vpc>().add::<Subnet>()`.
+    pub fn provider<C, F, Fut>(&mut self, connect: F) -> ProviderKinds<'_, C>
+    where
+        C: Client,
+        F: Fn(C::Place) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<C, Error>> + Send + 'static,
+    {
+        ProviderKinds { registry: self, connections: Arc::new(Connections::new(connect)) }
+    }
+
+    /// The implementation of `kind`.
+    pub fn get(&self, kind: &str) -> Option<&Arc<dyn AnyKind>> {
+        self.kinds.get(kind)
+    }
+
+    /// All kinds, by name.
+    pub fn kinds(&self) -> impl Iterator<Item = &Arc<dyn AnyKind>> {
+        self.kinds.values()
+    }
+}
+
+/// Adds the kinds of one provider.
+pub struct ProviderKinds<'r, C: Client> {
+    registry: &'r mut Registry,
+    connections: Arc<Connections<C>>,
+}
+
+impl<C: Client> ProviderKinds<'_, C> {
+    /// Registers `R`.
+    ///
+    /// # Panics
+    /// If a kind of the same name is there already.
+    #[expect(clippy::should_implement_trait, reason = "reads as what it does, and nothing is summed")]
+    pub fn add<R: Resource<Client = C>>(self) -> Self {
+        let kind = Arc::new(Kind::<R> { connections: Arc::clone(&self.connections) });
+        let previous = self.registry.kinds.insert(R::KIND, kind);
+        assert!(previous.is_none(), "{} is registered twice (provider {})", R::KIND, C::Place::PROVIDER);
+        self
+    }
+}

@@ -1,0 +1,247 @@
+//! One kind of thing that Causeway manages. Read this first.
+//!
+//! The struct is what we want; `impl Resource` says how the cloud is asked: `read`, `create`, `update`, `delete`.
+//! Nothing else is written per resource. The engine compares, waits, retries, adopts, tags and records.
+
+use crate::{
+    diff::Diff,
+    error::Error,
+    place::Client,
+    value::{Address, Name, Outputs},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+/// One kind of thing. The implementing struct is its own spec.
+pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Stable name in journals and plans: `cloud.service.noun`, like `aws.eks.cluster`.
+    const KIND: &'static str;
+    /// How a create is made exactly once.
+    const RECOVERY: Recovery;
+    /// Fields that cannot change in place; every other field can. A name covers all fields inside it.
+    const REPLACE: &'static [&'static str] = &[];
+    /// Outputs that an in-place update may change, like a revision. All others stay known while it is planned.
+    const MOVES: &'static [&'static str] = &[];
+    /// Whether it holds data that nobody can bring back: never deleted or replaced without a permit that names it.
+    const DATA: bool = false;
+    /// How long things take, and how often to look.
+    const TIMING: Timing = Timing::QUICK;
+    /// Speaks to the place that the resource lives in.
+    type Client: Client;
+    /// What others may refer to.
+    type Outputs: Outputs;
+
+    /// Looks. The only observer: planning, adoption and every wait use it.
+    ///
+    /// Finds it by `cx.recorded` where the id is known, by the name or natural key in `self`, or by the tag
+    /// [`Tags::INSTANCE`] with `cx.instance`. `None` means that it is not there.
+    fn read(&self, cx: &Cx<'_, Self>) -> impl Future<Output = Result<Option<Live<Self>>, Error>> + Send;
+
+    /// Makes it exist, with `self.tags` in the same call wherever the API allows. Repeatable with the same
+    /// [`Cx::token`]. What `update` can set may be left to `update`.
+    fn create(&self, cx: &Cx<'_, Self>) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes one step from `live` towards `self`; called again while anything differs.
+    fn update(
+        &self,
+        cx: &Cx<'_, Self>,
+        live: &Live<Self>,
+        diff: &Diff,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Starts removal; called again while it answers [`Class::NotNow`](crate::Class::NotNow), done when `read`
+    /// answers `None`. `self` is what the last apply wanted.
+    fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// How a create is made exactly once when its answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// The API takes an idempotency token: the same request is sent with the same [`Cx::token`].
+    Token,
+    /// We choose a name that is unique where it lives: looked up by these fields, the owner checked.
+    Name(&'static [&'static str]),
+    /// An idempotent put, or unique under its parent: looked up by these fields.
+    NaturalKey(&'static [&'static str]),
+    /// Neither: created with tags in the same call, looked up by the tag of this incarnation, and only after `settle`
+    /// does "not found" count.
+    Tag {
+        /// How long the tag index may lag.
+        settle: Duration,
+    },
+}
+
+impl Recovery {
+    /// The fields by which it is found without a record. Empty where it can only be found by its incarnation.
+    pub fn identity(&self) -> &'static [&'static str] {
+        match self {
+            Recovery::Name(fields) | Recovery::NaturalKey(fields) => fields,
+            Recovery::Token | Recovery::Tag { .. } => &[],
+        }
+    }
+}
+
+/// How long a kind's operations take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A usual create, until journals of this stack know better.
+    pub typical: Duration,
+    /// The pause between two looks while waiting.
+    pub poll: Duration,
+    /// When waiting is given up.
+    pub timeout: Duration,
+}
+
+impl Timing {
+    /// For things that exist as soon as the call answers.
+    pub const QUICK: Timing = Timing::seconds(2, 1, 300);
+
+    /// Typical duration, pause between looks, and timeout, in seconds.
+    pub const fn seconds(typical: u64, poll: u64, timeout: u64) -> Self {
+        Timing {
+            typical: Duration::from_secs(typical),
+            poll: Duration::from_secs(poll),
+            timeout: Duration::from_secs(timeout),
+        }
+    }
+}
+
+/// A resource as the cloud has it now, in the words of our spec.
+#[derive(Clone, Debug)]
+pub struct Live<R: Resource> {
+    /// What is there. Fields that the cloud never shows (a password) are left unset.
+    pub spec: R,
+    /// What others may refer to.
+    pub outputs: R::Outputs,
+    /// Whether it can be used.
+    pub status: Status,
+    /// Whose it is.
+    pub owner: Owner,
+}
+
+/// Whether a thing can be used yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It can.
+    Ready,
+    /// It is on its way; says what it waits for, for the progress line.
+    Pending(String),
+    /// It never will without a change; says why. A wait ends here.
+    Failed(String),
+}
+
+/// Whose a live thing is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The kind carries no tags: whoever owns its parent owns it.
+    Parent,
+    /// It could carry our tags and does not.
+    Nobody,
+    /// It carries ownership tags.
+    Tagged {
+        /// [`Tags::STACK`].
+        stack: String,
+        /// [`Tags::ADDRESS`].
+        address: String,
+        /// [`Tags::INSTANCE`].
+        instance: String,
+    },
+}
+
+/// The tags of a taggable resource. A spec that has a field `tags: Tags` gets the stack's tags and the ownership
+/// tags from the engine; `create` and `update` just write `self.tags`, `read` just reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tags(pub BTreeMap<String, String>);
+
+impl Tags {
+    /// Key of the tag that names the stack.
+    pub const STACK: &'static str = "causeway:stack";
+    /// Key of the tag that holds the address in the stack.
+    pub const ADDRESS: &'static str = "causeway:address";
+    /// Key of the tag that holds the incarnation.
+    pub const INSTANCE: &'static str = "causeway:instance";
+
+    /// Tags from the cloud, without those that the cloud itself puts there (`aws:`).
+    pub fn live<K: Into<String>, V: Into<String>>(tags: impl IntoIterator<Item = (K, V)>) -> Self {
+        Tags(
+            tags.into_iter()
+                .map(|(k, v)| (k.into(), v.into()))
+                .filter(|(k, _): &(String, String)| !k.starts_with("aws:"))
+                .collect(),
+        )
+    }
+
+    /// Whose a thing with these tags is.
+    pub fn owner(&self) -> Owner {
+        let get = |key| self.0.get(key).cloned();
+        match (get(Self::STACK), get(Self::ADDRESS), get(Self::INSTANCE)) {
+            (Some(stack), Some(address), Some(instance)) => Owner::Tagged { stack, address, instance },
+            _ => Owner::Nobody,
+        }
+    }
+
+    /// Keys and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    /// What to set and what to remove to get from `live` to these; tags that are in neither stay.
+    pub fn steps<'a>(&'a self, live: &'a Tags, diff: &Diff) -> TagSteps<'a> {
+        TagSteps {
+            set: self.iter().filter(|(k, v)| live.0.get(*k).map(String::as_str) != Some(v)).collect(),
+            remove: live
+                .0
+                .keys()
+                .map(String::as_str)
+                .filter(|k| !self.0.contains_key(*k) && diff.touches(&format!("tags.{k}")))
+                .collect(),
+        }
+    }
+}
+impl<K: Into<String>, V: Into<String>, const N: usize> From<[(K, V); N]> for Tags {
+    fn from(tags: [(K, V); N]) -> Self {
+        Tags(tags.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+}
+
+/// What [`Tags::steps`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagSteps<'a> {
+    /// To be written.
+    pub set: Vec<(&'a str, &'a str)>,
+    /// Keys to be removed.
+    pub remove: Vec<&'a str>,
+}
+
+/// What a resource has at hand: the client, its address, and the id of this incarnation.
+pub struct Cx<'a, R: Resource> {
+    /// Speaks to the place that the resource lives in.
+    pub client: &'a R::Client,
+    /// The place in the stack.
+    pub address: &'a Address,
+    /// This incarnation: random, in the journal before the first call. Empty when something is looked for that was
+    /// never recorded.
+    pub instance: &'a str,
+    /// The outputs of the last apply, once there was one.
+    pub recorded: Option<R::Outputs>,
+}
+
+impl<R: Resource> Cx<'_, R> {
+    /// The idempotency token of this incarnation's create: 32 characters of `[0-9a-f]`, which every AWS API takes.
+    pub fn token(&self) -> String {
+        self.token_for("create")
+    }
+
+    /// A token for another call of this incarnation.
+    pub fn token_for(&self, act: &str) -> String {
+        let digest = Sha256::digest(format!("{}/{act}", self.instance).as_bytes());
+        hex::encode(&digest[..16])
+    }
+
+    /// The name of this incarnation.
+    pub fn name(&self, name: &Name) -> String {
+        name.of(self.instance)
+    }
+}
