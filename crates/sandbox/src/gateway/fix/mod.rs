@@ -1,0 +1,128 @@
+//! Corrections of what the emulators get wrong. Each is a file with one entry point, wrapped around the call:
+//! it may answer itself, change the request, or change the answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderMap, Method, Uri};
+use serde_json::Value;
+
+use super::operation::{Operation, decode};
+use super::refusal::Answer;
+use super::route::{Backend, Scope};
+use super::{Databases, State};
+
+/// A buffered call on its way to an emulator.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) scope: Scope,
+    pub(crate) operation: Operation,
+    pub(crate) backend: Backend,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    /// The form of a call in the query protocol, in order.
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
+        self.body
+            .split(|byte| *byte == b'&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) => (decode(&pair[..at]), decode(&pair[at + 1..])),
+                None => (decode(pair), String::new()),
+            })
+            .collect()
+    }
+
+    /// One value of the form.
+    pub(crate) fn param(&self, name: &str) -> Option<String> {
+        self.form().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The values of a list in the form: every key that begins with `prefix`.
+    pub(crate) fn params(&self, prefix: &str) -> Vec<String> {
+        self.form().into_iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, value)| value).collect()
+    }
+
+    /// The JSON input; `Null` if it is none.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// What a correction remembers between calls.
+pub(crate) struct Memory {
+    pub(crate) databases: Option<Arc<dyn Databases>>,
+}
+
+impl Memory {
+    pub(crate) fn new(databases: Option<Arc<dyn Databases>>) -> Memory {
+        Memory { databases }
+    }
+}
+
+/// What people may know about a correction.
+#[derive(Clone, Copy, Debug)]
+pub struct FixInfo {
+    /// Name of its file.
+    pub name: &'static str,
+    /// Name of the service in the credential scope.
+    pub service: &'static str,
+    /// The operations that it wraps; empty: all of the service.
+    pub operations: &'static [&'static str],
+    /// What the emulator does, and what AWS does.
+    pub why: &'static str,
+}
+
+struct Fix {
+    info: FixInfo,
+    run: for<'a> fn(&'a Arc<State>, Request, Next<'a>) -> BoxFuture<'a, Answer>,
+}
+
+const FIXES: &[Fix] = &[];
+
+/// Every correction, in the order in which a call passes them.
+pub fn fixes() -> impl Iterator<Item = FixInfo> {
+    FIXES.iter().map(|fix| fix.info)
+}
+
+/// The rest of the way of a call: the corrections that follow, then the emulator.
+pub(crate) struct Next<'a> {
+    state: &'a Arc<State>,
+    rest: &'static [Fix],
+}
+
+impl<'a> Next<'a> {
+    /// Sends the call on.
+    pub(crate) fn run(self, request: Request) -> BoxFuture<'a, Answer> {
+        let mut rest = self.rest;
+        while let Some((fix, after)) = rest.split_first() {
+            rest = after;
+            let FixInfo { service, operations, .. } = fix.info;
+            let named = operations.is_empty() || operations.contains(&request.operation.name.as_str());
+            if service == request.scope.service && named {
+                return (fix.run)(self.state, request, Next { state: self.state, rest });
+            }
+        }
+        let state = self.state;
+        Box::pin(async move { state.send(&request).await })
+    }
+}
+
+/// A call with all its corrections.
+pub(crate) async fn exchange(state: &Arc<State>, request: Request) -> Answer {
+    Next { state, rest: FIXES }.run(request).await
+}
+
+#[cfg(test)]
+impl Request {
+    /// A call for unit tests.
+    pub(crate) fn test(service: &str, operation: &str, body: &str) -> Request {
+        let scope = Scope { access_key: "AKID".into(), region: "us-east-1".into(), service: service.into() };
+        Request::to(&scope, service, operation, Bytes::copy_from_slice(body.as_bytes()))
+    }
+}

@@ -1,0 +1,252 @@
+//! The reverse proxy in front of the AWS emulators: one address for the whole of AWS.
+//!
+//! It routes by the credential scope of the signature, counts every call, injects faults on request, makes
+//! resources pend before they are ready, and supplies the few things that the emulators lack and our targets need.
+//!
+//! # Routing
+//!
+//! | emulator | services (names of the credential scope) |
+//! | --- | --- |
+//! | moto | `ec2`, `iam`, `sts`, `acm`, `elasticloadbalancing`, `rds`, `elasticache`, `autoscaling`, `ssm`, `tagging` |
+//! | fakecloud | `eks`, `ecs`, `ecr`, `cloudfront`, `route53`, `s3`, `secretsmanager`, `kms`, `monitoring`, `logs`, `sqs`, `events`, `sns`, `wafv2`, `servicequotas`, `bedrock`, `dynamodb` |
+//!
+//! The table is [`ROUTES`]. `/v2/...` (the OCI registry of ECR) goes to fakecloud too. A request without a signature is
+//! refused with `MissingAuthenticationToken`, a service that is not in the table with `InvalidSignatureException`.
+//!
+//! Load balancers stay on moto, because their subnets, security groups and certificates live there: fakecloud refuses
+//! a subnet that its own EC2 does not know (`SubnetNotFound`). Moto, however, never probes a target, and fakecloud's ECS
+//! registers its tasks only with fakecloud's own target groups, where a prober asks the real process. So every target
+//! group has a twin on fakecloud, see `fix/elbv2_targets.rs`.
+//!
+//! # What is supplied
+//!
+//! [`fixes()`] lists every correction, with the emulator's fault and what AWS does instead; each is a file in `fix/`.
+//!
+//! # For people
+//!
+//! `GET /_causeway/health`, `GET /_causeway/calls`, `DELETE /_causeway/calls`, `GET|POST|DELETE /_causeway/rules`,
+//! `POST /_causeway/release` on the gateway's own address, without a signature. A rule is the JSON form of [`Rule`].
+
+mod call;
+mod fix;
+mod forward;
+mod operation;
+mod pending;
+mod refusal;
+mod route;
+mod rule;
+mod serve;
+mod xml;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use call::Call;
+pub use fix::{FixInfo, fixes};
+pub use pending::Pending;
+pub use route::{Backend, ROUTES};
+pub use rule::{Act, Latency, Rule, RuleId};
+
+/// What a backend or a database hook failed with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where the emulators are.
+pub trait Backends: Send + Sync + 'static {
+    /// Base URL (`http://127.0.0.1:5001`, no slash at the end) of `backend` for `region`. May start a process.
+    fn url<'a>(&'a self, backend: Backend, region: &'a str) -> BoxFuture<'a, Result<String, BoxError>>;
+}
+
+/// Real PostgreSQL servers behind RDS instances. Ids are unique in the sandbox (account, region and identifier).
+pub trait Databases: Send + Sync + 'static {
+    /// Starts a server and returns the host and port on which it listens.
+    fn start(&self, database: Database) -> BoxFuture<'_, Result<(String, u16), BoxError>>;
+    /// Stops the server and forgets its data.
+    fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BoxError>>;
+}
+
+/// A database server that an RDS instance asks for.
+#[derive(Clone)]
+pub struct Database {
+    /// Unique in the sandbox; letters, digits and `-`.
+    pub id: String,
+    /// Master user name.
+    pub user: String,
+    /// Master password; never printed.
+    pub password: String,
+    /// Database to create; RDS creates none but `postgres` when the request names none.
+    pub name: Option<String>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database")
+            .field("id", &self.id)
+            .field("user", &self.user)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a gateway is set up.
+pub struct Config {
+    /// Where the emulators are.
+    pub backends: Arc<dyn Backends>,
+    /// `None`: RDS instances have an address that moto made up and nobody answers there.
+    pub databases: Option<Arc<dyn Databases>>,
+    /// How long resources pend.
+    pub pending: Pending,
+    /// Seed of the dice that rules with a probability throw.
+    pub seed: u64,
+    /// Port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+}
+
+impl Config {
+    /// Default settings: short pending times, no databases, any port.
+    pub fn new(backends: Arc<dyn Backends>) -> Config {
+        Config { backends, databases: None, pending: Pending::default(), seed: 0, port: 0 }
+    }
+}
+
+/// What can go wrong when a gateway starts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The port could not be taken.
+    #[error("listen on 127.0.0.1:{port}")]
+    Listen {
+        /// The port asked for.
+        port: u16,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A running gateway. Dropping it stops it.
+pub struct Gateway {
+    addr: SocketAddr,
+    state: Arc<State>,
+    server: JoinHandle<()>,
+}
+
+/// What the parts of the gateway share.
+pub(crate) struct State {
+    pub(crate) backends: Arc<dyn Backends>,
+    pub(crate) client: forward::Client,
+    pub(crate) calls: Mutex<Vec<Call>>,
+    pub(crate) rules: rule::Rules,
+    pub(crate) pending: pending::Pendings,
+    pub(crate) fixes: fix::Memory,
+}
+
+/// Locks, also after a panic elsewhere: every change under these locks is complete in itself.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gateway {
+    /// Starts to listen on 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if the port cannot be taken.
+    pub async fn start(config: Config) -> Result<Gateway, Error> {
+        let listen = |source| Error::Listen { port: config.port, source };
+        let listener = TcpListener::bind(("127.0.0.1", config.port)).await.map_err(listen)?;
+        let addr = listener.local_addr().map_err(listen)?;
+        let state = Arc::new(State {
+            backends: config.backends,
+            client: forward::client(),
+            calls: Mutex::new(Vec::new()),
+            rules: rule::Rules::new(config.seed),
+            pending: pending::Pendings::new(config.pending),
+            fixes: fix::Memory::new(config.databases),
+        });
+        let server = tokio::spawn(serve::serve(listener, state.clone()));
+        Ok(Gateway { addr, state, server })
+    }
+
+    /// The address for `AWS_ENDPOINT_URL`, like `http://127.0.0.1:40001`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The socket on which it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Every call since the start or the last [`reset_calls`](Gateway::reset_calls), in the order of their ends.
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.state.calls).clone()
+    }
+
+    /// The calls that change something; refused ones count as well.
+    pub fn mutations(&self) -> Vec<Call> {
+        lock(&self.state.calls).iter().filter(|call| call.mutates).cloned().collect()
+    }
+
+    /// Forgets the calls so far.
+    pub fn reset_calls(&self) {
+        lock(&self.state.calls).clear();
+    }
+
+    /// Adds a rule; the first matching one in the order of addition acts.
+    pub fn set(&self, rule: Rule) -> RuleId {
+        self.state.rules.add(rule)
+    }
+
+    /// Takes a rule away and releases the calls that it holds. Returns whether it was there.
+    pub fn unset(&self, id: RuleId) -> bool {
+        self.state.rules.remove(id)
+    }
+
+    /// Takes all rules away and releases every held call.
+    pub fn clear(&self) {
+        self.state.rules.clear();
+    }
+
+    /// How often a rule has acted.
+    pub fn acted(&self, id: RuleId) -> u64 {
+        self.state.rules.acted(id)
+    }
+
+    /// How many calls an [`Act::Hold`] rule holds right now.
+    pub fn held(&self, id: RuleId) -> usize {
+        self.state.rules.held(id)
+    }
+
+    /// Waits until an [`Act::Hold`] rule holds at least `count` calls; false if that takes longer than `limit`.
+    pub async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
+        self.state.rules.wait_held(id, count, limit).await
+    }
+
+    /// Lets the calls that an [`Act::Hold`] rule holds go on. Later calls are held again until the rule is taken away.
+    pub fn release(&self, id: RuleId) {
+        self.state.rules.release(id);
+    }
+
+    /// Changes how long resources pend from now on.
+    pub fn set_pending(&self, pending: Pending) {
+        self.state.pending.set(pending);
+    }
+
+    /// Stops listening and cuts open connections.
+    pub async fn stop(mut self) {
+        self.server.abort();
+        // An aborted task answers with a cancellation; only its end matters.
+        let _ = (&mut self.server).await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

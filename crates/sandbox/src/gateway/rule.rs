@@ -1,0 +1,412 @@
+//! Faults on request: which calls they meet, and what happens to them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::lock;
+
+/// Names a rule of this gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RuleId(u64);
+
+/// Which calls are met, and by what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// `service:Operation` with `*` for anything: `ec2:Create*`, `*:Describe*`, `*`.
+    #[serde(default = "anything")]
+    pub operation: String,
+    /// Only calls of this access key. `None`: everybody's.
+    #[serde(default)]
+    pub access_key: Option<String>,
+    /// Only calls for this region. `None`: every region.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Chance that a call is met, 0 to 1, thrown with the gateway's seed.
+    #[serde(default = "always")]
+    pub probability: f64,
+    /// Lets that many matching calls pass before the first is met: 2 meets the third.
+    #[serde(default)]
+    pub skip: u64,
+    /// Meets at most that many calls. `None`: no end.
+    #[serde(default)]
+    pub times: Option<u64>,
+    /// What happens.
+    pub act: Act,
+}
+
+fn anything() -> String {
+    "*".to_owned()
+}
+
+fn always() -> f64 {
+    1.0
+}
+
+impl Rule {
+    /// A rule for every call whose `service:Operation` matches.
+    pub fn new(operation: &str, act: Act) -> Rule {
+        Rule {
+            operation: operation.to_owned(),
+            access_key: None,
+            region: None,
+            probability: 1.0,
+            skip: 0,
+            times: None,
+            act,
+        }
+    }
+
+    /// Only once.
+    pub fn once(self) -> Rule {
+        Rule { times: Some(1), ..self }
+    }
+
+    /// Only the n-th matching call, counted from 1.
+    pub fn nth(self, n: u64) -> Rule {
+        Rule { skip: n.saturating_sub(1), times: Some(1), ..self }
+    }
+
+    /// Only calls of this access key.
+    pub fn access_key(self, access_key: &str) -> Rule {
+        Rule { access_key: Some(access_key.to_owned()), ..self }
+    }
+
+    /// Only by chance, 0 to 1.
+    pub fn probability(self, probability: f64) -> Rule {
+        Rule { probability, ..self }
+    }
+
+    fn matches(&self, call: &str, access_key: &str, region: &str) -> bool {
+        glob(&self.operation, call)
+            && self.access_key.as_deref().is_none_or(|want| want == access_key)
+            && self.region.as_deref().is_none_or(|want| want == region)
+    }
+}
+
+/// What happens to a call that a rule meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// The call takes longer; other rules may act on it as well.
+    Latency(Latency),
+    /// Answers with the service's own throttling error; nothing happens in the cloud.
+    Throttle,
+    /// Answers 500; nothing happens in the cloud.
+    ErrorBefore,
+    /// The call takes effect, the answer is 500.
+    ErrorAfter,
+    /// Closes the connection; nothing happens in the cloud.
+    CutBefore,
+    /// The call takes effect, then the connection is closed without an answer.
+    CutAfter,
+    /// Waits for a release before the call is forwarded. If the caller goes away meanwhile, it never is.
+    HoldBefore,
+    /// The call takes effect; the answer waits for a release.
+    HoldAfter,
+}
+
+/// How much longer a call takes, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Latency {
+    /// Always the same.
+    Fixed(u64),
+    /// Evenly between two values.
+    Between(u64, u64),
+    /// A rough picture of AWS: reads 20 to 80, changes 80 to 400, one call in fifty five times as long.
+    Typical,
+}
+
+/// What the rules say about one call.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) delay: Duration,
+    pub(crate) act: Option<Act>,
+    pub(crate) hold: Option<Hold>,
+}
+
+/// A place in front of a barrier.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    waiting: Arc<watch::Sender<usize>>,
+    released: watch::Receiver<u64>,
+}
+
+impl Hold {
+    /// Waits for the release; counts as held meanwhile.
+    pub(crate) async fn wait(mut self) {
+        struct Place(Arc<watch::Sender<usize>>);
+        impl Drop for Place {
+            fn drop(&mut self) {
+                self.0.send_modify(|held| *held -= 1);
+            }
+        }
+        self.waiting.send_modify(|held| *held += 1);
+        let _place = Place(self.waiting);
+        // An error means that the rule was taken away, which releases as well.
+        let _ = self.released.changed().await;
+    }
+}
+
+struct Entry {
+    id: RuleId,
+    rule: Rule,
+    matched: u64,
+    acted: u64,
+    waiting: Arc<watch::Sender<usize>>,
+    release: watch::Sender<u64>,
+}
+
+/// All rules of a gateway, in order.
+pub(crate) struct Rules {
+    entries: Mutex<Vec<Entry>>,
+    dice: Mutex<Dice>,
+    next: AtomicU64,
+}
+
+impl Rules {
+    pub(crate) fn new(seed: u64) -> Rules {
+        Rules { entries: Mutex::new(Vec::new()), dice: Mutex::new(Dice(seed)), next: AtomicU64::new(1) }
+    }
+
+    pub(crate) fn add(&self, rule: Rule) -> RuleId {
+        let id = RuleId(self.next.fetch_add(1, Ordering::Relaxed));
+        lock(&self.entries).push(Entry {
+            id,
+            rule,
+            matched: 0,
+            acted: 0,
+            waiting: Arc::new(watch::Sender::new(0)),
+            release: watch::Sender::new(0),
+        });
+        id
+    }
+
+    pub(crate) fn remove(&self, id: RuleId) -> bool {
+        let mut entries = lock(&self.entries);
+        let before = entries.len();
+        entries.retain(|entry| entry.id != id);
+        entries.len() < before
+    }
+
+    pub(crate) fn clear(&self) {
+        lock(&self.entries).clear();
+    }
+
+    /// Every rule with its id and how often it acted.
+    pub(crate) fn list(&self) -> Vec<(RuleId, Rule, u64)> {
+        lock(&self.entries).iter().map(|entry| (entry.id, entry.rule.clone(), entry.acted)).collect()
+    }
+
+    pub(crate) fn acted(&self, id: RuleId) -> u64 {
+        lock(&self.entries).iter().find(|entry| entry.id == id).map_or(0, |entry| entry.acted)
+    }
+
+    pub(crate) fn held(&self, id: RuleId) -> usize {
+        lock(&self.entries).iter().find(|entry| entry.id == id).map_or(0, |entry| *entry.waiting.borrow())
+    }
+
+    pub(crate) async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
+        let waiting =
+            lock(&self.entries).iter().find(|entry| entry.id == id).map(|entry| entry.waiting.subscribe());
+        let Some(mut waiting) = waiting else { return false };
+        matches!(tokio::time::timeout(limit, waiting.wait_for(|held| *held >= count)).await, Ok(Ok(_)))
+    }
+
+    pub(crate) fn release(&self, id: RuleId) {
+        if let Some(entry) = lock(&self.entries).iter().find(|entry| entry.id == id) {
+            entry.release.send_modify(|round| *round += 1);
+        }
+    }
+
+    pub(crate) fn release_all(&self) {
+        for entry in lock(&self.entries).iter() {
+            entry.release.send_modify(|round| *round += 1);
+        }
+    }
+
+    /// Decides about a call. Latencies add up; of the other acts the first wins.
+    pub(crate) fn judge(&self, call: &str, access_key: &str, region: &str, mutates: bool) -> Verdict {
+        let mut verdict = Verdict::default();
+        for entry in lock(&self.entries).iter_mut() {
+            let latency = matches!(entry.rule.act, Act::Latency(_));
+            if !entry.rule.matches(call, access_key, region) || (!latency && verdict.act.is_some()) {
+                continue;
+            }
+            entry.matched += 1;
+            let spent = entry.rule.times.is_some_and(|times| entry.acted >= times);
+            if entry.matched <= entry.rule.skip || spent {
+                continue;
+            }
+            let mut dice = lock(&self.dice);
+            // A certain rule throws no dice, so that adding one does not change what chance does to the others.
+            if entry.rule.probability < 1.0 && dice.unit() >= entry.rule.probability {
+                continue;
+            }
+            entry.acted += 1;
+            match entry.rule.act {
+                Act::Latency(latency) => {
+                    verdict.delay += Duration::from_millis(dice.latency(latency, mutates))
+                }
+                act => {
+                    verdict.act = Some(act);
+                    if matches!(act, Act::HoldBefore | Act::HoldAfter) {
+                        verdict.hold = Some(Hold {
+                            waiting: entry.waiting.clone(),
+                            released: entry.release.subscribe(),
+                        });
+                    }
+                }
+            }
+        }
+        verdict
+    }
+}
+
+/// A small seeded generator (splitmix64): the same seed and the same calls give the same faults.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Evenly in 0 to 1, without 1.
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn latency(&mut self, latency: Latency, mutates: bool) -> u64 {
+        match latency {
+            Latency::Fixed(millis) => millis,
+            Latency::Between(low, high) => low + self.next() % (high.saturating_sub(low) + 1),
+            Latency::Typical => {
+                let usual = if mutates {
+                    self.latency(Latency::Between(80, 400), true)
+                } else {
+                    self.latency(Latency::Between(20, 80), false)
+                };
+                if self.next().is_multiple_of(50) { usual * 5 } else { usual }
+            }
+        }
+    }
+}
+
+/// Whether a text fits a pattern in which `*` stands for any run of characters.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acts(rules: &Rules, calls: usize) -> Vec<bool> {
+        (0..calls).map(|_| rules.judge("ec2:CreateVpc", "A", "r", true).act.is_some()).collect()
+    }
+
+    #[test]
+    fn patterns_match_like_a_shell() {
+        for (pattern, text, fits) in [
+            ("*", "ec2:CreateVpc", true),
+            ("ec2:*", "ec2:CreateVpc", true),
+            ("ec2:Create*", "ec2:DeleteVpc", false),
+            ("*:Describe*", "ecs:DescribeTasks", true),
+            ("ec2:CreateVpc", "ec2:CreateVpcPeering", false),
+            ("*Vpc", "ec2:CreateVpcs", false),
+            ("e*2:*Vpc*", "ec2:CreateVpcs", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_meets_the_calls_it_names() {
+        let rules = Rules::new(1);
+        rules.add(Rule::new("ec2:Create*", Act::Throttle).access_key("B"));
+        assert_eq!(rules.judge("ec2:CreateVpc", "A", "r", true).act, None);
+        assert_eq!(rules.judge("ec2:DeleteVpc", "B", "r", true).act, None);
+        assert_eq!(rules.judge("ec2:CreateVpc", "B", "r", true).act, Some(Act::Throttle));
+    }
+
+    #[test]
+    fn the_nth_call_is_met_once() {
+        let rules = Rules::new(1);
+        let id = rules.add(Rule::new("*", Act::CutAfter).nth(3));
+        assert_eq!(acts(&rules, 5), [false, false, true, false, false]);
+        assert_eq!(rules.acted(id), 1);
+    }
+
+    #[test]
+    fn chance_follows_the_seed() {
+        let throw = |seed| {
+            let rules = Rules::new(seed);
+            rules.add(Rule::new("*", Act::Throttle).probability(0.3));
+            acts(&rules, 1000)
+        };
+        assert_eq!(throw(7), throw(7));
+        assert_ne!(throw(7), throw(8));
+        let met = throw(7).iter().filter(|met| **met).count();
+        assert!((240..360).contains(&met), "{met}");
+    }
+
+    #[test]
+    fn latency_adds_to_other_acts() {
+        let rules = Rules::new(1);
+        rules.add(Rule::new("*", Act::Latency(Latency::Fixed(5))));
+        rules.add(Rule::new("*", Act::Throttle));
+        rules.add(Rule::new("*", Act::Latency(Latency::Between(10, 20))));
+        let verdict = rules.judge("ec2:CreateVpc", "A", "r", true);
+        assert_eq!(verdict.act, Some(Act::Throttle));
+        assert!((15..=25).contains(&verdict.delay.as_millis()), "{:?}", verdict.delay);
+    }
+
+    #[tokio::test]
+    async fn a_barrier_holds_until_it_is_released() {
+        let rules = Arc::new(Rules::new(1));
+        let id = rules.add(Rule::new("*", Act::HoldBefore));
+        let hold = rules.judge("a:B", "A", "r", true).hold.unwrap();
+        let held = tokio::spawn(hold.wait());
+        assert!(rules.wait_held(id, 1, Duration::from_secs(5)).await);
+        assert!(!held.is_finished());
+        rules.release(id);
+        held.await.unwrap();
+        assert_eq!(rules.held(id), 0);
+        let again = tokio::spawn(rules.judge("a:B", "A", "r", true).hold.unwrap().wait());
+        assert!(rules.wait_held(id, 1, Duration::from_secs(5)).await);
+        rules.remove(id);
+        again.await.unwrap();
+    }
+
+    #[test]
+    fn rules_have_a_plain_json_form() {
+        let rule: Rule =
+            serde_json::from_str(r#"{"operation":"rds:*","times":2,"act":{"latency":{"between":[10,20]}}}"#)
+                .unwrap();
+        assert_eq!(rule.act, Act::Latency(Latency::Between(10, 20)));
+        assert_eq!((rule.probability, rule.times), (1.0, Some(2)));
+        assert_eq!(serde_json::from_str::<Rule>(r#"{"act":"cut-after"}"#).unwrap().act, Act::CutAfter);
+        assert!(serde_json::from_str::<Rule>(r#"{"act":"throttle","whom":"me"}"#).is_err());
+    }
+}
