@@ -46,12 +46,13 @@ fn without_hop(headers: &HeaderMap, also: Option<&HeaderName>) -> HeaderMap {
 pub(crate) async fn pass(
     state: &State,
     backend: Backend,
-    region: &str,
+    scope: &Scope,
     parts: &http::request::Parts,
     body: Body,
     length_known: bool,
 ) -> Result<Response<Incoming>, BoxError> {
-    let base = state.backends.url(backend, region).await?;
+    let account = crate::account::of(&scope.access_key);
+    let base = state.backends.url(backend, account, &scope.region).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri: Uri = format!("{base}{path}").parse()?;
     let mut request = http::Request::new(body);
@@ -59,6 +60,10 @@ pub(crate) async fn pass(
     *request.uri_mut() = uri;
     // A buffered body may have been rewritten; its length is set anew.
     *request.headers_mut() = without_hop(&parts.headers, (!length_known).then_some(&header::CONTENT_LENGTH));
+    if backend == Backend::Moto {
+        // One moto serves all accounts and knows only the keys that its own IAM made.
+        request.headers_mut().insert("x-moto-account-id", account.parse()?);
+    }
     Ok(state.client.request(request).await?)
 }
 
@@ -80,7 +85,7 @@ impl State {
         parts.headers = request.headers.clone();
         let answer = async {
             let response =
-                pass(self, *backend, &scope.region, &parts, full(request.body.clone()), false).await?;
+                pass(self, *backend, scope, &parts, full(request.body.clone()), false).await?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await?.to_bytes();
             let headers = without_hop(&parts.headers, Some(&header::CONTENT_LENGTH));
@@ -112,6 +117,19 @@ impl State {
         action: &str,
         parameters: &[(&str, &str)],
     ) -> Result<Element, Answer> {
+        let backend = route(service).map_or(Backend::Moto, |(backend, _)| backend);
+        self.query_at(backend, scope, service, action, parameters).await
+    }
+
+    /// Like [`query`](State::query), at an emulator that the table does not name for the service.
+    pub(crate) async fn query_at(
+        &self,
+        backend: Backend,
+        scope: &Scope,
+        service: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Element, Answer> {
         let version = match service {
             "ec2" => "2016-11-15",
             "rds" => "2014-10-31",
@@ -122,6 +140,7 @@ impl State {
         pairs.extend(parameters);
         let body = form(pairs);
         let mut request = Request::to(scope, service, action, body.into());
+        request.backend = backend;
         request.headers.insert(
             header::CONTENT_TYPE,
             const { header::HeaderValue::from_static("application/x-www-form-urlencoded") },

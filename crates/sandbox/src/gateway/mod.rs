@@ -57,8 +57,14 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where the emulators are.
 pub trait Backends: Send + Sync + 'static {
-    /// Base URL (`http://127.0.0.1:5001`, no slash at the end) of `backend` for `region`. May start a process.
-    fn url<'a>(&'a self, backend: Backend, region: &'a str) -> BoxFuture<'a, Result<String, BoxError>>;
+    /// Base URL (`http://127.0.0.1:5001`, no slash at the end) of `backend` for an account and a region, which is empty if
+    /// the request names none. May start a process.
+    fn url<'a>(
+        &'a self,
+        backend: Backend,
+        account: &'a str,
+        region: &'a str,
+    ) -> BoxFuture<'a, Result<String, BoxError>>;
 }
 
 /// Real PostgreSQL servers behind RDS instances. Ids are unique in the sandbox (account, region and identifier).

@@ -172,7 +172,7 @@ async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Res
     let response = match streamed.take() {
         Some(body) => {
             let body = body.map_err(BoxError::from).boxed_unsync();
-            match forward::pass(&state, backend, &scope.region, &parts, body, true).await {
+            match forward::pass(&state, backend, &scope, &parts, body, true).await {
                 Ok(response) => forward::stream(response),
                 Err(error) => {
                     tracing::warn!(%error, ?backend, service, "emulator did not answer");
