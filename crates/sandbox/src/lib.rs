@@ -1,4 +1,456 @@
-//! A local cloud: the emulators that Causeway is tried and tested on, installed on first use, started on free loopback
-//! ports, supervised, and stopped with the process that started them.
+//! A local cloud: the emulators that Causeway is tried and tested on, installed on first use, started on free loopback ports,
+//! supervised, and stopped with the process that started them.
+//!
+//! [`Sandbox::start`] is the whole of it for a test or for one command; [`background`] keeps one running for people. What runs
+//! is other people's software behind one address, the [`gateway`]'s: moto, fakecloud, PostgreSQL. ECS tasks are local processes
+//! that answer like Coder, see [`images`](crate#images).
+//!
+//! # Images
+//!
+//! No image is ever run. An image of the sandbox's own registry must be there to be pulled, any other is taken to exist; what
+//! starts is a small server with `/healthz`, `/api/v2/buildinfo` and `/`. The repository's name or the tag decides how it behaves:
+//! `crash` exits with 1 after a second, `slow` listens after 20 s, `unhealthy` answers `/healthz` with 500, `missing` cannot be
+//! pulled. With a database address in `*_PG_CONNECTION_URL` it connects first, and exits when it cannot.
+//!
+//! # Accounts and regions
+//!
+//! The access key names the account, see [`account`]; accounts and regions share nothing, so tests can share one sandbox.
 
+pub mod account;
+pub mod background;
+pub mod cache;
+mod emulators;
 pub mod gateway;
+pub mod install;
+pub mod postgres;
+mod programs;
+mod supervise;
+mod user;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+
+use cache::{Cache, Lock};
+use emulators::Emulators;
+use gateway::{Backend, Backends, BoxError, Databases, Gateway, Pending};
+use install::{Installed, Progress};
+use postgres::{Master, Postgres};
+use supervise::Ground;
+
+/// How a sandbox is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it is installed and where it runs; `None`: [`Cache::find`].
+    pub cache: Option<Cache>,
+    /// The name of its run folder; `None`: a new one, removed at the end.
+    pub name: Option<String>,
+    /// The region of its environment, whose emulators start at once.
+    pub region: String,
+    /// How long resources pend before they are ready.
+    pub pending: Pending,
+    /// Seed of the dice of the gateway's rules.
+    pub seed: u64,
+    /// The gateway's port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            cache: None,
+            name: None,
+            region: "us-east-1".into(),
+            pending: Pending::default(),
+            seed: 0,
+            port: 0,
+        }
+    }
+}
+
+/// Why a sandbox could not be installed, started or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is neither a home nor a cache folder.
+    #[error("find a cache folder: set CAUSEWAY_CACHE or HOME")]
+    NoCache,
+    /// The emulators could not be installed.
+    #[error("install the emulators")]
+    Install(#[source] install::Error),
+    /// The run folder could not be made.
+    #[error("make the run folder {}", path.display())]
+    RunFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A sandbox of this name runs already.
+    #[error("start the sandbox {name}: it runs already")]
+    Running {
+        /// Its name.
+        name: String,
+    },
+    /// A sandbox of this name does not run.
+    #[error("find the sandbox {name}: it does not run")]
+    NotRunning {
+        /// Its name.
+        name: String,
+    },
+    /// A program could not be started.
+    #[error("start {program}")]
+    Spawn {
+        /// The program.
+        program: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A program ended while it started.
+    #[error("start {program}: it ended with {status}, its last lines were:\n{log}")]
+    Died {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of its log.
+        log: String,
+    },
+    /// A program did not get ready.
+    #[error("wait for {program}: it did not answer within {} s, its last lines were:\n{log}", after.as_secs())]
+    NotReady {
+        /// The program.
+        program: String,
+        /// How long we waited.
+        after: Duration,
+        /// The end of its log.
+        log: String,
+    },
+    /// Something with a PostgreSQL server failed.
+    #[error("{act} the database {name}")]
+    Database {
+        /// What was tried.
+        act: &'static str,
+        /// The server's name.
+        name: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The gateway could not be started.
+    #[error("start the gateway")]
+    Gateway(#[source] gateway::Error),
+}
+
+/// A running local cloud. Dropping it stops it; [`stop`](Sandbox::stop) does so without blocking a thread.
+pub struct Sandbox {
+    gateway: Gateway,
+    endpoint: String,
+    region: String,
+    parts: Arc<Parts>,
+    // The order of fields is the order of their ends: the folder goes when nothing writes to it any more.
+    folder: RunFolder,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("endpoint", &self.endpoint)
+            .field("run_dir", &self.folder.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Starts a sandbox, after installing what is missing. Up in a few seconds when installed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], with the last lines of the log of the program that failed.
+    pub async fn start(options: Options) -> Result<Sandbox, Error> {
+        Sandbox::start_with(options, |_| {}).await
+    }
+
+    /// Like [`start`](Sandbox::start), and reports the progress of an installation.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Sandbox::start).
+    pub async fn start_with(
+        options: Options,
+        mut progress: impl FnMut(Progress<'_>) + Send + 'static,
+    ) -> Result<Sandbox, Error> {
+        let cache = options.cache.or_else(Cache::find).ok_or(Error::NoCache)?;
+        let home = cache.clone();
+        let installed = tokio::task::spawn_blocking(move || install::install(&home, &mut progress))
+            .await
+            .map_err(|_| Error::Spawn {
+                program: "the installation".into(),
+                source: std::io::Error::other("it was cancelled"),
+            })?
+            .map_err(Error::Install)?;
+        let folder = RunFolder::make(&cache, options.name.as_deref())?;
+        let ground = Ground { python: installed.python.clone(), run: folder.path.clone() };
+        let emulators = Emulators::start(ground.clone(), installed.clone(), &options.region).await?;
+        let parts = Arc::new(Parts { emulators, ground, installed, servers: Mutex::default() });
+        let config = gateway::Config {
+            backends: parts.clone(),
+            databases: Some(parts.clone()),
+            pending: options.pending,
+            seed: options.seed,
+            port: options.port,
+        };
+        let gateway = Gateway::start(config).await.map_err(Error::Gateway)?;
+        let endpoint = gateway.endpoint();
+        Ok(Sandbox { gateway, endpoint, region: options.region, parts, folder })
+    }
+
+    /// The address of the whole of AWS, for `AWS_ENDPOINT_URL`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The region of [`env`](Sandbox::env).
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The environment in which our programs, the aws CLI and boto3 reach the sandbox as the default account.
+    pub fn env(&self) -> Vec<(String, String)> {
+        environment(&self.endpoint, &self.region)
+    }
+
+    /// The access key and secret key of an account of its own; see [`account::credentials`].
+    pub fn credentials(&self, account: &str) -> Option<(String, String)> {
+        account::credentials(account)
+    }
+
+    /// The gateway, which counts calls and injects faults.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The address of moto itself, behind the gateway.
+    pub fn moto(&self) -> &str {
+        self.parts.emulators.moto()
+    }
+
+    /// The address of the fakecloud of an account and a region itself, behind the gateway; started if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if it cannot be started.
+    pub async fn fakecloud(&self, account: &str, region: &str) -> Result<String, Error> {
+        self.parts.emulators.fakecloud(account, region).await
+    }
+
+    /// Starts a PostgreSQL server that lives as long as the value returned, at most as long as this process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`] or what starting a program can fail with.
+    pub async fn postgres(&self, name: &str, master: Master<'_>) -> Result<Postgres, Error> {
+        Postgres::start(&self.parts.ground, &self.parts.installed.postgres, name, master).await
+    }
+
+    /// The PostgreSQL server behind a database instance, by the id that the gateway gave it: runs SQL as its superuser.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`] if there is none or the statement fails.
+    pub async fn query(&self, id: &str, sql: &str) -> Result<String, Error> {
+        let server = self.parts.servers.lock().await.get(id).cloned();
+        let missing = || Error::Database {
+            act: "find",
+            name: id.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        server.ok_or_else(missing)?.query(sql).await
+    }
+
+    /// What is installed.
+    pub fn installed(&self) -> &Installed {
+        &self.parts.installed
+    }
+
+    /// The folder of this run: logs, the tasks' state, the databases.
+    pub fn run_dir(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// The end of the log of `moto`, `fakecloud-ACCOUNT-REGION` or `postgres-ID`.
+    pub fn logs(&self, name: &str) -> String {
+        supervise::tail(&self.parts.ground.log(name))
+    }
+
+    /// Stops everything and removes the run folder.
+    pub async fn stop(self) {
+        let Sandbox { gateway, parts, folder, .. } = self;
+        gateway.stop().await;
+        // A request that the gateway was still working on may hold the parts for a moment; then their own drop stops them.
+        if let Some(parts) = Arc::into_inner(parts) {
+            let servers = parts.servers.into_inner().into_values().filter_map(Arc::into_inner);
+            let servers = futures::future::join_all(servers.map(Postgres::stop));
+            tokio::join!(parts.emulators.stop(), servers);
+        }
+        drop(folder);
+    }
+}
+
+/// The variables with which AWS programs reach `endpoint` as the default account.
+fn environment(endpoint: &str, region: &str) -> Vec<(String, String)> {
+    let (key, secret) =
+        account::credentials(account::DEFAULT).expect("the default account is a number of twelve digits");
+    let variables = [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_REGION", region),
+        ("AWS_DEFAULT_REGION", region),
+        ("AWS_ACCESS_KEY_ID", &key),
+        ("AWS_SECRET_ACCESS_KEY", &secret),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("NO_PROXY", "127.0.0.1,localhost"),
+        ("no_proxy", "127.0.0.1,localhost"),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// What runs behind the gateway.
+struct Parts {
+    emulators: Emulators,
+    ground: Ground,
+    installed: Installed,
+    servers: Mutex<BTreeMap<String, Arc<Postgres>>>,
+}
+
+impl Backends for Parts {
+    fn url<'a>(
+        &'a self,
+        backend: Backend,
+        account: &'a str,
+        region: &'a str,
+    ) -> BoxFuture<'a, Result<String, BoxError>> {
+        Box::pin(async move {
+            match backend {
+                Backend::Moto => Ok(self.emulators.moto().to_owned()),
+                Backend::Fakecloud => Ok(self.emulators.fakecloud(account, region).await?),
+            }
+        })
+    }
+}
+
+impl Databases for Parts {
+    fn start(&self, database: gateway::Database) -> BoxFuture<'_, Result<(String, u16), BoxError>> {
+        Box::pin(async move {
+            let master = Master {
+                user: &database.user,
+                password: &database.password,
+                database: database.name.as_deref(),
+            };
+            let server =
+                Postgres::start(&self.ground, &self.installed.postgres, &database.id, master).await?;
+            let address = server.address();
+            self.servers.lock().await.insert(database.id.clone(), Arc::new(server));
+            Ok((address.ip().to_string(), address.port()))
+        })
+    }
+
+    fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async move {
+            let server = self.servers.lock().await.remove(id);
+            if let Some(server) = server.and_then(Arc::into_inner) {
+                server.stop().await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The folder of a run. Its lock is held as long as the sandbox lives, so a folder whose lock is free is a dead one's.
+#[derive(Debug)]
+struct RunFolder {
+    path: PathBuf,
+    lock: Option<Lock>,
+}
+
+const LOCK: &str = "lock";
+
+impl RunFolder {
+    fn make(cache: &Cache, name: Option<&str>) -> Result<RunFolder, Error> {
+        let runs = cache.runs();
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::RunFolder { path, source }
+        };
+        fs::create_dir_all(&runs).map_err(failed(&runs))?;
+        sweep(&runs);
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => {
+                let mut bytes = [0; 4];
+                getrandom::fill(&mut bytes).map_err(|error| failed(&runs)(std::io::Error::other(error)))?;
+                format!("{}-{:08x}", std::process::id(), u32::from_le_bytes(bytes))
+            }
+        };
+        let path = runs.join(&name);
+        fs::create_dir_all(&path).map_err(failed(&path))?;
+        let lock = Lock::take(&path.join(LOCK)).map_err(failed(&path))?;
+        let lock = Some(lock.ok_or(Error::Running { name })?);
+        for folder in ["programs", "logs", "containers", "postgres", "tmp"] {
+            let folder = path.join(folder);
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        }
+        programs::write(&path.join("programs")).map_err(failed(&path))?;
+        Ok(RunFolder { path, lock })
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        // Another sandbox removes what cannot be removed now.
+        let _ = fs::remove_dir_all(&self.path);
+        self.lock = None;
+    }
+}
+
+/// Removes the folders of sandboxes that were killed. A folder that is being made has no lock file for a moment.
+fn sweep(runs: &Path) {
+    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
+        let lock = entry.path().join(LOCK);
+        if lock.exists() && matches!(Lock::take(&lock), Ok(Some(_))) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_dead_sandboxes_are_swept_and_living_ones_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let living = RunFolder::make(&cache, Some("living")).unwrap();
+        let dead = cache.runs().join("dead");
+        fs::create_dir_all(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        let other = RunFolder::make(&cache, None).unwrap();
+        assert!(!dead.exists());
+        assert!(living.path.exists());
+        assert!(
+            matches!(RunFolder::make(&cache, Some("living")), Err(Error::Running { name }) if name == "living")
+        );
+        let gone = other.path.clone();
+        drop(other);
+        assert!(!gone.exists());
+    }
+}

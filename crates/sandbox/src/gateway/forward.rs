@@ -84,8 +84,7 @@ impl State {
         parts.uri = request.uri.clone();
         parts.headers = request.headers.clone();
         let answer = async {
-            let response =
-                pass(self, *backend, scope, &parts, full(request.body.clone()), false).await?;
+            let response = pass(self, *backend, scope, &parts, full(request.body.clone()), false).await?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await?.to_bytes();
             let headers = without_hop(&parts.headers, Some(&header::CONTENT_LENGTH));
