@@ -1,8 +1,6 @@
 //! What a failed AWS call means for the engine: decided by error code and status, never by the words.
 
-use aws_smithy_runtime_api::{
-    client::{orchestrator::HttpResponse, result::SdkError},
-};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use causeway_core::{Class, Error};
 use std::fmt;
@@ -14,6 +12,13 @@ pub trait Call<T> {
     /// # Errors
     /// [`Error::Call`] with the [`Class`] that fits the error code or the HTTP status.
     fn call(self, call: &'static str) -> Result<T, Error>;
+
+    /// As [`Call::call`], for a call where these codes mean that something it needs has not spread or settled yet.
+    /// Only where the service documents it: elsewhere the same code may be final.
+    ///
+    /// # Errors
+    /// As [`Call::call`].
+    fn call_later(self, call: &'static str, codes: &[&str]) -> Result<T, Error>;
 }
 
 impl<T, E> Call<T> for Result<T, SdkError<E, HttpResponse>>
@@ -22,6 +27,15 @@ where
 {
     fn call(self, call: &'static str) -> Result<T, Error> {
         self.map_err(|error| Error::Call { call, class: class(&error), source: Box::new(Answer::of(&error)) })
+    }
+
+    fn call_later(self, call: &'static str, codes: &[&str]) -> Result<T, Error> {
+        let later =
+            self.as_ref().err().and_then(ProvideErrorMetadata::code).is_some_and(|c| codes.contains(&c));
+        self.call(call).map_err(|error| match error {
+            Error::Call { call, source, .. } if later => Error::Call { call, class: Class::NotNow, source },
+            other => other,
+        })
     }
 }
 
@@ -73,6 +87,8 @@ fn not_now(code: &str) -> bool {
             | "DeleteConflictException"
             | "ResourceInUse"
             | "ResourceInUseException"
+            | "InvalidGroup.InUse"
+            | "InvalidIPAddress.InUse"
             | "IncorrectState"
             | "OperationAborted"
             | "ConcurrentModification"
@@ -97,7 +113,15 @@ fn not_found(code: &str) -> bool {
         || code.ends_with("NotFound")
         || code.ends_with("NotFoundException")
         || code.ends_with("NotFoundFault")
-        || matches!(code, "NoSuchEntity" | "NoSuchEntityException" | "NoSuchHostedZone" | "NoSuchBucket" | "NoSuchKey")
+        || matches!(
+            code,
+            "Gateway.NotAttached"
+                | "NoSuchEntity"
+                | "NoSuchEntityException"
+                | "NoSuchHostedZone"
+                | "NoSuchBucket"
+                | "NoSuchKey"
+        )
 }
 
 fn denied(code: &str) -> bool {

@@ -49,6 +49,14 @@ ids! {
     InternetGatewayId,
     /// `rtb-..`
     RouteTableId,
+    /// `nat-..`
+    NatGatewayId,
+    /// `eni-..`
+    NetworkInterfaceId,
+    /// `eipalloc-..`
+    AllocationId,
+    /// `pl-..`
+    PrefixListId,
     /// `sg-..`
     SecurityGroupId,
     /// `sgr-..`
@@ -57,4 +65,35 @@ ids! {
     HostedZoneId,
     /// A KMS key id (a UUID).
     KeyId,
+}
+
+/// The key that a service gave back, written as it was wanted if it is the same one: some give the key's id where they
+/// were given its ARN.
+#[allow(dead_code, reason = "not every service takes a key")]
+pub(crate) fn key_as_wanted(
+    wanted: Option<&causeway_core::Value<Arn>>,
+    live: Option<&str>,
+) -> Option<causeway_core::Value<Arn>> {
+    let live = live.filter(|key| !key.is_empty())?;
+    match wanted {
+        Some(causeway_core::Value::Known(arn)) if arn.0.ends_with(&format!("/{live}")) => {
+            Some(arn.clone().into())
+        }
+        _ => Some(Arn::from(live).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_core::Value;
+
+    #[test]
+    fn a_key_is_recognised_by_its_id() {
+        let arn = Value::Known(Arn::from("arn:aws:kms:us-east-1:1:key/abc"));
+        assert_eq!(key_as_wanted(Some(&arn), Some("abc")), Some(arn.clone()));
+        assert_eq!(key_as_wanted(Some(&arn), Some("bc")), Some(Value::Known("bc".into())));
+        assert_eq!(key_as_wanted(Some(&arn), Some("")), None);
+        assert_eq!(key_as_wanted(None, Some("abc")), Some(Value::Known("abc".into())));
+    }
 }

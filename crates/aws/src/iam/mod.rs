@@ -1,0 +1,81 @@
+//! Identity and Access Management: who may do what.
+
+mod instance_profile;
+mod policy;
+mod role;
+
+pub use crate::policy::{Condition, Effect, PolicyDocument, Principal, Statement};
+pub use instance_profile::{InstanceProfile, InstanceProfileOutputs, InstanceProfileRefs};
+pub use policy::{Policy, PolicyOutputs, PolicyRefs};
+pub use role::{Role, RoleOutputs, RoleRefs};
+
+use crate::{Aws, Call, id::Arn};
+use aws_config::SdkConfig;
+use aws_sdk_iam::types::{PolicyScopeType, Tag};
+use causeway_core::{Error, Tags, coalesce::Coalesce, registry::ProviderKinds};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
+
+/// Speaks to IAM.
+pub struct Iam {
+    api: aws_sdk_iam::Client,
+    /// ARNs of customer managed policies, by name.
+    pub(crate) policies: Coalesce<String, Arn>,
+}
+
+impl Iam {
+    pub(crate) fn new(config: &SdkConfig) -> Self {
+        let api = aws_sdk_iam::Client::new(config);
+        let list = api.clone();
+        let policies = Coalesce::new(usize::MAX, move |names| policies_by_name(list.clone(), names));
+        Iam { api, policies }
+    }
+}
+impl Deref for Iam {
+    type Target = aws_sdk_iam::Client;
+    fn deref(&self) -> &Self::Target {
+        &self.api
+    }
+}
+
+pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
+    kinds.add::<Role>().add::<Policy>().add::<InstanceProfile>()
+}
+
+/// There is no look-up by name: the ARN holds the account and the path.
+async fn policies_by_name(
+    api: aws_sdk_iam::Client,
+    names: BTreeSet<String>,
+) -> Result<BTreeMap<String, Arn>, Error> {
+    let mut found = BTreeMap::new();
+    let mut pages = api.list_policies().scope(PolicyScopeType::Local).into_paginator().items().send();
+    while let Some(policy) = pages.next().await {
+        let policy = policy.call("iam:ListPolicies")?;
+        if let (Some(name), Some(arn)) = (policy.policy_name, policy.arn)
+            && names.contains(&name)
+        {
+            found.insert(name, arn.into());
+        }
+    }
+    Ok(found)
+}
+
+fn live_tags(tags: &[Tag]) -> Tags {
+    Tags::live(tags.iter().map(|tag| (tag.key(), tag.value())))
+}
+
+fn tag(key: &str, value: &str) -> Result<Tag, Error> {
+    Tag::builder().key(key).value(value).build().map_err(|e| Error::Invalid(e.to_string()))
+}
+
+fn tags<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Vec<Tag>, Error> {
+    tags.into_iter().map(|(key, value)| tag(key, value)).collect()
+}
+
+/// IAM gives documents back URL-encoded.
+fn document(encoded: &str, kind: &'static str) -> Result<PolicyDocument, Error> {
+    let text = percent_encoding::percent_decode_str(encoded).decode_utf8_lossy();
+    PolicyDocument::parse(&text).map_err(|source| Error::Decode { what: "a policy document", kind, source })
+}
