@@ -1,0 +1,214 @@
+//! <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Action.html>
+
+use crate::id::Arn;
+use aws_sdk_elasticloadbalancingv2::types as sdk;
+use causeway_core::{Error, Value};
+use serde::{Deserialize, Serialize};
+
+/// What a listener or a rule does with a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Action {
+    /// Sends it to a target group.
+    Forward {
+        /// The group.
+        target_group_arn: Value<Arn>,
+    },
+    /// Sends the client elsewhere.
+    Redirect(Redirect),
+    /// Answers by itself.
+    FixedResponse(FixedResponse),
+    /// Something that Causeway does not make, like a weighted forward or a login; only ever seen in the cloud.
+    Other {
+        /// AWS's word for it.
+        what: String,
+    },
+}
+
+/// Where a client is sent. Parts that are `None` stay as they are in the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// `HTTP_301` or `HTTP_302`.
+    pub status_code: String,
+    /// `HTTP` or `HTTPS`.
+    #[serde(default)]
+    pub protocol: Option<String>,
+    /// The host name; may hold `#{host}`.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The port as text; may be `#{port}`.
+    #[serde(default)]
+    pub port: Option<String>,
+    /// The path with its slash; may hold `#{path}`.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// The query without its question mark; may hold `#{query}`.
+    #[serde(default)]
+    pub query: Option<String>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FixedResponse {
+    /// Like `404`: 2XX, 4XX or 5XX.
+    pub status_code: String,
+    /// `text/plain`, `text/css`, `text/html`, `application/javascript` or `application/json`.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// At most 1024 characters.
+    #[serde(default)]
+    pub message_body: Option<String>,
+}
+
+impl Action {
+    /// Sends requests to a target group.
+    pub fn forward(target_group_arn: impl Into<Value<Arn>>) -> Self {
+        Action::Forward { target_group_arn: target_group_arn.into() }
+    }
+
+    /// Sends clients to the same address over HTTPS on port 443, for good.
+    pub fn redirect_to_https() -> Self {
+        Action::Redirect(Redirect {
+            status_code: "HTTP_301".into(),
+            protocol: Some("HTTPS".into()),
+            host: None,
+            port: Some("443".into()),
+            path: None,
+            query: None,
+        })
+    }
+
+    /// Answers with a status and a line of text.
+    pub fn fixed_response(status: u16, message: impl Into<String>) -> Self {
+        Action::FixedResponse(FixedResponse {
+            status_code: status.to_string(),
+            content_type: Some("text/plain".into()),
+            message_body: Some(message.into()),
+        })
+    }
+
+    /// In the words of the SDK.
+    ///
+    /// # Errors
+    /// A value that is not known yet, or an action that we do not make.
+    pub(crate) fn sdk(&self) -> Result<sdk::Action, Error> {
+        let action = sdk::Action::builder();
+        Ok(match self {
+            Action::Forward { target_group_arn } => action
+                .r#type(sdk::ActionTypeEnum::Forward)
+                .target_group_arn(target_group_arn.get()?.as_str())
+                .build(),
+            Action::Redirect(to) => action
+                .r#type(sdk::ActionTypeEnum::Redirect)
+                .redirect_config(
+                    sdk::RedirectActionConfig::builder()
+                        .status_code(sdk::RedirectActionStatusCodeEnum::from(to.status_code.as_str()))
+                        .set_protocol(to.protocol.clone())
+                        .set_host(to.host.clone())
+                        .set_port(to.port.clone())
+                        .set_path(to.path.clone())
+                        .set_query(to.query.clone())
+                        .build(),
+                )
+                .build(),
+            Action::FixedResponse(answer) => action
+                .r#type(sdk::ActionTypeEnum::FixedResponse)
+                .fixed_response_config(
+                    sdk::FixedResponseActionConfig::builder()
+                        .status_code(&answer.status_code)
+                        .set_content_type(answer.content_type.clone())
+                        .set_message_body(answer.message_body.clone())
+                        .build(),
+                )
+                .build(),
+            Action::Other { what } => {
+                return Err(Error::Invalid(format!("actions of the type `{what}` are not supported")));
+            }
+        })
+    }
+
+    /// From the words of the SDK. More than one action, which only a login before another one makes, is
+    /// [`Action::Other`].
+    pub(crate) fn live(actions: &[sdk::Action]) -> Self {
+        let [action] = actions else {
+            let all: Vec<_> = actions.iter().filter_map(|a| a.r#type.as_ref()).map(|t| t.as_str()).collect();
+            return Action::Other { what: all.join(", ") };
+        };
+        match (&action.r#type, &action.redirect_config, &action.fixed_response_config) {
+            (Some(sdk::ActionTypeEnum::Forward), ..) => match only_target(action) {
+                Some(arn) => Action::forward(Arn::from(arn)),
+                None => Action::Other { what: "weighted forward".into() },
+            },
+            (Some(sdk::ActionTypeEnum::Redirect), Some(to), _) => Action::Redirect(Redirect {
+                status_code: to.status_code.as_ref().map(|s| s.as_str().to_owned()).unwrap_or_default(),
+                protocol: to.protocol.clone(),
+                host: to.host.clone(),
+                port: to.port.clone(),
+                path: to.path.clone(),
+                query: to.query.clone(),
+            }),
+            (Some(sdk::ActionTypeEnum::FixedResponse), _, Some(answer)) => {
+                Action::FixedResponse(FixedResponse {
+                    status_code: answer.status_code.clone().unwrap_or_default(),
+                    content_type: answer.content_type.clone(),
+                    message_body: answer.message_body.clone(),
+                })
+            }
+            (what, ..) => Action::Other {
+                what: what.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default(),
+            },
+        }
+    }
+}
+
+/// The target of a forward that has only one. AWS shows it in two places, or in one when the forward was written
+/// with weights.
+fn only_target(action: &sdk::Action) -> Option<&str> {
+    let groups = action.forward_config().map(|f| f.target_groups()).unwrap_or_default();
+    match groups {
+        [] => action.target_group_arn(),
+        [only] => only.target_group_arn(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_action_survives_the_way_to_aws_and_back() {
+        for action in [
+            Action::forward(Arn::from("arn:tg")),
+            Action::redirect_to_https(),
+            Action::fixed_response(404, "nothing here"),
+        ] {
+            assert_eq!(Action::live(&[action.sdk().unwrap()]), action);
+            let text = serde_json::to_string(&action).unwrap();
+            assert_eq!(serde_json::from_str::<Action>(&text).unwrap(), action);
+        }
+    }
+
+    #[test]
+    fn a_reference_to_a_target_group_survives_json() {
+        let action = Action::forward(Value::reference(&"web".into(), "arn"));
+        let json = serde_json::to_value(&action).unwrap();
+        assert_eq!(json, json!({ "type": "forward", "target_group_arn": { "$ref": "web#arn" } }));
+        assert_eq!(serde_json::from_value::<Action>(json).unwrap(), action);
+        assert!(action.sdk().is_err());
+    }
+
+    #[test]
+    fn what_we_do_not_make_is_seen_as_different() {
+        let group = |arn: &str| sdk::TargetGroupTuple::builder().target_group_arn(arn).weight(1).build();
+        let forward = |groups: Vec<_>| {
+            let config = sdk::ForwardActionConfig::builder().set_target_groups(Some(groups)).build();
+            sdk::Action::builder().r#type(sdk::ActionTypeEnum::Forward).forward_config(config).build()
+        };
+        assert_eq!(Action::live(&[forward(vec![group("arn:a")])]), Action::forward(Arn::from("arn:a")));
+        let weighted = Action::live(&[forward(vec![group("arn:a"), group("arn:b")])]);
+        assert_eq!(weighted, Action::Other { what: "weighted forward".into() });
+        assert!(weighted.sdk().is_err());
+    }
+}
