@@ -82,12 +82,18 @@ fn within(path: &str, field: &str) -> bool {
 /// of objects item by item, a [`Set`](crate::Set) ignores order. A field that the cloud never shows back compares with
 /// what was applied.
 pub fn diff(wanted: &Sealed, live: &Sealed, applied: &Sealed) -> Diff {
+    diff_sent(wanted, live, applied, applied)
+}
+
+/// As [`diff`], where `sent` instead of `applied` is the witness of what the cloud never shows back: the spec that
+/// this very run has just sent.
+pub fn diff_sent(wanted: &Sealed, live: &Sealed, applied: &Sealed, sent: &Sealed) -> Diff {
     let mut out = Diff::default();
-    walk("", wanted.as_json(), live.as_json(), applied.as_json(), &mut out);
+    walk("", wanted.as_json(), live.as_json(), [applied.as_json(), sent.as_json()], &mut out);
     out
 }
 
-fn walk(path: &str, want: &Json, have: &Json, applied: &Json, out: &mut Diff) {
+fn walk(path: &str, want: &Json, have: &Json, [applied, sent]: [&Json; 2], out: &mut Diff) {
     let mut push = |change| out.changes.push(FieldChange { path: path.to_owned(), change });
     match (want, have) {
         (Json::Null, _) => {
@@ -96,7 +102,7 @@ fn walk(path: &str, want: &Json, have: &Json, applied: &Json, out: &mut Diff) {
             }
         }
         (w, h) if is_whole(w) => {
-            if write_only(h) && w == applied {
+            if write_only(h) && w == sent {
                 // The cloud never shows it back, so the last apply is the only witness.
             } else if is_unknown(w) {
                 push(Change::Unknown { from: h.clone(), to: w.clone() });
@@ -114,7 +120,7 @@ fn walk(path: &str, want: &Json, have: &Json, applied: &Json, out: &mut Diff) {
                     &path,
                     w.get(key).unwrap_or(&none),
                     h.get(key).unwrap_or(&none),
-                    applied.get(key).unwrap_or(&none),
+                    [applied.get(key).unwrap_or(&none), sent.get(key).unwrap_or(&none)],
                     out,
                 );
             }
@@ -123,11 +129,12 @@ fn walk(path: &str, want: &Json, have: &Json, applied: &Json, out: &mut Diff) {
             if w.len() == h.len() && !w.is_empty() && w.iter().chain(h).all(Json::is_object) =>
         {
             for (i, (w, h)) in w.iter().zip(h).enumerate() {
-                walk(&format!("{path}.{i}"), w, h, applied.get(i).unwrap_or(&Json::Null), out);
+                let witness = [applied, sent].map(|j| j.get(i).unwrap_or(&Json::Null));
+                walk(&format!("{path}.{i}"), w, h, witness, out);
             }
         }
         (w, h) => {
-            if write_only(h) && w == applied {
+            if write_only(h) && w == sent {
                 // As above.
             } else if is_unknown(w) {
                 push(Change::Unknown { from: h.clone(), to: w.clone() });

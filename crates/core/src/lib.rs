@@ -5,32 +5,34 @@
 //! and writes a journal of it. This crate knows no cloud, no HTTP and no terminal; providers implement
 //! [`Resource`](resource::Resource) and register themselves in a [`Registry`](registry::Registry).
 
-//+pub mod apply;
+pub mod apply;
 pub mod coalesce;
 pub mod diff;
-//+pub mod engine;
+pub mod engine;
 pub mod error;
-//+pub mod event;
-//+pub mod guard;
-//+pub mod journal;
-//+pub mod observe;
+pub mod event;
+pub mod guard;
+pub mod journal;
+pub mod observe;
 pub mod place;
-//+pub mod plan;
+pub mod plan;
 pub mod registry;
-//+pub mod render;
+pub mod render;
 pub mod resource;
 pub mod schedule;
 pub mod secret;
 pub mod stack;
-//+pub mod store;
-//+testing
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod value;
 mod wait;
 
-//+pub use engine::Engine;
+pub use engine::Engine;
 pub use error::{Class, Error};
 pub use registry::Registry;
 pub use resource::{Cx, Live, Owner, Recovery, Resource, Status, Tags, Timing};
 pub use secret::Secret;
 pub use stack::{Handle, Stack};
 pub use value::{Address, Name, Outputs, Set, Value};
+pub use wait::Stop;

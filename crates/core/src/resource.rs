@@ -39,7 +39,7 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     fn read(&self, cx: &Cx<'_, Self>) -> impl Future<Output = Result<Option<Live<Self>>, Error>> + Send;
 
     /// Makes it exist, with `self.tags` in the same call wherever the API allows. Repeatable with the same
-    /// [`Cx::token`]. What `update` can set may be left to `update`.
+    /// [`Cx::token`]. What `update` can set may be left to `update`, except what `read` cannot see (a password).
     fn create(&self, cx: &Cx<'_, Self>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Takes one step from `live` towards `self`; called again while anything differs.
@@ -64,6 +64,9 @@ pub enum Recovery {
     Name(&'static [&'static str]),
     /// An idempotent put, or unique under its parent: looked up by these fields.
     NaturalKey(&'static [&'static str]),
+    /// Not ours: only looked at, or waited for. Never recorded and never deleted; where `read` finds nothing, `create`
+    /// answers with an error that says what is missing and what to do.
+    Observed,
     /// Neither: created with tags in the same call, looked up by the tag of this incarnation, and only after `settle`
     /// does "not found" count.
     Tag {
@@ -77,7 +80,7 @@ impl Recovery {
     pub fn identity(&self) -> &'static [&'static str] {
         match self {
             Recovery::Name(fields) | Recovery::NaturalKey(fields) => fields,
-            Recovery::Token | Recovery::Tag { .. } => &[],
+            Recovery::Token | Recovery::Observed | Recovery::Tag { .. } => &[],
         }
     }
 }

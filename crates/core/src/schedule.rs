@@ -66,6 +66,43 @@ pub fn remaining<K: Ord + Clone>(
     out
 }
 
+/// How long the work takes with `at_once` at a time, longest remaining way first: what `apply` does, on paper.
+pub fn makespan<K: Ord + Clone>(
+    edges: &BTreeMap<K, BTreeSet<K>>,
+    at_once: usize,
+    weight: impl Fn(&K) -> u64,
+) -> u64 {
+    let priority = remaining(edges, &weight);
+    let mut dependents: BTreeMap<&K, Vec<&K>> = BTreeMap::new();
+    let mut waits: BTreeMap<&K, usize> = BTreeMap::new();
+    for (k, deps) in edges {
+        let deps = deps.iter().filter(|d| edges.contains_key(d));
+        waits.insert(k, deps.clone().count());
+        deps.for_each(|d| dependents.entry(d).or_default().push(k));
+    }
+    let mut ready: BTreeSet<(u64, &K)> =
+        waits.iter().filter(|(_, n)| **n == 0).map(|(k, _)| (priority[*k], *k)).collect();
+    let mut running: BTreeSet<(u64, &K)> = BTreeSet::new();
+    let mut now = 0;
+    loop {
+        while running.len() < at_once.max(1)
+            && let Some((_, k)) = ready.pop_last()
+        {
+            running.insert((now + weight(k), k));
+        }
+        let Some((end, k)) = running.pop_first() else { return now };
+        now = end;
+        for d in dependents.get(k).into_iter().flatten() {
+            if let Some(n) = waits.get_mut(*d) {
+                *n -= 1;
+                if *n == 0 {
+                    ready.insert((priority[*d], d));
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +129,13 @@ mod tests {
         let weights = remaining(&graph, |k| if *k == "slow" { 60 } else { 1 });
         assert_eq!(weights["slow"], 61);
         assert_eq!(weights["quick"], 2);
+    }
+
+    #[test]
+    fn the_makespan_counts_what_runs_beside() {
+        let graph = edges(&[("slow", &[]), ("a", &[]), ("b", &["a"]), ("end", &["b", "slow"])]);
+        let weight = |k: &&str| if *k == "slow" { 60 } else { 10 };
+        assert_eq!(makespan(&graph, 2, weight), 70);
+        assert_eq!(makespan(&graph, 1, weight), 90);
     }
 }

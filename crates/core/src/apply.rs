@@ -1,0 +1,381 @@
+//! Does what a plan says: in parallel, in order, longest remaining path first. Makes no choices of its own; it may do
+//! less than the plan, never more.
+
+mod make;
+mod remove;
+mod steps;
+
+use crate::{
+    error::Error,
+    event::Event,
+    journal::{Journal, JournalError},
+    observe::{ObserveError, Observed},
+    place::PlaceSpec,
+    plan::{Action, Plan, Step},
+    registry::{AnyKind, AnyLive, At, Registry},
+    resource::Status,
+    schedule::remaining,
+    secret::{SealKey, Sealed},
+    stack::Stack,
+    value::{Address, lookup_in},
+    wait::{Stop, pause, repeated},
+};
+use serde_json::Value as Json;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+pub(crate) use steps::Part;
+use steps::{Key, edges};
+use tokio::{task::JoinSet, time::Instant};
+
+/// Told what happens, from any task.
+pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Makes incarnation ids.
+pub type NewInstance = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What came of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// What was done, in the order in which it was.
+    pub done: Vec<(Address, Action)>,
+    /// What did not work, and why.
+    pub failed: Vec<(Address, String)>,
+    /// What was not tried, and why.
+    pub skipped: Vec<(Address, String)>,
+    /// All outputs that are known now.
+    pub outputs: BTreeMap<Address, Json>,
+}
+
+impl Report {
+    /// Whether everything that was planned was done.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Why a step did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// A call failed.
+    #[error(transparent)]
+    Call(#[from] Error),
+    /// The journal did not take an entry, so nothing more was begun.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A kind is unknown.
+    #[error(transparent)]
+    Kind(#[from] ObserveError),
+    /// The cloud says that it will not come right.
+    #[error("{0}")]
+    Failed(String),
+    /// It took too long.
+    #[error("timed out after {}: {on}", crate::render::duration(*after))]
+    TimedOut {
+        /// The kind's timeout.
+        after: Duration,
+        /// What it waited for.
+        on: String,
+    },
+    /// Updates that the cloud accepts change nothing.
+    #[error("the cloud accepts an update and still differs in {}", fields.join(", "))]
+    NotConverged {
+        /// The fields that differ.
+        fields: Vec<String>,
+    },
+    /// What is there is not what the plan was made for.
+    #[error("{0} since it was planned; plan again")]
+    Stale(String),
+    /// The run was aborted. Running again finds out what became of it.
+    #[error("aborted while it ran")]
+    Aborted,
+}
+
+/// One run.
+pub(crate) struct Run {
+    pub(crate) stack: Stack,
+    pub(crate) plan: Plan,
+    pub(crate) registry: Registry,
+    pub(crate) journal: Journal,
+    pub(crate) key: SealKey,
+    pub(crate) adopt: bool,
+    pub(crate) listener: Listener,
+    pub(crate) new_instance: NewInstance,
+    pub(crate) stop: Stop,
+    pub(crate) at_once: usize,
+    outputs: Mutex<BTreeMap<Address, Json>>,
+    /// Planned replacements that turned out not to be needed.
+    kept: Mutex<BTreeSet<Address>>,
+}
+
+/// What a step works on.
+struct Target<'a> {
+    address: &'a Address,
+    kind: &'a dyn AnyKind,
+    place: PlaceSpec,
+    instance: String,
+    recorded: Option<Json>,
+}
+
+impl Target<'_> {
+    fn at(&self) -> At<'_> {
+        At {
+            place: &self.place,
+            address: self.address,
+            instance: &self.instance,
+            recorded: self.recorded.as_ref(),
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "called once, by the engine, which owns all of these")]
+pub(crate) fn run(
+    stack: Stack,
+    plan: Plan,
+    observed: &Observed,
+    registry: Registry,
+    journal: Journal,
+    key: SealKey,
+    adopt: bool,
+    listener: Listener,
+    new_instance: NewInstance,
+    stop: Stop,
+    at_once: usize,
+) -> Arc<Run> {
+    // What is not touched is known already.
+    let outputs = observed
+        .live
+        .iter()
+        .filter(|(a, _)| plan.step(a).is_none())
+        .map(|(a, live)| (a.clone(), live.outputs.clone()))
+        .collect();
+    Arc::new(Run {
+        stack,
+        plan,
+        registry,
+        journal,
+        key,
+        adopt,
+        listener,
+        new_instance,
+        stop,
+        at_once,
+        outputs: Mutex::new(outputs),
+        kept: Mutex::default(),
+    })
+}
+
+impl Run {
+    /// Runs every step that can be run, at most `at_once` at a time.
+    pub(crate) async fn all(self: &Arc<Self>) -> Report {
+        let waits = self.journal.with(|state| edges(&self.plan, &self.stack, state));
+        let weight = |key: &Key| u64::try_from(self.typical(key).as_millis()).unwrap_or(u64::MAX);
+        let priority = remaining(&waits, weight);
+        let estimate = Duration::from_millis(crate::schedule::makespan(&waits, self.at_once, weight));
+        (self.listener)(Event::Started { steps: self.plan.steps.len(), estimate });
+        let mut open: BTreeSet<Key> = waits.keys().cloned().collect();
+        let mut over: BTreeMap<Key, bool> = BTreeMap::new();
+        let mut report = Report::default();
+        let mut running: JoinSet<(Key, Result<Action, StepError>)> = JoinSet::new();
+        let mut told = false;
+        loop {
+            if self.stop.is_draining() && !told {
+                told = true;
+                (self.listener)(Event::Draining);
+            }
+            while running.len() < self.at_once && !self.stop.is_draining() {
+                let ready = open.iter().filter(|k| waits[k].iter().all(|d| over.contains_key(d)));
+                let Some(key) =
+                    ready.max_by_key(|k| (priority[*k], std::cmp::Reverse((*k).clone()))).cloned()
+                else {
+                    break;
+                };
+                open.remove(&key);
+                if let Some(failed) = waits[&key].iter().find(|d| over.get(d) == Some(&false)) {
+                    let why = format!("`{}` did not come about", failed.0);
+                    self.skip(&key, &why, &mut report);
+                    over.insert(key, false);
+                    continue;
+                }
+                running.spawn(Arc::clone(self).one(key));
+            }
+            let ended = tokio::select! {
+                ended = running.join_next() => ended,
+                () = self.stop.draining(), if !told => continue,
+            };
+            let Some(ended) = ended else {
+                if open.is_empty() || self.stop.is_draining() {
+                    break;
+                }
+                continue;
+            };
+            // A panic in a resource is a bug of ours; it must not pass for success.
+            let (key, result) = match ended {
+                Ok(ended) => ended,
+                Err(e) => std::panic::resume_unwind(e.into_panic()),
+            };
+            over.insert(key.clone(), result.is_ok());
+            self.tell(&key, result, &mut report);
+        }
+        for key in open {
+            self.skip(&key, "the run was stopped", &mut report);
+        }
+        report.outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        report
+    }
+
+    fn tell(&self, key: &Key, result: Result<Action, StepError>, report: &mut Report) {
+        let (address, part) = key;
+        let planned = self.action(key);
+        match result {
+            Ok(action) => {
+                // A replacement is told once: when the new one stands, or when the old one is gone.
+                report.done.push((address.clone(), action));
+                let _ = part;
+                (self.listener)(Event::Done { address: address.clone(), action });
+            }
+            Err(error) => {
+                let error = crate::error::chain(&error);
+                report.failed.push((address.clone(), error.clone()));
+                (self.listener)(Event::Failed { address: address.clone(), action: planned, error });
+            }
+        }
+    }
+
+    fn skip(&self, key: &Key, why: &str, report: &mut Report) {
+        let address = key.0.clone();
+        report.skipped.push((address.clone(), why.to_owned()));
+        (self.listener)(Event::Skipped { address, action: self.action(key), why: why.to_owned() });
+    }
+
+    fn action(&self, (address, part): &Key) -> Action {
+        match part {
+            Part::Make => self.plan.step(address).map_or(Action::Keep, |s| s.action),
+            Part::Remove(_) => Action::Delete,
+        }
+    }
+
+    /// How long a step usually takes: the median of what the journal has seen, or what the kind says.
+    fn typical(&self, (address, part): &Key) -> Duration {
+        let Some(step) = self.plan.steps.iter().find(|s| &s.address == address) else {
+            return Duration::ZERO;
+        };
+        let learned = self.journal.with(|state| median(state.took_ms.get(&step.kind)?));
+        let kind = self.registry.get(&step.kind);
+        let create = learned.or_else(|| kind.map(|k| k.timing().typical)).unwrap_or_default();
+        match (part, step.action) {
+            (_, Action::Record | Action::Forget) => Duration::ZERO,
+            (Part::Make, Action::Update | Action::Adopt) | (Part::Remove(_), _) => create / 2,
+            _ => create,
+        }
+    }
+
+    async fn one(self: Arc<Self>, key: Key) -> (Key, Result<Action, StepError>) {
+        let (address, part) = key.clone();
+        (self.listener)(Event::Begun {
+            address: address.clone(),
+            kind: self
+                .plan
+                .steps
+                .iter()
+                .find(|s| s.address == address)
+                .map(|s| s.kind.clone())
+                .unwrap_or_default(),
+            action: self.action(&key),
+            typical: self.typical(&key),
+        });
+        let work = async {
+            match &part {
+                Part::Make => self.make(&address).await,
+                Part::Remove(instance) => self.remove(&address, instance).await,
+            }
+        };
+        let result = tokio::select! {
+            result = work => result,
+            () = self.stop.aborted() => Err(StepError::Aborted),
+        };
+        if let Err(error) = &result {
+            self.note_failure(&address, &part, error).await;
+        }
+        (key, result)
+    }
+
+    /// The intent stays open in the journal, with the reason beside it.
+    async fn note_failure(&self, address: &Address, part: &Part, error: &StepError) {
+        let begun = self.journal.with(|state| {
+            let record = match part {
+                Part::Make => state.records.get(address),
+                Part::Remove(instance) => state
+                    .incarnations()
+                    .find(|(a, r)| *a == address && r.instance == *instance)
+                    .map(|(_, r)| r),
+            };
+            record.filter(|r| r.phase != crate::journal::Phase::Ready).map(|r| r.instance.clone())
+        });
+        if let Some(instance) = begun
+            && !matches!(error, StepError::Journal(_) | StepError::Aborted)
+        {
+            let error = crate::error::chain(error);
+            let entry = crate::journal::Entry::Failed { address: address.clone(), instance, error };
+            if let Err(e) = self.journal.append(entry).await {
+                tracing::warn!(%address, error = %crate::error::chain(&e), "a failure could not be recorded");
+            }
+        }
+    }
+
+    fn known(&self, reference: &str) -> Option<Json> {
+        let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        lookup_in(reference, |a| outputs.get(a))
+    }
+
+    fn publish(&self, address: &Address, outputs: &Json) {
+        let mut all = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(address.clone(), outputs.clone());
+    }
+
+    fn seal(&self, json: &Json) -> Sealed {
+        Sealed::of(json, &self.key)
+    }
+
+    fn planned(&self, address: &Address) -> Option<&Step> {
+        self.plan.step(address)
+    }
+
+    async fn read(&self, target: &Target<'_>, spec: &Json) -> Result<Option<AnyLive>, StepError> {
+        Ok(repeated(&self.stop, || target.kind.read(target.at(), spec)).await?)
+    }
+
+    /// Polls until it can be used: the one wait for creates, updates and adoptions.
+    async fn until_ready(&self, target: &Target<'_>, spec: &Json) -> Result<AnyLive, StepError> {
+        let timing = target.kind.timing();
+        let deadline = Instant::now() + timing.timeout;
+        let mut said = String::new();
+        loop {
+            let on = match self.read(target, spec).await? {
+                Some(live) => match &live.status {
+                    Status::Ready => return Ok(live),
+                    Status::Failed(why) => return Err(StepError::Failed(why.clone())),
+                    Status::Pending(on) => on.clone(),
+                },
+                None => "for it to appear".to_owned(),
+            };
+            if Instant::now() >= deadline {
+                return Err(StepError::TimedOut { after: timing.timeout, on });
+            }
+            if on != said {
+                (self.listener)(Event::Waiting { address: target.address.clone(), on: on.clone() });
+                said = on;
+            }
+            pause(timing.poll).await;
+        }
+    }
+}
+
+fn median(took: &[u64]) -> Option<Duration> {
+    // Old durations say less than new ones.
+    let mut recent: Vec<u64> = took.iter().rev().take(9).copied().collect();
+    recent.sort_unstable();
+    recent.get(recent.len() / 2).map(|ms| Duration::from_millis(*ms))
+}

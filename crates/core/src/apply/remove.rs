@@ -1,0 +1,98 @@
+//! Removes one incarnation.
+
+use super::{Run, StepError, Target};
+use crate::{
+    error::Class,
+    event::Event,
+    journal::{Act, Entry, Phase},
+    observe::kind_of,
+    plan::Action,
+    registry::AnyLive,
+    resource::{Owner, Status},
+    value::{Address, is_unknown, resolve},
+    wait::{pause, repeated},
+};
+use serde_json::Value as Json;
+use tokio::time::Instant;
+
+impl Run {
+    pub(super) async fn remove(&self, address: &Address, instance: &str) -> Result<Action, StepError> {
+        let Some(record) = self.journal.record(address, instance) else { return Ok(Action::Keep) };
+        let kind = kind_of(&self.registry, address, &record.request.kind)?.as_ref();
+        let target = Target {
+            address,
+            kind,
+            place: record.request.place.spec.clone(),
+            instance: instance.to_owned(),
+            recorded: record.outputs.clone(),
+        };
+        if self.is_kept(address) {
+            return Ok(Action::Keep);
+        }
+        let planned = self.planned(address).map(|s| s.action);
+        if planned == Some(Action::ReplaceDeleteFirst)
+            && record.phase == Phase::Ready
+            && let Some(node) = self.stack.nodes().get(address)
+        {
+            let spec = resolve(&node.spec, &|r| self.known(r));
+            if !is_unknown(&spec) && !self.still_replaces(&target, &spec, &record).await? {
+                self.keep(address);
+                return Ok(Action::Keep);
+            }
+        }
+        let spec = record.request.spec.as_json();
+        let unsure = record.phase == Phase::Creating;
+        let found =
+            if unsure { self.settled(&target, spec).await? } else { self.read(&target, spec).await? };
+        if let Some(live) = ours(found, instance) {
+            let begin = Entry::Begin {
+                address: address.clone(),
+                instance: instance.to_owned(),
+                act: Act::Delete,
+                request: record.request.clone(),
+            };
+            self.journal.append(begin).await?;
+            self.delete(&target, spec, live).await?;
+        }
+        self.gone(address, instance).await?;
+        Ok(Action::Delete)
+    }
+
+    /// Deletes, and again while something is still in the way, until it is not there any more.
+    async fn delete(&self, target: &Target<'_>, spec: &Json, mut live: AnyLive) -> Result<(), StepError> {
+        let timing = target.kind.timing();
+        let deadline = Instant::now() + timing.timeout;
+        let mut accepted = false;
+        loop {
+            let mut on = match &live.status {
+                Status::Pending(on) => on.clone(),
+                _ => "for it to be gone".to_owned(),
+            };
+            if !accepted {
+                match repeated(&self.stop, || target.kind.delete(target.at(), spec, &live)).await {
+                    Ok(()) => accepted = true,
+                    Err(e) if e.class() == Class::NotFound => return Ok(()),
+                    Err(e) if e.class() == Class::NotNow && Instant::now() < deadline => on = e.chain(),
+                    Err(e) => return Err(e.into()),
+                }
+            }
+            match ours(self.read(target, spec).await?, &target.instance) {
+                None => return Ok(()),
+                Some(now) => live = now,
+            }
+            if Instant::now() >= deadline {
+                return Err(StepError::TimedOut { after: timing.timeout, on });
+            }
+            (self.listener)(Event::Waiting { address: target.address.clone(), on });
+            pause(timing.poll).await;
+        }
+    }
+}
+
+/// What was found, unless the name has passed to another incarnation.
+fn ours(found: Option<AnyLive>, instance: &str) -> Option<AnyLive> {
+    found.filter(|live| match &live.owner {
+        Owner::Tagged { instance: theirs, .. } => theirs == instance,
+        Owner::Nobody | Owner::Parent => true,
+    })
+}

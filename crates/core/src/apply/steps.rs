@@ -1,0 +1,106 @@
+//! The order of steps: nothing is made before what it needs, nothing removed before what needs it is gone.
+
+use crate::{
+    journal::State,
+    plan::{Action, Plan},
+    schedule::order,
+    stack::Stack,
+    value::Address,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The two halves of a replacement; every other step has one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// Makes, changes, adopts or waits.
+    Make,
+    /// Removes this incarnation.
+    Remove(String),
+}
+
+pub(crate) type Key = (Address, Part);
+pub(crate) type Edges = BTreeMap<Key, BTreeSet<Key>>;
+
+/// What each part of `plan` waits for.
+pub(crate) fn edges(plan: &Plan, stack: &Stack, state: &State) -> Edges {
+    let parts = parts(plan);
+    let hard = wait_for(plan, stack, state, &parts, Moving::None);
+    // What moves off a thing should have moved before the thing goes; where that is a circle, the thing goes first.
+    [Moving::All, Moving::OffKept]
+        .into_iter()
+        .map(|moving| wait_for(plan, stack, state, &parts, moving))
+        .find(|edges| order(edges).is_ok())
+        .unwrap_or(hard)
+}
+
+fn parts(plan: &Plan) -> BTreeSet<Key> {
+    let mut out = BTreeSet::new();
+    for step in &plan.steps {
+        let removes = step.action.removes() || step.action == Action::Forget;
+        if let (true, Some(instance)) = (removes, &step.instance) {
+            out.insert((step.address.clone(), Part::Remove(instance.clone())));
+        }
+        if !step.leftover && !matches!(step.action, Action::Delete | Action::Forget) {
+            out.insert((step.address.clone(), Part::Make));
+        }
+    }
+    out
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Moving {
+    All,
+    OffKept,
+    None,
+}
+
+fn wait_for(plan: &Plan, stack: &Stack, state: &State, parts: &BTreeSet<Key>, moving: Moving) -> Edges {
+    let action = |a: &Address| plan.step(a).map(|s| s.action);
+    let make = |a: &Address| (a.clone(), Part::Make);
+    let after = |a: &Address| stack.nodes().get(a).map(|n| n.after.clone()).unwrap_or_default();
+    let mut out = Edges::new();
+    for key in parts {
+        let (address, part) = key;
+        let delete_first = action(address) == Some(Action::ReplaceDeleteFirst);
+        let mut waits = BTreeSet::new();
+        match part {
+            Part::Make => {
+                waits.extend(after(address).iter().map(make));
+                if delete_first {
+                    waits.extend(parts.iter().filter(|(a, p)| a == address && *p != Part::Make).cloned());
+                }
+            }
+            Part::Remove(instance) => {
+                let current = state.records.get(address).is_some_and(|r| r.instance == *instance);
+                if !(current && delete_first) {
+                    waits.insert(make(address));
+                }
+                for (dependent, record) in
+                    state.incarnations().filter(|(_, r)| r.request.after.contains(address))
+                {
+                    waits.insert((dependent.clone(), Part::Remove(record.instance.clone())));
+                    let comes_back = delete_first && after(dependent).contains(address);
+                    let goes_first = action(dependent) == Some(Action::ReplaceDeleteFirst);
+                    let wanted = match moving {
+                        Moving::All => !comes_back,
+                        Moving::OffKept => !delete_first,
+                        Moving::None => false,
+                    };
+                    if wanted && !goes_first {
+                        waits.insert(make(dependent));
+                    }
+                }
+                if current && delete_first {
+                    // Whether it has to go at all may depend on what these turn out to be.
+                    let settled = after(address);
+                    let settled =
+                        settled.iter().filter(|d| action(d) != Some(Action::ReplaceDeleteFirst)).map(make);
+                    waits.extend(settled);
+                }
+            }
+        }
+        waits.retain(|w| parts.contains(w) && w != key);
+        out.insert(key.clone(), waits);
+    }
+    out
+}

@@ -1,0 +1,269 @@
+//! Puts the parts together: load, observe, plan, guard, apply.
+
+use crate::{
+    apply::{self, Listener, NewInstance, Report},
+    diff::{Diff, diff},
+    guard::{Refusal, Rules, guard},
+    journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, State},
+    observe::{ObserveError, Observed, observe},
+    plan::{Plan, PlanError, PlanOptions, plan},
+    registry::Registry,
+    resource::Status,
+    secret::{SealKey, Sealed},
+    stack::Stack,
+    store::{Store, StoreError},
+    value::Address,
+    wait::Stop,
+};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Deploys stacks: keeps a journal in a store, and knows the kinds of a registry.
+pub struct Engine {
+    registry: Registry,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    new_instance: NewInstance,
+    at_once: usize,
+}
+
+/// A plan with all that is needed to apply it.
+pub struct Planned {
+    /// What will be done.
+    pub plan: Plan,
+    /// What was there when it was made.
+    pub observed: Observed,
+    /// What the journal said.
+    pub state: State,
+    stack: Stack,
+    adopt: bool,
+}
+
+impl Planned {
+    /// What the stack tells people, as far as it is known without applying anything.
+    pub fn outputs(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
+        let known = self.observed.live.iter().map(|(a, live)| (a.clone(), live.outputs.clone())).collect();
+        crate::plan::stack_outputs(&self.stack, &known)
+    }
+
+    /// The stack that it was made for.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+/// How a plan is applied.
+#[derive(Clone)]
+pub struct Run {
+    /// Who does it, on which host. Goes into the journal.
+    pub actor: String,
+    /// What it may do.
+    pub rules: Rules,
+    /// Told what happens.
+    pub listener: Listener,
+    /// Tells it to stop.
+    pub stop: Stop,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Run {
+            actor: "unknown".into(),
+            rules: Rules::default(),
+            listener: Arc::new(|_| ()),
+            stop: Stop::default(),
+        }
+    }
+}
+
+/// Why the engine could not do its work at all. Steps that fail are in the [`Report`].
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal could not be read.
+    #[error("the journal could not be read")]
+    Load(#[source] StoreError),
+    /// The journal makes no sense.
+    #[error(transparent)]
+    Bad(#[from] BadEntry),
+    /// The cloud could not be observed.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// No plan could be made.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The guards refused the plan. Nothing was changed.
+    #[error("the plan is refused")]
+    Refused(Vec<Refusal>),
+    /// Another run is at work.
+    #[error("another run is at work ({0}); nothing was changed")]
+    Held(String),
+    /// The journal moved on since the plan was made.
+    #[error("the plan was made after entry {planned} of the journal, which is at {now} now; plan again")]
+    Stale {
+        /// What the plan was made for.
+        planned: u64,
+        /// Where the journal is.
+        now: u64,
+    },
+    /// The journal could not be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// One difference between what was applied last and what is there.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Drift {
+    /// Which resource.
+    pub address: Address,
+    /// Its kind.
+    pub kind: String,
+    /// The fields that differ; empty where `what` says it all.
+    pub diff: Diff,
+    /// What is wrong, in a word or two.
+    pub what: String,
+}
+
+impl Engine {
+    /// Deploys kinds of `registry` and keeps its journal in `store`.
+    pub fn new(registry: Registry, store: Arc<dyn Store>) -> Self {
+        Engine {
+            registry,
+            store,
+            clock: Arc::new(jiff::Timestamp::now),
+            new_instance: Arc::new(random_instance),
+            at_once: 10,
+        }
+    }
+
+    /// Runs at most `at_once` steps at a time.
+    pub fn at_once(mut self, at_once: usize) -> Self {
+        self.at_once = at_once.max(1);
+        self
+    }
+
+    /// Takes the time and incarnation ids from elsewhere, so that a test is the same every time.
+    pub fn deterministic(mut self, clock: Clock, new_instance: NewInstance) -> Self {
+        self.clock = clock;
+        self.new_instance = new_instance;
+        self
+    }
+
+    /// The kinds.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What the journal says.
+    ///
+    /// # Errors
+    /// When it cannot be read or makes no sense.
+    pub async fn state(&self) -> Result<State, EngineError> {
+        let entries = self.store.load().await.map_err(EngineError::Load)?;
+        Ok(State::fold(&entries)?)
+    }
+
+    /// Looks and decides. Writes nothing, anywhere.
+    ///
+    /// # Errors
+    /// When the journal or the cloud cannot be read, or the stack has mistakes.
+    pub async fn plan(&self, stack: &Stack, options: &PlanOptions) -> Result<Planned, EngineError> {
+        stack.check().map_err(PlanError::from)?;
+        let state = self.state().await?;
+        let observed = observe(stack, &state, &self.registry).await?;
+        let plan = plan(stack, &state, &observed, &self.registry, options)?;
+        Ok(Planned { plan, observed, state, stack: stack.clone(), adopt: options.adopt })
+    }
+
+    /// Does what `planned` says. Steps that do not work are in the report; independent ones go on.
+    ///
+    /// # Errors
+    /// When nothing could be begun: the plan is refused or stale, or another run is at work.
+    pub async fn apply(&self, planned: Planned, run: &Run) -> Result<Report, EngineError> {
+        let refusals = guard(&planned.plan, &run.rules);
+        if !refusals.is_empty() {
+            return Err(EngineError::Refused(refusals));
+        }
+        let Planned { plan, observed, state, stack, adopt } = planned;
+        if plan.steps.is_empty() {
+            let outputs = observed.live.into_iter().map(|(a, live)| (a, live.outputs)).collect();
+            return Ok(Report { outputs, ..Report::default() });
+        }
+        let _hold = self.store.hold(&run.actor).await.map_err(|e| match e {
+            StoreError::Held(who) => EngineError::Held(who),
+            other => EngineError::Journal(other.into()),
+        })?;
+        let now = self.state().await?.seq;
+        if now != state.seq {
+            return Err(EngineError::Stale { planned: state.seq, now });
+        }
+        let key = state.seal_key.clone().unwrap_or_else(SealKey::random);
+        let opened = state.seal_key.is_some();
+        let journal = Journal::new(Arc::clone(&self.store), state, Arc::clone(&self.clock));
+        if !opened {
+            let (stack, seal_key) = (stack.name().to_owned(), key.clone());
+            journal.append(Entry::Opened { format: FORMAT, stack, seal_key }).await?;
+        }
+        // Read-only kinds leave no trace, so a run that only waits for them writes nothing.
+        if plan.steps.iter().any(|s| s.action != crate::plan::Action::Wait) {
+            journal.append(Entry::Plan { digest: plan.digest(), actor: run.actor.clone() }).await?;
+        }
+        let applying = apply::run(
+            stack,
+            plan,
+            &observed,
+            self.registry.clone(),
+            journal,
+            key,
+            adopt,
+            Arc::clone(&run.listener),
+            Arc::clone(&self.new_instance),
+            run.stop.clone(),
+            self.at_once,
+        );
+        Ok(applying.all().await)
+    }
+
+    /// What differs in the cloud from what was applied last. Writes nothing, anywhere.
+    ///
+    /// # Errors
+    /// When the journal or the cloud cannot be read.
+    pub async fn drift(&self) -> Result<Vec<Drift>, EngineError> {
+        let state = self.state().await?;
+        let observed = observe(&Stack::new(state.stack.clone()), &state, &self.registry).await?;
+        Ok(drift(&state, &observed))
+    }
+}
+
+fn drift(state: &State, observed: &Observed) -> Vec<Drift> {
+    let key = state.seal_key.clone().unwrap_or_else(SealKey::none);
+    let mut out = vec![];
+    for (address, record) in &state.records {
+        let applied = &record.request.spec;
+        let (diff, what) = match (observed.live.get(address), record.phase) {
+            (None, Phase::Creating) => (Diff::default(), "was begun and is not there".to_owned()),
+            (None, _) => (Diff::default(), "is gone".to_owned()),
+            (Some(live), phase) => {
+                let diff = diff(applied, &Sealed::of(&live.spec, &key), applied);
+                let what = match (&live.status, phase) {
+                    (Status::Failed(why), _) => format!("is failed: {why}"),
+                    _ if !diff.is_empty() => "differs".to_owned(),
+                    (_, Phase::Ready) => continue,
+                    _ => "was not finished by the last run".to_owned(),
+                };
+                (diff, what)
+            }
+        };
+        out.push(Drift { address: address.clone(), kind: record.request.kind.clone(), diff, what });
+    }
+    out
+}
+
+/// 12 characters of `[a-z2-7]`: 60 random bits, fit for any name and tag.
+///
+/// # Panics
+/// If the operating system has no randomness to give.
+fn random_instance() -> String {
+    let mut bytes = [0u8; 12];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes.iter().map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(b & 31)])).collect()
+}

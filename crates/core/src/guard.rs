@@ -1,0 +1,134 @@
+//! Refuses plans that are dangerous, before anything is changed.
+
+use crate::{
+    diff::Change,
+    plan::{Action, Plan, Step},
+    value::Address,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+
+/// What a run may do.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Data-bearing resources that may be deleted or replaced, each by its address.
+    pub permits: BTreeSet<Address>,
+    /// How many resources may be removed in one run, unless everything is to go. `None`: any number.
+    pub max_removals: Option<usize>,
+    /// Ports that may be open to the whole internet.
+    pub public_ports: BTreeSet<u16>,
+}
+
+impl Default for Rules {
+    /// Twenty removals; 80 and 443 may be public.
+    fn default() -> Self {
+        Rules { permits: BTreeSet::new(), max_removals: Some(20), public_ports: [80, 443].into() }
+    }
+}
+
+/// Why a plan is refused, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Refusal {
+    /// Which resource; none where it is about the plan as a whole.
+    pub address: Option<Address>,
+    /// The rule.
+    pub rule: String,
+    /// What is wrong and what to do.
+    pub why: String,
+}
+
+/// Everything that speaks against `plan`. Empty: it may be applied.
+pub fn guard(plan: &Plan, rules: &Rules) -> Vec<Refusal> {
+    let mut out: Vec<Refusal> = plan
+        .conflicts
+        .iter()
+        .map(|c| Refusal { address: Some(c.address.clone()), rule: "conflict".into(), why: c.why.clone() })
+        .collect();
+    for step in &plan.steps {
+        out.extend(protected(step));
+        out.extend(data(step, rules));
+        out.extend(open_port(step, rules));
+    }
+    out.extend(too_many(plan, rules));
+    out
+}
+
+fn refusal(step: &Step, rule: &str, why: String) -> Refusal {
+    Refusal { address: Some(step.address.clone()), rule: rule.into(), why }
+}
+
+fn verb(action: Action) -> &'static str {
+    if action.replaces() { "replaced" } else { "deleted" }
+}
+
+fn protected(step: &Step) -> Option<Refusal> {
+    (step.protect && step.action.removes() && !step.leftover).then(|| {
+        let why = format!("is protected and would be {}; lift the protection first", verb(step.action));
+        refusal(step, "protected", why)
+    })
+}
+
+fn data(step: &Step, rules: &Rules) -> Option<Refusal> {
+    (step.data && step.action.removes() && !rules.permits.contains(&step.address)).then(|| {
+        let why = format!(
+            "holds data and would be {}; name it to permit that: --permit {}",
+            verb(step.action),
+            step.address
+        );
+        refusal(step, "data", why)
+    })
+}
+
+/// Reads the step as data: any kind with a public CIDR and a port range can open a door.
+fn open_port(step: &Step, rules: &Rules) -> Option<Refusal> {
+    if !matches!(
+        step.action,
+        Action::Create | Action::Update | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst
+    ) {
+        return None;
+    }
+    let wanted = |field: &str| {
+        step.diff.changes.iter().find(|c| c.path == field).and_then(|c| match &c.change {
+            Change::Set { to, .. } => Some(to),
+            _ => None,
+        })
+    };
+    let inbound = wanted("direction").is_some_and(|d| d == "ingress");
+    let public = ["cidr_ipv4", "cidr_ipv6"]
+        .into_iter()
+        .filter_map(wanted)
+        .any(|cidr| matches!(cidr.as_str(), Some("0.0.0.0/0" | "::/0")));
+    if !inbound || !public {
+        return None;
+    }
+    let port = |field| wanted(field).and_then(Json::as_u64).and_then(|p| u16::try_from(p).ok());
+    let allowed = match (port("from_port"), port("to_port")) {
+        (Some(from), Some(to)) => (from..=to).all(|p| rules.public_ports.contains(&p)),
+        _ => false,
+    };
+    (!allowed).then(|| {
+        let ports = match (port("from_port"), port("to_port")) {
+            (Some(from), Some(to)) if from == to => format!("port {from}"),
+            (Some(from), Some(to)) => format!("ports {from}-{to}"),
+            _ => "every port".to_owned(),
+        };
+        let why =
+            format!("would open {ports} to the whole internet; narrow the CIDR or allow the port in [guard]");
+        refusal(step, "open-port", why)
+    })
+}
+
+fn too_many(plan: &Plan, rules: &Rules) -> Option<Refusal> {
+    let removed = plan.steps.iter().filter(|s| s.action.removes() && !s.leftover).count();
+    let everything =
+        plan.steps.iter().all(|s| matches!(s.action, Action::Delete | Action::Forget)) && plan.unchanged == 0;
+    let most = rules.max_removals.filter(|most| removed > *most && !everything)?;
+    Some(Refusal {
+        address: None,
+        rule: "max-removals".into(),
+        why: format!(
+            "{removed} resources would be removed and {most} are allowed; raise max_removals in [guard] if that is meant"
+        ),
+    })
+}

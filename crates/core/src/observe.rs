@@ -1,0 +1,204 @@
+//! Looks at everything that is recorded or wanted. Writes nothing, anywhere.
+
+use crate::{
+    error::Error,
+    journal::State,
+    place::{PlaceData, PlaceSpec},
+    registry::{AnyKind, AnyLive, At, Registry},
+    resource::{Recovery, Status},
+    stack::Stack,
+    value::{Address, is_unknown, lookup_in, resolve},
+    wait::{Stop, repeated},
+};
+use futures::{StreamExt, stream};
+use serde_json::Value as Json;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How many look-ups run at once. Most are answered from shared calls, so this is not the number of calls.
+const AT_ONCE: usize = 256;
+
+/// What is there.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The incarnation that counts, by address; addresses where nothing was found are left out.
+    pub live: BTreeMap<Address, AnyLive>,
+    /// Incarnations that were replaced and are still there, by address and incarnation.
+    pub leftovers: BTreeMap<(Address, String), AnyLive>,
+}
+
+/// Why a resource could not be looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("reading `{address}` ({kind}) did not work")]
+pub struct ReadError {
+    /// Which resource.
+    pub address: Address,
+    /// Its kind.
+    pub kind: String,
+    /// Why.
+    #[source]
+    pub source: Error,
+}
+
+/// Why the cloud could not be observed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The journal names a kind that this program was built without.
+    #[error(
+        "the journal has `{address}` of kind {kind}, which this program does not know; use the version that made it"
+    )]
+    UnknownKind {
+        /// Which resource.
+        address: Address,
+        /// Its kind.
+        kind: String,
+    },
+    /// Some resources could not be read.
+    #[error("{} of the resources could not be read: {}", .0.len(), .0.iter().map(|e| crate::error::chain(e)).collect::<Vec<_>>().join("; "))]
+    Read(Vec<ReadError>),
+}
+
+/// The implementation of `kind`.
+pub(crate) fn kind_of<'r>(
+    registry: &'r Registry,
+    address: &Address,
+    kind: &str,
+) -> Result<&'r Arc<dyn AnyKind>, ObserveError> {
+    registry
+        .get(kind)
+        .ok_or_else(|| ObserveError::UnknownKind { address: address.clone(), kind: kind.to_owned() })
+}
+
+/// One look.
+struct Look<'a> {
+    address: &'a Address,
+    kind: &'a Arc<dyn AnyKind>,
+    place: PlaceSpec,
+    instance: &'a str,
+    outputs: Option<&'a Json>,
+    spec: Json,
+}
+
+impl Look<'_> {
+    async fn read(&self) -> Result<Option<AnyLive>, ReadError> {
+        let at =
+            At { place: &self.place, address: self.address, instance: self.instance, recorded: self.outputs };
+        let stop = Stop::default();
+        match repeated(&stop, || self.kind.read(at, &self.spec)).await {
+            // What it is found by is not known yet, so it cannot exist.
+            Err(Error::Unresolved(_)) => Ok(None),
+            Ok(found) => Ok(found),
+            Err(source) => {
+                let kind = self.kind.kind().to_owned();
+                Err(ReadError { address: self.address.clone(), kind, source })
+            }
+        }
+    }
+}
+
+async fn all<'a, K: Send>(looks: Vec<(K, Look<'a>)>) -> (Vec<(K, AnyLive)>, Vec<ReadError>) {
+    let answers: Vec<_> = stream::iter(looks)
+        .map(|(key, look)| async move { (key, look.read().await) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let (mut found, mut errors) = (vec![], vec![]);
+    for (key, answer) in answers {
+        match answer {
+            Ok(Some(live)) => found.push((key, live)),
+            Ok(None) => {}
+            Err(e) => errors.push(e),
+        }
+    }
+    errors.sort_by(|a, b| a.address.cmp(&b.address));
+    (found, errors)
+}
+
+/// Reads every recorded incarnation, and every wanted resource that can be found without a record.
+///
+/// # Errors
+/// All reads that did not work, together.
+pub async fn observe(stack: &Stack, state: &State, registry: &Registry) -> Result<Observed, ObserveError> {
+    let mut looks = vec![];
+    for (address, record) in state.incarnations() {
+        let look = Look {
+            address,
+            kind: kind_of(registry, address, &record.request.kind)?,
+            place: record.request.place.spec.clone(),
+            instance: &record.instance,
+            outputs: record.outputs.as_ref(),
+            spec: record.request.spec.as_json().clone(),
+        };
+        looks.push(((address.clone(), record.instance.clone()), look));
+    }
+    let (found, mut errors) = all(looks).await;
+    let mut observed = Observed::default();
+    for ((address, instance), live) in found {
+        if state.records.get(&address).is_some_and(|r| r.instance == instance) {
+            observed.live.insert(address, live);
+        } else {
+            observed.leftovers.insert((address, instance), live);
+        }
+    }
+    for wave in waves(stack, state, registry)? {
+        let looks = wave
+            .into_iter()
+            .filter_map(|(address, kind)| {
+                Some((address.clone(), unrecorded(stack, &observed, address, kind)?))
+            })
+            .collect();
+        let (found, more) = all(looks).await;
+        observed.live.extend(found);
+        errors.extend(more);
+    }
+    if errors.is_empty() { Ok(observed) } else { Err(ObserveError::Read(errors)) }
+}
+
+type Wave<'a> = Vec<(&'a Address, &'a Arc<dyn AnyKind>)>;
+
+/// The wanted nodes without a record that can be looked for, in waves: each may need what the one before it found.
+fn waves<'a>(stack: &'a Stack, state: &State, registry: &'a Registry) -> Result<Vec<Wave<'a>>, ObserveError> {
+    let mut depth: BTreeMap<&Address, usize> = BTreeMap::new();
+    let mut out: Vec<Wave<'a>> = vec![];
+    for address in stack.order().unwrap_or_default() {
+        let Some((address, node)) = stack.nodes().get_key_value(&address) else { continue };
+        let kind = kind_of(registry, address, node.kind)?;
+        if state.records.contains_key(address) {
+            continue;
+        }
+        let level = node.after.iter().filter_map(|d| depth.get(d)).max().map_or(0, |d| d + 1);
+        depth.insert(address, level);
+        let findable = kind.recovery() == Recovery::Observed || !kind.recovery().identity().is_empty();
+        if findable {
+            out.resize_with(out.len().max(level + 1), Vec::new);
+            out[level].push((address, kind));
+        }
+    }
+    Ok(out)
+}
+
+fn unrecorded<'a>(
+    stack: &'a Stack,
+    observed: &Observed,
+    address: &'a Address,
+    kind: &'a Arc<dyn AnyKind>,
+) -> Option<Look<'a>> {
+    let node = stack.nodes().get(address)?;
+    let known = |r: &str| lookup_in(r, |a| ready_outputs(observed.live.get(a)?));
+    let spec = resolve(&node.spec, &known);
+    let place = resolved_place(&node.place, &known)?;
+    let identity = kind.recovery().identity();
+    let blocked = identity.iter().any(|f| spec.get(f).is_some_and(is_unknown));
+    // The incarnation is not known, so a generated name cannot be looked for.
+    let unnamed = identity.iter().any(|f| spec.get(f).is_some_and(|v| v.get("$generated").is_some()));
+    (!blocked && !unnamed).then_some(Look { address, kind, place, instance: "", outputs: None, spec })
+}
+
+fn ready_outputs(live: &AnyLive) -> Option<&Json> {
+    (live.status == Status::Ready).then_some(&live.outputs)
+}
+
+/// The place, once everything in it is known.
+pub(crate) fn resolved_place(place: &PlaceData, lookup: &dyn Fn(&str) -> Option<Json>) -> Option<PlaceSpec> {
+    let json = resolve(&place.spec.json(), lookup);
+    (!is_unknown(&json)).then(|| PlaceSpec::from(&json))
+}

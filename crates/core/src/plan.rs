@@ -1,0 +1,595 @@
+//! Compares what is wanted with what is there, and decides. Pure: no call, no clock, no randomness.
+
+use crate::{
+    diff::{Change, Diff, diff},
+    journal::{Phase, Record, State},
+    observe::{ObserveError, Observed, kind_of},
+    registry::{AnyKind, AnyLive, Registry},
+    resource::{Owner, Recovery, Status, Tags},
+    secret::{SealKey, Sealed},
+    stack::{Node, Stack, StackErrors},
+    value::{Address, is_unknown, lookup_in, resolve},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The version of the plan document.
+pub const FORMAT: u32 = 1;
+
+/// What is done to a resource.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing.
+    Keep,
+    /// It is made.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// A new one is made, and then the old one is removed.
+    ReplaceCreateFirst,
+    /// The old one is removed, and then a new one is made.
+    ReplaceDeleteFirst,
+    /// It is removed.
+    Delete,
+    /// It is there already and not ours, and is taken over.
+    Adopt,
+    /// It is not ours to make: we wait until it is there and ready.
+    Wait,
+    /// It is recorded, not wanted, and not there any more.
+    Forget,
+    /// Only the journal changes: what it waits for, its protection, or which fields are ours.
+    Record,
+}
+
+impl Action {
+    /// Whether what is there is lost.
+    pub fn removes(self) -> bool {
+        matches!(self, Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst | Action::Delete)
+    }
+
+    /// Whether it is a replacement.
+    pub fn replaces(self) -> bool {
+        matches!(self, Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst)
+    }
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Step {
+    /// Which resource.
+    pub address: Address,
+    /// Its kind.
+    pub kind: String,
+    /// Where it lives, in a word.
+    pub place: String,
+    /// What is done.
+    pub action: Action,
+    /// The incarnation that is there; none for a create.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// The fields that differ; for a create, all that are wanted.
+    pub diff: Diff,
+    /// Why, where the fields do not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Whether it holds data that nobody can bring back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub data: bool,
+    /// Whether it is protected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub protect: bool,
+    /// Whether it is an incarnation that was replaced before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leftover: bool,
+}
+
+/// Why a plan must not be applied, whatever the guards say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Conflict {
+    /// Which resource.
+    pub address: Address,
+    /// What is in the way, and what to do.
+    pub why: String,
+}
+
+/// All that will be done, and nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The stack.
+    pub stack: String,
+    /// The journal entry that it starts from.
+    pub after: u64,
+    /// The steps, each after what it waits for; removals last, in the order in which they happen.
+    pub steps: Vec<Step>,
+    /// How many resources stay as they are.
+    pub unchanged: usize,
+    /// What is in the way.
+    pub conflicts: Vec<Conflict>,
+    /// What people should know, though nothing is done about it.
+    pub notes: Vec<Conflict>,
+}
+
+impl Plan {
+    /// Whether nothing would be changed in the cloud.
+    pub fn is_empty(&self) -> bool {
+        self.steps
+            .iter()
+            .all(|s| matches!(s.action, Action::Keep | Action::Forget | Action::Wait | Action::Record))
+    }
+
+    /// The step that makes, changes or replaces the resource at `address`.
+    pub fn step(&self, address: &Address) -> Option<&Step> {
+        self.steps.iter().find(|s| &s.address == address && !s.leftover)
+    }
+
+    /// Steps of each action.
+    pub fn counts(&self) -> BTreeMap<Action, usize> {
+        let mut counts = BTreeMap::new();
+        self.steps.iter().for_each(|s| *counts.entry(s.action).or_default() += 1);
+        counts
+    }
+
+    /// SHA-256 of the canonical JSON: two plans with the same digest do the same.
+    ///
+    /// # Panics
+    /// Never: a plan always serialises.
+    pub fn digest(&self) -> String {
+        // Through `Json`, whose objects are sorted.
+        let canonical = serde_json::to_value(self).expect("a plan is plain data").to_string();
+        hex::encode(Sha256::digest(canonical.as_bytes()))
+    }
+}
+
+/// What the plan may do beyond the usual.
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Take over what is there and belongs to nobody.
+    pub adopt: bool,
+    /// Plan only for addresses that one of these matches; all if empty. `*` stands for anything.
+    pub only: Vec<String>,
+}
+
+impl PlanOptions {
+    fn wants(&self, address: &Address) -> bool {
+        self.only.is_empty() || self.only.iter().any(|pattern| matches_pattern(pattern, &address.0))
+    }
+}
+
+/// Whether `text` is what `pattern` says, where `*` stands for anything.
+pub fn matches_pattern(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
+            (0..=tail.len()).filter(|i| tail.is_char_boundary(*i)).any(|i| matches_pattern(rest, &tail[i..]))
+        }),
+    }
+}
+
+/// Why no plan could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The stack is wrong in itself.
+    #[error("the stack has mistakes")]
+    Stack(#[from] StackErrors),
+    /// A kind is unknown.
+    #[error(transparent)]
+    Kind(#[from] ObserveError),
+    /// The journal is about another stack.
+    #[error("the journal is of the stack `{0}`, not of this one; use another journal folder or name")]
+    OtherStack(String),
+}
+
+/// Decides what to do so that the cloud becomes as `stack` wants it.
+///
+/// # Errors
+/// Mistakes in the stack, and kinds that are not registered. Things in the way are not errors but
+/// [`conflicts`](Plan::conflicts), so that the whole plan is always shown.
+pub fn plan(
+    stack: &Stack,
+    state: &State,
+    observed: &Observed,
+    registry: &Registry,
+    options: &PlanOptions,
+) -> Result<Plan, PlanError> {
+    if !state.stack.is_empty() && state.stack != stack.name() {
+        return Err(PlanError::OtherStack(state.stack.clone()));
+    }
+    let mut planner = Planner {
+        stack,
+        state,
+        observed,
+        registry,
+        options,
+        key: state.seal_key.clone().unwrap_or_else(SealKey::none),
+        outputs: BTreeMap::new(),
+        delete_first: BTreeSet::new(),
+        plan: Plan {
+            format: FORMAT,
+            stack: stack.name().to_owned(),
+            after: state.seq,
+            steps: vec![],
+            unchanged: 0,
+            conflicts: vec![],
+            notes: vec![],
+        },
+    };
+    for address in stack.order()? {
+        planner.wanted(&address)?;
+    }
+    planner.removals()?;
+    planner.limit();
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    stack: &'a Stack,
+    state: &'a State,
+    observed: &'a Observed,
+    registry: &'a Registry,
+    options: &'a PlanOptions,
+    key: SealKey,
+    /// Outputs that are known before anything is applied.
+    outputs: BTreeMap<Address, Json>,
+    /// Resources that are removed before they are made anew.
+    delete_first: BTreeSet<Address>,
+    plan: Plan,
+}
+
+/// What was decided for one wanted resource.
+struct Decision {
+    action: Action,
+    diff: Diff,
+    why: Option<String>,
+}
+
+impl Planner<'_> {
+    fn wanted(&mut self, address: &Address) -> Result<(), PlanError> {
+        let Some(node) = self.stack.nodes().get(address) else { return Ok(()) };
+        let kind = kind_of(self.registry, address, node.kind)?;
+        let record = self.state.records.get(address);
+        let live = self.observed.live.get(address);
+        let resolved = resolve(&node.spec, &|r| lookup_in(r, |a| self.outputs.get(a)));
+        let decision = self.decide(address, node, kind.as_ref(), record, live, resolved);
+        if decision.action == Action::ReplaceDeleteFirst {
+            self.delete_first.insert(address.clone());
+        }
+        if let Some(live) = live
+            && matches!(decision.action, Action::Keep | Action::Record | Action::Update | Action::Adopt)
+            && live.status == Status::Ready
+        {
+            let moves = if decision.diff.is_empty() { &[] } else { kind.moves() };
+            self.outputs.insert(address.clone(), without(&live.outputs, moves));
+        }
+        if let (Some(AnyLive { status: Status::Failed(why), .. }), Action::Keep) = (live, decision.action) {
+            self.plan.notes.push(Conflict { address: address.clone(), why: format!("is failed: {why}") });
+        }
+        if decision.action == Action::Keep {
+            self.plan.unchanged += 1;
+            return Ok(());
+        }
+        self.plan.steps.push(Step {
+            address: address.clone(),
+            kind: node.kind.to_owned(),
+            place: node.place.label(),
+            action: decision.action,
+            instance: record.map(|r| r.instance.clone()),
+            diff: decision.diff,
+            why: decision.why,
+            data: kind.data(),
+            protect: node.protect,
+            leftover: false,
+        });
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        address: &Address,
+        node: &Node,
+        kind: &dyn AnyKind,
+        record: Option<&Record>,
+        live: Option<&AnyLive>,
+        mut spec: Json,
+    ) -> Decision {
+        let decision = |action, diff| Decision { action, diff, why: None };
+        let because = |action, diff, why: &str| Decision { action, diff, why: Some(why.to_owned()) };
+        if kind.recovery() == Recovery::Observed {
+            return match live {
+                Some(live) if live.status == Status::Ready => decision(Action::Keep, Diff::default()),
+                _ => decision(Action::Wait, self.all_of(&spec)),
+            };
+        }
+        let Some(live) = live else {
+            let all = self.all_of(&spec);
+            return match record {
+                None => decision(Action::Create, all),
+                Some(r) if r.phase == Phase::Creating => {
+                    because(Action::Create, all, "was being created when the last run ended")
+                }
+                Some(_) => because(Action::Create, all, "is recorded and not there any more"),
+            };
+        };
+        let Some(record) = record else {
+            own(&mut spec, self.stack, address, &json!({ "$ref": format!("{address}#instance") }));
+            let diff = self.diff(&spec, live, None);
+            if let Some(why) = foreign(&live.owner, self.stack.name(), address, self.options.adopt) {
+                self.plan.conflicts.push(Conflict { address: address.clone(), why });
+            }
+            if let Some(field) = replacing(kind, &diff) {
+                let why =
+                    format!("cannot be taken over as it is: `{field}` differs and cannot change in place");
+                self.plan.conflicts.push(Conflict { address: address.clone(), why });
+            }
+            return because(Action::Adopt, diff, "is there already and not in the journal");
+        };
+        own(&mut spec, self.stack, address, &json!(record.instance));
+        if let Owner::Tagged { stack, address: theirs, instance } = &live.owner
+            && *instance != record.instance
+        {
+            let why = format!(
+                "what is there under its name belongs to `{theirs}` of stack `{stack}` (incarnation {instance}); \
+                 rename one of them"
+            );
+            self.plan.conflicts.push(Conflict { address: address.clone(), why });
+        }
+        let diff = self.diff(&spec, live, Some(record));
+        if record.phase == Phase::Creating
+            && let Status::Failed(why) = &live.status
+        {
+            let why = format!("its creation failed: {why}");
+            return because(Action::ReplaceDeleteFirst, diff, &why);
+        }
+        if record.phase == Phase::Deleting && live.status != Status::Ready {
+            return because(Action::ReplaceDeleteFirst, diff, "was being deleted when the last run ended");
+        }
+        if let Some(field) = replacing(kind, &diff) {
+            return self.replace(node, kind, record, diff, &field);
+        }
+        if !diff.is_empty() {
+            return decision(Action::Update, diff);
+        }
+        let noted = record.request.after != self.outlived_by(node)
+            || record.request.protect != node.protect
+            || (!is_unknown(&spec) && record.request.spec != Sealed::of(&spec, &self.key));
+        match (record.phase, &live.status) {
+            (Phase::Ready, Status::Pending(on)) => {
+                let why = format!("is not ready: {on}");
+                because(Action::Update, diff, &why)
+            }
+            (Phase::Ready, _) if noted => decision(Action::Record, diff),
+            (Phase::Ready, _) => decision(Action::Keep, diff),
+            _ => because(Action::Update, diff, "the last run ended before it was finished"),
+        }
+    }
+
+    fn replace(&self, node: &Node, kind: &dyn AnyKind, record: &Record, diff: Diff, field: &str) -> Decision {
+        let identity = kind.recovery().identity();
+        let generated = |f: &&str| node.spec.get(*f).is_some_and(|v| v.get("$generated").is_some());
+        let moved = identity.iter().any(|f| diff.touches(f) && certainly(&diff, f));
+        let beside = identity.is_empty() || identity.iter().any(|f| generated(&f)) || moved;
+        let parent =
+            node.after.iter().find(|d| self.delete_first.contains(d) && record.request.after.contains(d));
+        let unknown = !certainly(&diff, field);
+        let perhaps = if unknown { ", if it turns out to differ" } else { "" };
+        let (action, order) = match (parent, beside) {
+            (Some(parent), _) => {
+                (Action::ReplaceDeleteFirst, format!("the old one goes first, because `{parent}` has to"))
+            }
+            (None, true) => (Action::ReplaceCreateFirst, "the new one is made first".to_owned()),
+            (None, false) => (
+                Action::ReplaceDeleteFirst,
+                format!("the old one goes first, because `{}` stays the same", identity.join("`, `")),
+            ),
+        };
+        Decision { action, diff, why: Some(format!("`{field}` cannot change in place{perhaps}; {order}")) }
+    }
+
+    /// What must outlive `node`: what it waits for, and through kinds that are only observed, what those wait for.
+    fn outlived_by(&self, node: &Node) -> BTreeSet<Address> {
+        outlived_by(self.stack, self.registry, node)
+    }
+
+    fn diff(&self, spec: &Json, live: &AnyLive, record: Option<&Record>) -> Diff {
+        let applied = record.map(|r| r.request.spec.clone()).unwrap_or_default();
+        let seal = |json| Sealed::of(json, &self.key);
+        diff(&seal(spec), &seal(&live.spec), &applied)
+    }
+
+    /// Everything that is wanted, as a diff from nothing.
+    fn all_of(&self, spec: &Json) -> Diff {
+        let mut spec = spec.clone();
+        if let Some(tags) = spec.get_mut("tags").and_then(Json::as_object_mut) {
+            for (key, value) in self.stack.tags() {
+                tags.entry(key).or_insert_with(|| json!(value));
+            }
+        }
+        let empty = Sealed::of(&json!({}), &self.key);
+        diff(&Sealed::of(&spec, &self.key), &empty, &Sealed::default())
+    }
+
+    /// Removals of what is recorded and not wanted, each after what depends on it.
+    fn removals(&mut self) -> Result<(), PlanError> {
+        let mut removed: Vec<(&Address, &Record, bool)> = vec![];
+        for (address, record) in self.state.incarnations() {
+            let leftover = self.state.records.get(address).is_none_or(|r| r.instance != record.instance);
+            if leftover || !self.stack.nodes().contains_key(address) {
+                removed.push((address, record, leftover));
+            }
+        }
+        let edges: BTreeMap<(&Address, &str), BTreeSet<(&Address, &str)>> = removed
+            .iter()
+            .map(|(a, r, _)| {
+                let dependents = removed.iter().filter(|(_, d, _)| d.request.after.contains(*a));
+                ((*a, r.instance.as_str()), dependents.map(|(b, d, _)| (*b, d.instance.as_str())).collect())
+            })
+            .collect();
+        let order = crate::schedule::order(&edges).unwrap_or_else(|_| edges.keys().copied().collect());
+        for (address, instance) in order {
+            let Some((_, record, leftover)) =
+                removed.iter().find(|(a, r, _)| *a == address && r.instance == instance).copied()
+            else {
+                continue;
+            };
+            let kind = kind_of(self.registry, address, &record.request.kind)?;
+            let live = if leftover {
+                self.observed.leftovers.get(&(address.clone(), instance.to_owned()))
+            } else {
+                self.observed.live.get(address)
+            };
+            // Under a fixed name there may be the next incarnation by now, or somebody else's thing.
+            let live = live.filter(|l| match &l.owner {
+                Owner::Tagged { instance: theirs, .. } => theirs == instance,
+                Owner::Parent => !leftover || kind.recovery().identity().is_empty(),
+                Owner::Nobody => true,
+            });
+            let unsure = record.phase == Phase::Creating && kind.recovery().identity().is_empty();
+            let (action, why) = match live {
+                Some(_) if leftover => (Action::Delete, Some("was replaced".to_owned())),
+                Some(_) => (Action::Delete, None),
+                None if unsure => {
+                    let why = "may have been created when the last run ended: looked for once more";
+                    (Action::Delete, Some(why.to_owned()))
+                }
+                None => (Action::Forget, Some("is not there any more".to_owned())),
+            };
+            self.plan.steps.push(Step {
+                address: address.clone(),
+                kind: record.request.kind.clone(),
+                place: record.request.place.label(),
+                action,
+                instance: Some(instance.to_owned()),
+                diff: Diff::default(),
+                why,
+                data: kind.data(),
+                protect: record.request.protect,
+                leftover,
+            });
+        }
+        Ok(())
+    }
+
+    /// Leaves out what was not asked for, and says what is missing then.
+    fn limit(&mut self) {
+        if self.options.only.is_empty() {
+            return;
+        }
+        let (kept, left): (Vec<Step>, Vec<Step>) =
+            std::mem::take(&mut self.plan.steps).into_iter().partition(|s| self.options.wants(&s.address));
+        for step in kept.iter().filter(|s| s.action != Action::Delete) {
+            let Some(node) = self.stack.nodes().get(&step.address) else { continue };
+            for missing in left.iter().filter(|l| node.after.contains(&l.address)) {
+                // An update of what is there already can wait; something that is not there cannot.
+                if !matches!(missing.action, Action::Update) {
+                    let why = format!("needs `{}`, which was left out and is not there yet", missing.address);
+                    self.plan.conflicts.push(Conflict { address: step.address.clone(), why });
+                }
+            }
+        }
+        self.plan.steps = kept;
+    }
+}
+
+/// What must outlive `node`: what it waits for, and through kinds that are only observed, what those wait for.
+pub(crate) fn outlived_by(stack: &Stack, registry: &Registry, node: &Node) -> BTreeSet<Address> {
+    let mut out = BTreeSet::new();
+    let mut open: Vec<&Address> = node.after.iter().collect();
+    while let Some(address) = open.pop() {
+        let Some(other) = stack.nodes().get(address) else { continue };
+        let observed = registry.get(other.kind).is_some_and(|k| k.recovery() == Recovery::Observed);
+        if observed {
+            open.extend(&other.after);
+        } else {
+            out.insert(address.clone());
+        }
+    }
+    out
+}
+
+/// Writes the stack's tags and the ownership tags into a spec that has tags.
+pub(crate) fn own(spec: &mut Json, stack: &Stack, address: &Address, instance: &Json) {
+    let Some(tags) = spec.get_mut("tags").and_then(Json::as_object_mut) else { return };
+    for (key, value) in stack.tags() {
+        tags.entry(key).or_insert_with(|| json!(value));
+    }
+    tags.insert(Tags::STACK.into(), json!(stack.name()));
+    tags.insert(Tags::ADDRESS.into(), json!(address));
+    tags.insert(Tags::INSTANCE.into(), instance.clone());
+}
+
+/// Why something that is there and not in the journal may not be taken over.
+pub(crate) fn foreign(owner: &Owner, stack: &str, address: &Address, adopt: bool) -> Option<String> {
+    match owner {
+        Owner::Tagged { stack: theirs, address: there, .. } if theirs != stack || *there != address.0 => {
+            Some(format!("belongs to `{there}` of stack `{theirs}`; rename one of them"))
+        }
+        Owner::Tagged { .. } if !adopt => Some(
+            "carries our tags and is not in the journal, which may be the wrong one or have been lost; \
+             `--adopt` takes it over"
+                .into(),
+        ),
+        Owner::Nobody | Owner::Parent if !adopt => Some(
+            "is there already and was not made by this stack; `--adopt` takes it over, or give ours another name"
+                .into(),
+        ),
+        _ => None,
+    }
+}
+
+/// The field of `diff` that cannot change in place, if there is one.
+pub(crate) fn replacing(kind: &dyn AnyKind, diff: &Diff) -> Option<String> {
+    let fields = kind.replace().iter().filter(|f| diff.touches(f));
+    // A field that surely differs is the better reason.
+    let mut fields: Vec<&&str> = fields.collect();
+    fields.sort_by_key(|f| !certainly(diff, f));
+    fields.first().map(|f| (**f).to_owned())
+}
+
+/// Whether `field` differs for sure: not only because its value is not known yet.
+fn certainly(diff: &Diff, field: &str) -> bool {
+    let inside = |path: &str| path == field || path.strip_prefix(field).is_some_and(|r| r.starts_with('.'));
+    diff.changes.iter().any(|c| inside(&c.path) && !matches!(c.change, Change::Unknown { .. }))
+}
+
+fn without(outputs: &Json, moves: &[&str]) -> Json {
+    match outputs {
+        Json::Object(m) => m
+            .iter()
+            .filter(|(k, _)| !moves.contains(&k.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+/// The outputs that `stack` tells people, as far as they are known.
+pub fn stack_outputs(stack: &Stack, outputs: &BTreeMap<Address, Json>) -> BTreeMap<String, Json> {
+    stack
+        .outputs()
+        .iter()
+        .map(|(name, value)| {
+            let value = resolve(value, &|r| lookup_in(r, |a| outputs.get(a)));
+            (name.clone(), if is_unknown(&value) { Json::Null } else { value })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        assert!(matches_pattern("app/*", "app/service"));
+        assert!(matches_pattern("*", ""));
+        assert!(matches_pattern("a*c*e", "abcde"));
+        assert!(!matches_pattern("app/*", "infra/app/x"));
+        assert!(!matches_pattern("app", "app2"));
+    }
+}
