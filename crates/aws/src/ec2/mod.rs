@@ -1,0 +1,136 @@
+//! EC2: networks, the ways in and out of them, and security groups.
+//!
+//! Reads of one kind share their calls: observing 200 security groups is a handful of requests.
+
+mod availability_zones;
+mod cidr;
+mod elastic_ip;
+mod existing_vpc;
+mod internet_gateway;
+mod lookup;
+mod nat_gateway;
+mod route;
+mod route_table;
+mod security_group;
+mod security_group_rule;
+mod subnet;
+mod vpc;
+
+pub use availability_zones::{AvailabilityZones, AvailabilityZonesOutputs, AvailabilityZonesRefs};
+pub use cidr::Cidr;
+pub use elastic_ip::{ElasticIp, ElasticIpOutputs, ElasticIpRefs};
+pub use existing_vpc::{ExistingVpc, ExistingVpcOutputs, ExistingVpcRefs, VpcSelector};
+pub use internet_gateway::{InternetGateway, InternetGatewayOutputs, InternetGatewayRefs};
+pub use nat_gateway::{NatGateway, NatGatewayOutputs, NatGatewayRefs};
+pub use route::{Route, RouteOutputs, RouteRefs, RouteTarget};
+pub use route_table::{RouteTable, RouteTableOutputs, RouteTableRefs};
+pub use security_group::{SecurityGroup, SecurityGroupOutputs, SecurityGroupRefs};
+pub use security_group_rule::{
+    Direction, Peer, Protocol, SecurityGroupRule, SecurityGroupRuleOutputs, SecurityGroupRuleRefs,
+};
+pub use subnet::{Subnet, SubnetOutputs, SubnetRefs};
+pub use vpc::{Vpc, VpcOutputs, VpcRefs};
+
+use crate::{Aws, Call};
+use aws_config::SdkConfig;
+use aws_sdk_ec2::{
+    Client,
+    types::{self, ResourceType, TagSpecification},
+};
+use causeway_core::{
+    Error, Tags,
+    coalesce::Coalesce,
+    registry::ProviderKinds,
+    resource::{Recovery, TagSteps},
+};
+use lookup::Lookup;
+use std::{ops::Deref, time::Duration};
+
+pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
+    kinds
+        .add::<AvailabilityZones>()
+        .add::<ElasticIp>()
+        .add::<ExistingVpc>()
+        .add::<InternetGateway>()
+        .add::<NatGateway>()
+        .add::<Route>()
+        .add::<RouteTable>()
+        .add::<SecurityGroup>()
+        .add::<SecurityGroupRule>()
+        .add::<Subnet>()
+        .add::<Vpc>()
+}
+
+/// The EC2 client of a region, and the look-ups that share calls.
+pub struct Ec2 {
+    api: Client,
+    pub(crate) addresses: Lookup<types::Address>,
+    pub(crate) internet_gateways: Lookup<types::InternetGateway>,
+    pub(crate) nat_gateways: Lookup<types::NatGateway>,
+    pub(crate) route_tables: Lookup<types::RouteTable>,
+    pub(crate) security_group_rules: Lookup<types::SecurityGroupRule>,
+    /// All rules of a group, by the id of the group.
+    pub(crate) rules_of_group: Coalesce<String, Vec<types::SecurityGroupRule>>,
+    pub(crate) security_groups: Lookup<types::SecurityGroup>,
+    pub(crate) subnets: Lookup<types::Subnet>,
+    pub(crate) vpcs: Lookup<types::Vpc>,
+}
+
+impl Deref for Ec2 {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        &self.api
+    }
+}
+
+impl Ec2 {
+    /// The client for the region and the credentials of `config`.
+    pub fn new(config: &SdkConfig) -> Self {
+        let api = Client::new(config);
+        Ec2 {
+            addresses: Lookup::new(&api),
+            internet_gateways: Lookup::new(&api),
+            nat_gateways: Lookup::new(&api),
+            route_tables: Lookup::new(&api),
+            security_group_rules: Lookup::new(&api),
+            rules_of_group: security_group_rule::of_groups(&api),
+            security_groups: Lookup::new(&api),
+            subnets: Lookup::new(&api),
+            vpcs: Lookup::new(&api),
+            api,
+        }
+    }
+
+    /// Writes and removes tags of the thing with this id.
+    pub(crate) async fn retag(&self, id: &str, steps: TagSteps<'_>) -> Result<(), Error> {
+        if !steps.set.is_empty() {
+            let tags = steps.set.iter().map(|(key, value)| tag(key).value(*value).build()).collect();
+            self.create_tags().resources(id).set_tags(Some(tags)).send().await.call("ec2:CreateTags")?;
+        }
+        if !steps.remove.is_empty() {
+            let tags = steps.remove.iter().map(|key| tag(key).build()).collect();
+            self.delete_tags().resources(id).set_tags(Some(tags)).send().await.call("ec2:DeleteTags")?;
+        }
+        Ok(())
+    }
+}
+
+/// For kinds that have neither a name nor a token. EC2's own advice is to be ready for answers that lag by minutes;
+/// in practice a tag is seen within seconds. Only a create whose answer was lost ever waits for this.
+pub(crate) const BY_TAG: Recovery = Recovery::Tag { settle: Duration::from_secs(60) };
+
+fn tag(key: &str) -> types::builders::TagBuilder {
+    types::Tag::builder().key(key)
+}
+
+/// Tags for a create call. `None` without tags: the API refuses an empty list.
+pub(crate) fn tagged(resource_type: ResourceType, tags: &Tags) -> Option<Vec<TagSpecification>> {
+    let tags: Vec<_> = tags.iter().map(|(key, value)| tag(key).value(value).build()).collect();
+    (!tags.is_empty())
+        .then(|| vec![TagSpecification::builder().resource_type(resource_type).set_tags(Some(tags)).build()])
+}
+
+/// Tags from an answer.
+pub(crate) fn live_tags(tags: &[types::Tag]) -> Tags {
+    Tags::live(tags.iter().filter_map(|tag| Some((tag.key()?, tag.value()?))))
+}

@@ -1,0 +1,197 @@
+//! A security group: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html>
+
+use super::{
+    live_tags,
+    lookup::{Described, PAGE},
+    security_group_rule::everything_out,
+    tagged,
+};
+use crate::{
+    Aws, Call,
+    id::{SecurityGroupId, VpcId},
+};
+use aws_sdk_ec2::{
+    Client,
+    types::{self, Filter, ResourceType, Tag},
+};
+use causeway_core::{
+    Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
+};
+use serde::{Deserialize, Serialize};
+
+/// A group of network interfaces that share rules. The rules are resources of their own:
+/// [`SecurityGroupRule`](super::SecurityGroupRule).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SecurityGroup {
+    /// Unique in the network.
+    pub name: Name,
+    /// For people. AWS wants one and never lets it change.
+    pub description: String,
+    /// The network.
+    pub vpc_id: Value<VpcId>,
+    /// Whether the rule stays that AWS puts into every new group: anything may leave for anywhere. AWS leaves it
+    /// without tags, so it is told apart from a rule of ours that says the same.
+    #[serde(default)]
+    pub default_egress: bool,
+    /// Tags; `Name` is what the console shows.
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+outputs! {
+    /// What a security group tells others.
+    pub struct SecurityGroupOutputs => SecurityGroupRefs {
+        /// `sg-..`
+        pub security_group_id: SecurityGroupId,
+    }
+}
+
+impl SecurityGroup {
+    /// A group without rules: nothing comes in and nothing goes out before rules say so.
+    pub fn new(name: impl Into<Name>, description: impl Into<String>, vpc_id: Value<VpcId>) -> Self {
+        SecurityGroup {
+            name: name.into(),
+            description: description.into(),
+            vpc_id,
+            default_egress: false,
+            tags: Tags::default(),
+        }
+    }
+}
+
+impl Resource for SecurityGroup {
+    const KIND: &'static str = "aws.ec2.security_group";
+    const RECOVERY: Recovery = Recovery::Name(&["name", "vpc_id"]);
+    const REPLACE: &'static [&'static str] = &["name", "description", "vpc_id"];
+    // Interfaces of load balancers and tasks hold a group for minutes after those are gone.
+    const TIMING: Timing = Timing::seconds(3, 2, 1200);
+    type Client = Aws;
+    type Outputs = SecurityGroupOutputs;
+
+    async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
+        let ec2 = &cx.client.ec2;
+        let found = match &cx.recorded {
+            Some(recorded) => ec2.security_groups.by_id(recorded.security_group_id.as_str()).await?,
+            None => ec2.security_groups.within(self.vpc_id.get()?.as_str(), &cx.name(&self.name)).await?,
+        };
+        let Some(group) = found else { return Ok(None) };
+        let rules = ec2.rules_of_group.get(group.group_id().unwrap_or_default().to_owned()).await?;
+        let name = self.name.live(cx.instance, group.group_name().unwrap_or_default());
+        Ok(Some(live(&group, name, &rules.unwrap_or_default())))
+    }
+
+    /// Leaves the rule that AWS adds to `update`, which sees it as a difference in `default_egress`; so a crash in
+    /// between is no special case, and nothing can be in the group before that.
+    async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
+        cx.client
+            .ec2
+            .create_security_group()
+            .group_name(cx.name(&self.name))
+            .description(&self.description)
+            .vpc_id(self.vpc_id.get()?.as_str())
+            .set_tag_specifications(tagged(ResourceType::SecurityGroup, &self.tags))
+            .send()
+            .await
+            .call("ec2:CreateSecurityGroup")?;
+        Ok(())
+    }
+
+    async fn update(&self, cx: &Cx<'_, Self>, live: &Live<Self>, diff: &Diff) -> Result<(), Error> {
+        let ec2 = &cx.client.ec2;
+        let id = live.outputs.security_group_id.as_str();
+        if diff.touches("default_egress") && self.default_egress {
+            let request = ec2.authorize_security_group_egress().group_id(id);
+            let request = request.ip_permissions(everything_out());
+            request.send().await.call("ec2:AuthorizeSecurityGroupEgress")?;
+        } else if diff.touches("default_egress") {
+            let rules = ec2.rules_of_group.get(id.to_owned()).await?.unwrap_or_default();
+            let request = ec2.revoke_security_group_egress().group_id(id);
+            let request = request.set_security_group_rule_ids(Some(default_egress(&rules)));
+            request.send().await.call("ec2:RevokeSecurityGroupEgress").found()?;
+        }
+        ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
+    }
+
+    async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
+        let id = live.outputs.security_group_id.as_str();
+        cx.client.ec2.delete_security_group().group_id(id).send().await.call("ec2:DeleteSecurityGroup")?;
+        Ok(())
+    }
+}
+
+impl Described for types::SecurityGroup {
+    const ID: &'static str = "group-id";
+    const WITHIN: Option<[&'static str; 2]> = Some(["vpc-id", "group-name"]);
+    fn id(&self) -> Option<&str> {
+        self.group_id()
+    }
+    fn tags(&self) -> &[Tag] {
+        self.tags()
+    }
+    fn within(&self) -> Option<[&str; 2]> {
+        Some([self.vpc_id()?, self.group_name()?])
+    }
+    async fn describe(api: &Client, filters: Vec<Filter>) -> Result<Vec<Self>, Error> {
+        let request = api.describe_security_groups().set_filters(Some(filters)).max_results(PAGE);
+        request.into_paginator().items().send().try_collect().await.call("ec2:DescribeSecurityGroups")
+    }
+}
+
+/// The rules of AWS's making: all protocols to everywhere (a second one where the network has IPv6), without a tag.
+fn default_egress(rules: &[types::SecurityGroupRule]) -> Vec<String> {
+    rules
+        .iter()
+        .filter(|r| r.is_egress() == Some(true) && r.ip_protocol() == Some("-1") && r.tags().is_empty())
+        .filter(|r| r.cidr_ipv4() == Some("0.0.0.0/0") || r.cidr_ipv6() == Some("::/0"))
+        .filter_map(|r| r.security_group_rule_id().map(str::to_owned))
+        .collect()
+}
+
+fn live(group: &types::SecurityGroup, name: Name, rules: &[types::SecurityGroupRule]) -> Live<SecurityGroup> {
+    let tags = live_tags(group.tags());
+    Live {
+        outputs: SecurityGroupOutputs { security_group_id: group.group_id().unwrap_or_default().into() },
+        status: Status::Ready,
+        owner: tags.owner(),
+        spec: SecurityGroup {
+            name,
+            description: group.description().unwrap_or_default().to_owned(),
+            vpc_id: VpcId::from(group.vpc_id().unwrap_or_default()).into(),
+            default_egress: !default_egress(rules).is_empty(),
+            tags,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn egress(id: &str) -> types::builders::SecurityGroupRuleBuilder {
+        types::SecurityGroupRule::builder()
+            .security_group_rule_id(id)
+            .is_egress(true)
+            .ip_protocol("-1")
+            .cidr_ipv4("0.0.0.0/0")
+    }
+
+    #[test]
+    fn the_rule_of_aws_is_told_apart_from_ours() {
+        let ours = egress("sgr-ours").tags(Tag::builder().key(Tags::INSTANCE).value("i").build()).build();
+        let narrow = egress("sgr-narrow").cidr_ipv4("10.0.0.0/8").build();
+        let rules = [egress("sgr-aws").build(), ours, narrow];
+        assert_eq!(default_egress(&rules), ["sgr-aws"]);
+        let group = types::SecurityGroup::builder().group_id("sg-1").group_name("web").build();
+        assert!(live(&group, "web".into(), &rules).spec.default_egress);
+        assert!(!live(&group, "web".into(), &rules[1..]).spec.default_egress);
+    }
+
+    #[test]
+    fn a_group_is_empty_unless_it_says_otherwise() {
+        let group: SecurityGroup = serde_json::from_value(serde_json::json!({
+            "name": "web", "description": "web", "vpc_id": "vpc-1"
+        }))
+        .unwrap();
+        assert!(!group.default_egress);
+    }
+}
