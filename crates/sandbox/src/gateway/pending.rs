@@ -79,7 +79,7 @@ const KINDS: &[Kind] = &[
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    access_key: String,
+    account: String,
     region: String,
     /// Index in [`KINDS`].
     kind: usize,
@@ -115,7 +115,7 @@ impl Pendings {
                 continue;
             }
             let key = |id: String| Key {
-                access_key: request.scope.access_key.clone(),
+                account: crate::account::of(&request.scope.access_key).to_owned(),
                 region: request.scope.region.clone(),
                 kind: index,
                 id,

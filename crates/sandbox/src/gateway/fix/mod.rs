@@ -1,6 +1,10 @@
 //! Corrections of what the emulators get wrong. Each is a file with one entry point, wrapped around the call:
 //! it may answer itself, change the request, or change the answer.
 
+mod ecs_deployments;
+mod ecs_target_groups;
+mod elbv2_targets;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -57,11 +61,13 @@ impl Request {
 /// What a correction remembers between calls.
 pub(crate) struct Memory {
     pub(crate) databases: Option<Arc<dyn Databases>>,
+    pub(crate) twins: elbv2_targets::Twins,
+    pub(crate) deployments: ecs_deployments::Deployments,
 }
 
 impl Memory {
     pub(crate) fn new(databases: Option<Arc<dyn Databases>>) -> Memory {
-        Memory { databases }
+        Memory { databases, twins: Default::default(), deployments: Default::default() }
     }
 }
 
@@ -83,7 +89,12 @@ struct Fix {
     run: for<'a> fn(&'a Arc<State>, Request, Next<'a>) -> BoxFuture<'a, Answer>,
 }
 
-const FIXES: &[Fix] = &[];
+/// Who wraps whom matters: ARNs are translated outside the scheduler, which speaks fakecloud's.
+const FIXES: &[Fix] = &[
+    Fix { info: ecs_target_groups::INFO, run: ecs_target_groups::run },
+    Fix { info: ecs_deployments::INFO, run: ecs_deployments::run },
+    Fix { info: elbv2_targets::INFO, run: elbv2_targets::run },
+];
 
 /// Every correction, in the order in which a call passes them.
 pub fn fixes() -> impl Iterator<Item = FixInfo> {
