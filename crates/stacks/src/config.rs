@@ -1,0 +1,164 @@
+//! What the configurations of all targets have in common.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// `[stack]`: what is the same for every target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StackConfig {
+    /// Its name: in every ownership tag, and the start of most names. Lowercase letters, digits and hyphens.
+    pub name: String,
+    /// The AWS region, like `us-east-1`. Always explicit, so that nothing ends up where a shell happens to point.
+    pub region: String,
+    /// Tags on everything that can carry tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// `[guard]`: what a run may do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardConfig {
+    /// How many resources may be removed in one run, unless everything is to go.
+    pub max_removals: usize,
+    /// Ports that may be open to the whole internet.
+    pub public_ports: Vec<u16>,
+    /// Addresses that are never deleted or replaced.
+    pub protect: Vec<String>,
+}
+impl Default for GuardConfig {
+    fn default() -> Self {
+        GuardConfig { max_removals: 20, public_ports: vec![80, 443], protect: vec![] }
+    }
+}
+
+/// Where a secret is to be found. Secrets are named in a configuration, never written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum SecretSource {
+    /// `env:NAME`: an environment variable of whoever runs the deployment.
+    Env(String),
+    /// `file:PATH`: the content of a file, without the line end.
+    File(String),
+    /// `aws-secret:NAME` or `aws-secret:NAME#KEY`: a secret that is in Secrets Manager already; a key inside it if it
+    /// is JSON. The container gets it from there, and the deployment never sees it.
+    Aws {
+        /// Name or ARN.
+        id: String,
+        /// Key inside a JSON secret.
+        key: Option<String>,
+    },
+}
+
+impl TryFrom<String> for SecretSource {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(SecretSource::Env(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.to_owned())),
+            Some(("aws-secret", id)) if !id.is_empty() => {
+                let (id, key) = id.split_once('#').map_or((id, None), |(id, key)| (id, Some(key.to_owned())));
+                Ok(SecretSource::Aws { id: id.to_owned(), key })
+            }
+            // The text may be a secret that somebody wrote down, so it is not repeated.
+            _ => Err("a secret is named, not written: `env:NAME`, `file:PATH` or `aws-secret:NAME`".into()),
+        }
+    }
+}
+impl From<SecretSource> for String {
+    fn from(source: SecretSource) -> Self {
+        source.to_string()
+    }
+}
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Env(name) => write!(f, "env:{name}"),
+            SecretSource::File(path) => write!(f, "file:{path}"),
+            SecretSource::Aws { id, key: None } => write!(f, "aws-secret:{id}"),
+            SecretSource::Aws { id, key: Some(key) } => write!(f, "aws-secret:{id}#{key}"),
+        }
+    }
+}
+impl JsonSchema for SecretSource {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretSource".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^(env|file|aws-secret):.+",
+            "description": "Where a secret is to be found: `env:NAME`, `file:PATH` or `aws-secret:NAME[#KEY]`."
+        })
+    }
+}
+
+/// Something that a configuration says and that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: the keys from the top of the file, like `["ecs", "service", "memory"]`.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+impl Problem {
+    /// At `path`, with dots between the keys. Keys that hold dots are given with [`Problem::key`].
+    pub fn at(path: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        let path = path.split('.').map(str::to_owned).collect();
+        Problem { path, message: message.into(), help: help.into() }
+    }
+
+    /// One key further in.
+    pub fn key(mut self, key: &str) -> Self {
+        self.path.push(key.to_owned());
+        self
+    }
+}
+
+impl StackConfig {
+    /// What cannot work.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut out = vec![];
+        let name = &self.name;
+        let fits = !name.is_empty()
+            && name.len() <= 20
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && !name.ends_with('-');
+        if !fits {
+            out.push(Problem::at(
+                "stack.name",
+                format!("`{name}` cannot be the name of a stack"),
+                "1 to 20 lowercase letters, digits and hyphens, a letter first: it becomes part of AWS names",
+            ));
+        }
+        let region = &self.region;
+        let parts: Vec<&str> = region.split('-').collect();
+        let shape = parts.len() >= 3
+            && parts.last().is_some_and(|n| n.parse::<u8>().is_ok())
+            && parts.iter().all(|p| p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !p.is_empty());
+        if !shape {
+            out.push(Problem::at(
+                "stack.region",
+                format!("`{region}` is not an AWS region"),
+                "write it as AWS does, like `us-east-1` or `eu-west-2`",
+            ));
+        }
+        for key in self.tags.keys().filter(|k| k.starts_with("aws:") || k.starts_with("causeway:")) {
+            out.push(
+                Problem::at(
+                    "stack.tags",
+                    format!("tags that start like `{key}` are not yours to set"),
+                    "`aws:` belongs to AWS and `causeway:` says who owns what; choose another key",
+                )
+                .key(key),
+            );
+        }
+        out
+    }
+}

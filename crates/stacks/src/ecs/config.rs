@@ -1,0 +1,355 @@
+//! `[ecs]`: what people choose about Coder on ECS.
+
+use crate::config::{Problem, SecretSource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `[ecs]`: Coder as a Fargate service behind a load balancer, with its own PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ecs {
+    /// Where people reach Coder, like `https://coder.example.com`.
+    pub access_url: String,
+    /// Where workspace applications are reached, like `*.coder.example.com`.
+    pub wildcard_access_url: Option<String>,
+    /// Where the documentation is, if it has a site of its own.
+    pub docs_url: Option<String>,
+    /// What the names of Coder's own variables start with. A fork may have renamed them, like `WORKBENCH_`; it applies
+    /// to the access URL and the wildcard URL, all others keep `CODER_`.
+    #[serde(default = "coder_prefix")]
+    pub env_prefix: String,
+    /// Which Coder.
+    pub image: Image,
+    /// How it runs.
+    #[serde(default)]
+    pub service: Service,
+    /// Where it runs.
+    #[serde(default)]
+    pub network: Network,
+    /// Its name and certificate.
+    pub dns: Dns,
+    /// Its database.
+    #[serde(default)]
+    pub database: Database,
+    /// More environment variables.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Environment variables that are secret: each goes through Secrets Manager.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Its logs.
+    #[serde(default)]
+    pub logs: Logs,
+    /// Who is told when something is wrong. No alarms if left out.
+    pub alarms: Option<Alarms>,
+    /// The web application firewall in front of it. None if left out.
+    pub waf: Option<Waf>,
+}
+
+fn coder_prefix() -> String {
+    "CODER_".into()
+}
+
+/// `[ecs.image]`: which Coder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// The ECR repository that the stack keeps, like `coder`. The image is pushed there.
+    #[serde(default = "coder")]
+    pub repository: String,
+    /// The version, like `v2.28.3`. A `+` becomes `-`, as image tags cannot hold one.
+    pub version: String,
+    /// The digest to run, `sha256:..`. Looked up from the version when a plan is made if left out.
+    pub digest: Option<String>,
+    /// Deletes the images too when the repository goes.
+    #[serde(default)]
+    pub force_delete: bool,
+}
+
+fn coder() -> String {
+    "coder".into()
+}
+
+/// `[ecs.service]`: how it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Service {
+    /// CPU units: 1024 are one vCPU.
+    pub cpu: u32,
+    /// Memory in MiB; Fargate allows only certain pairs with `cpu`.
+    pub memory: u32,
+    /// How many tasks. More than one needs a Coder licence for high availability.
+    pub count: u32,
+    /// `X86_64` or `ARM64`.
+    pub architecture: Architecture,
+    /// Seconds after a task starts in which failing health checks do not count: Coder migrates its database first.
+    pub health_check_grace_seconds: u32,
+    /// Lets `aws ecs execute-command` into the tasks.
+    pub execute_command: bool,
+}
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            cpu: 1024,
+            memory: 2048,
+            count: 1,
+            architecture: Architecture::X86_64,
+            health_check_grace_seconds: 120,
+            execute_command: false,
+        }
+    }
+}
+
+/// What the image was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Architecture {
+    /// amd64.
+    #[serde(rename = "X86_64")]
+    X86_64,
+    /// arm64.
+    #[serde(rename = "ARM64")]
+    Arm64,
+}
+
+/// `[ecs.network]`: where it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// `new` makes a VPC, `default` uses the region's default VPC, `vpc-..` uses that one.
+    pub vpc: String,
+    /// Addresses of a new VPC.
+    pub cidr: String,
+    /// In how many availability zones a new VPC has subnets. A load balancer needs two.
+    pub zones: u8,
+    /// Who may reach the load balancer.
+    pub allow: Vec<String>,
+}
+impl Default for Network {
+    fn default() -> Self {
+        Network { vpc: "new".into(), cidr: "10.0.0.0/16".into(), zones: 2, allow: vec!["0.0.0.0/0".into()] }
+    }
+}
+
+/// `[ecs.dns]`: its name and certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// The Route 53 hosted zone that holds the access URL's name, like `example.com`.
+    pub zone: String,
+    /// Makes the zone. Its name servers must then be entered where the domain is registered before a certificate can
+    /// be issued, so it is meant for delegated subdomains and for trying things out.
+    #[serde(default)]
+    pub create_zone: bool,
+    /// An ACM certificate that is there already and covers the access URL and the wildcard URL. One is requested and
+    /// validated if left out.
+    pub certificate_arn: Option<String>,
+}
+
+/// `[ecs.database]`: its database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// PostgreSQL, major or exact: `16` or `16.4`.
+    pub version: String,
+    /// Like `db.t4g.medium`.
+    pub instance_class: String,
+    /// In GiB; 20 at least.
+    pub storage: u32,
+    /// Grows by itself up to this many GiB.
+    pub max_storage: u32,
+    /// A standby in another zone.
+    pub multi_az: bool,
+    /// Days that automatic backups are kept, 1 to 35.
+    pub backup_days: u8,
+    /// AWS refuses to delete it, beside our own guards.
+    pub deletion_protection: bool,
+}
+impl Default for Database {
+    fn default() -> Self {
+        Database {
+            version: "16".into(),
+            instance_class: "db.t4g.medium".into(),
+            storage: 20,
+            max_storage: 100,
+            multi_az: false,
+            backup_days: 7,
+            deletion_protection: true,
+        }
+    }
+}
+
+/// `[ecs.logs]`: its logs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logs {
+    /// Days that logs are kept; one of the values that CloudWatch knows.
+    pub days: u16,
+}
+impl Default for Logs {
+    fn default() -> Self {
+        Logs { days: 30 }
+    }
+}
+
+/// `[ecs.alarms]`: who is told when something is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alarms {
+    /// Mail addresses. Each gets a mail that asks to confirm.
+    #[serde(default)]
+    pub emails: Vec<String>,
+}
+
+/// `[ecs.waf]`: the web application firewall.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waf {
+    /// The web ACL to put in front of the load balancer.
+    pub web_acl_arn: String,
+}
+
+/// The retentions that CloudWatch Logs accepts, in days.
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
+const RETENTIONS: [u16; 22] = [
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+];
+
+impl Ecs {
+    /// The name in the access URL.
+    pub fn host(&self) -> &str {
+        host(&self.access_url)
+    }
+
+    /// What cannot work, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut out = vec![];
+        self.urls(&mut out);
+        self.sizes(&mut out);
+        self.network(&mut out);
+        out.extend(super::environment::problems(self));
+        out
+    }
+
+    fn urls(&self, out: &mut Vec<Problem>) {
+        let url = &self.access_url;
+        let host = self.host();
+        if !url.starts_with("https://") {
+            out.push(Problem::at(
+                "ecs.access_url",
+                format!("`{url}` does not start with https://"),
+                "the load balancer ends TLS; write it as people type it, like `https://coder.example.com`",
+            ));
+        } else if !is_name(host) || url.trim_end_matches('/') != format!("https://{host}") {
+            out.push(Problem::at(
+                "ecs.access_url",
+                format!("`{url}` is not a bare host"),
+                "Coder wants its own name, without a port or a path, like `https://coder.example.com`",
+            ));
+        }
+        let zone = self.dns.zone.trim_end_matches('.');
+        let in_zone = |name: &str| name == zone || name.ends_with(&format!(".{zone}"));
+        if !in_zone(host) && self.dns.certificate_arn.is_none() {
+            out.push(Problem::at(
+                "ecs.dns.zone",
+                format!("`{host}` is not in the zone `{zone}`"),
+                "name the zone that holds the access URL, or give `certificate_arn` and keep DNS elsewhere",
+            ));
+        }
+        if let Some(wildcard) = &self.wildcard_access_url {
+            match wildcard.strip_prefix("*.") {
+                Some(base) if is_name(base) && (in_zone(base) || self.dns.certificate_arn.is_some()) => {}
+                Some(base) if is_name(base) => out.push(Problem::at(
+                    "ecs.wildcard_access_url",
+                    format!("`{base}` is not in the zone `{zone}`"),
+                    "use a name in the zone, so that its record and certificate can be made",
+                )),
+                _ => out.push(Problem::at(
+                    "ecs.wildcard_access_url",
+                    format!("`{wildcard}` is not a wildcard name"),
+                    "write a star and a name, without https://, like `*.coder.example.com`",
+                )),
+            }
+        }
+    }
+
+    fn sizes(&self, out: &mut Vec<Problem>) {
+        let Service { cpu, memory, .. } = self.service;
+        if let Err(e) = causeway_aws::ecs::fargate_size(cpu, memory) {
+            out.push(Problem::at("ecs.service.memory", e.to_string(), "choose a pair that Fargate offers"));
+        }
+        if self.database.storage < 20 || self.database.max_storage < self.database.storage {
+            out.push(Problem::at(
+                "ecs.database.storage",
+                format!("{} GiB growing to {} GiB cannot work", self.database.storage, self.database.max_storage),
+                "gp3 starts at 20 GiB, and max_storage must not be smaller than storage",
+            ));
+        }
+        if !(1..=35).contains(&self.database.backup_days) {
+            out.push(Problem::at(
+                "ecs.database.backup_days",
+                format!("{} days of backups cannot be kept", self.database.backup_days),
+                "RDS keeps 1 to 35 days; 0 would turn backups off, which this target does not allow",
+            ));
+        }
+        if !RETENTIONS.contains(&self.logs.days) {
+            out.push(Problem::at(
+                "ecs.logs.days",
+                format!("logs cannot be kept for {} days", self.logs.days),
+                format!("CloudWatch knows {}", RETENTIONS.map(|d| d.to_string()).join(", ")),
+            ));
+        }
+        if let Some(digest) = &self.image.digest {
+            let hex = digest.strip_prefix("sha256:");
+            if !hex.is_some_and(|h| h.len() == 64 && h.chars().all(|c| c.is_ascii_hexdigit())) {
+                out.push(Problem::at(
+                    "ecs.image.digest",
+                    format!("`{digest}` is not a digest"),
+                    "a digest is `sha256:` and 64 hexadecimal digits",
+                ));
+            }
+        }
+    }
+
+    fn network(&self, out: &mut Vec<Problem>) {
+        let network = &self.network;
+        if !matches!(network.vpc.as_str(), "new" | "default") && !network.vpc.starts_with("vpc-") {
+            out.push(Problem::at(
+                "ecs.network.vpc",
+                format!("`{}` says nothing about a VPC", network.vpc),
+                "write `new`, `default`, or the id of a VPC",
+            ));
+        }
+        if super::network::blocks(&network.cidr, network.zones).is_none() {
+            out.push(Problem::at(
+                "ecs.network.cidr",
+                format!("`{}` cannot be divided into subnets for {} zones", network.cidr, network.zones),
+                "a VPC is between /16 and /24 here, with its host bits zero, like `10.0.0.0/16`, and 2 to 4 zones",
+            ));
+        }
+        for cidr in network.allow.iter().filter(|c| super::network::parse(c).is_none()) {
+            out.push(Problem::at(
+                "ecs.network.allow",
+                format!("`{cidr}` is not a range of addresses"),
+                "write an IPv4 CIDR, like `203.0.113.0/24`",
+            ));
+        }
+    }
+}
+
+/// The host of `https://host/`.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', ':', '?']).next().unwrap_or_default()
+}
+
+fn is_name(name: &str) -> bool {
+    name.contains('.')
+        && name.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        })
+}

@@ -1,0 +1,5 @@
+//! What each target consists of. A target is a configuration, which says what people choose, and a plain function
+//! that turns it into a [`Stack`](causeway_core::Stack). No flags, no files, no terminal.
+
+pub mod config;
+pub mod ecs;
