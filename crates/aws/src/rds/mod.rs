@@ -1,0 +1,123 @@
+//! Relational databases: instances, and the subnet and parameter groups that they stand on.
+
+mod instance;
+mod parameter_group;
+mod subnet_group;
+mod upgrade;
+
+pub use instance::{Instance, InstanceOutputs, InstanceRefs};
+pub use parameter_group::{ParameterGroup, ParameterGroupOutputs, ParameterGroupRefs};
+pub use subnet_group::{SubnetGroup, SubnetGroupOutputs, SubnetGroupRefs};
+
+use crate::{Aws, Call, id::Arn};
+use aws_config::SdkConfig;
+use aws_sdk_rds::types::{DbInstance, Tag};
+use causeway_core::{
+    Class, Cx, Error, Name, Resource, Tags, coalesce::Coalesce, diff::Diff, error::Found,
+    registry::ProviderKinds,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
+
+pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
+    kinds.add::<SubnetGroup>().add::<ParameterGroup>().add::<Instance>()
+}
+
+/// The RDS client of one region.
+pub struct Rds {
+    api: aws_sdk_rds::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+    pub(crate) instances: Coalesce<String, DbInstance>,
+}
+
+impl Rds {
+    /// With the region and the endpoints of `config`.
+    pub fn new(config: &SdkConfig) -> Self {
+        let api = aws_sdk_rds::Client::new(config);
+        let instances = {
+            let api = api.clone();
+            // An account has 40 instances unless more were asked for, and there is no filter that is known to pass
+            // over an instance that does not exist: for more than one, the list of all is the cheapest answer.
+            Coalesce::new(1000, move |ids| instances(api.clone(), ids))
+        };
+        Rds { api, secrets: aws_sdk_secretsmanager::Client::new(config), instances }
+    }
+}
+impl Deref for Rds {
+    type Target = aws_sdk_rds::Client;
+    fn deref(&self) -> &Self::Target {
+        &self.api
+    }
+}
+
+async fn instances(
+    api: aws_sdk_rds::Client,
+    ids: BTreeSet<String>,
+) -> Result<BTreeMap<String, DbInstance>, Error> {
+    const CALL: &str = "rds:DescribeDBInstances";
+    let mut found = BTreeMap::new();
+    let one = ids.first().filter(|_| ids.len() == 1);
+    let mut marker = None;
+    loop {
+        let page = api
+            .describe_db_instances()
+            .set_db_instance_identifier(one.cloned())
+            .set_marker(marker)
+            .send()
+            .await
+            .call(CALL);
+        let Some(page) = page.found()? else { return Ok(found) };
+        for instance in page.db_instances.unwrap_or_default() {
+            match &instance.db_instance_identifier {
+                Some(id) if ids.contains(id) => found.insert(id.clone(), instance),
+                _ => None,
+            };
+        }
+        marker = page.marker.filter(|m| !m.is_empty());
+        if marker.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// What `name` is called in the cloud. `None` for a generated name of something that was never recorded.
+fn actual_name<R: Resource>(cx: &Cx<'_, R>, name: &Name) -> Option<String> {
+    let unnamed = cx.instance.is_empty() && matches!(name, Name::Generated { .. });
+    // RDS keeps all its names in lower case.
+    (!unnamed).then(|| cx.name(name).to_lowercase())
+}
+
+fn to_tags(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(k, v)| Tag::builder().key(k).value(v).build()).collect()
+}
+
+fn from_tags(tags: &[Tag]) -> Tags {
+    Tags::live(tags.iter().filter_map(|t| Some((t.key()?, t.value().unwrap_or_default()))))
+}
+
+async fn tags_of(rds: &Rds, arn: &str) -> Result<Tags, Error> {
+    let found =
+        rds.list_tags_for_resource().resource_name(arn).send().await.call("rds:ListTagsForResource")?;
+    Ok(from_tags(found.tag_list()))
+}
+
+async fn write_tags(rds: &Rds, arn: &Arn, wanted: &Tags, live: &Tags, diff: &Diff) -> Result<(), Error> {
+    let steps = wanted.steps(live, diff);
+    if !steps.set.is_empty() {
+        let tags = steps.set.iter().map(|(k, v)| Tag::builder().key(*k).value(*v).build()).collect();
+        let call = rds.add_tags_to_resource().resource_name(arn.as_str()).set_tags(Some(tags));
+        call.send().await.call("rds:AddTagsToResource")?;
+    }
+    if !steps.remove.is_empty() {
+        let keys = steps.remove.iter().map(ToString::to_string).collect();
+        let call = rds.remove_tags_from_resource().resource_name(arn.as_str()).set_tag_keys(Some(keys));
+        call.send().await.call("rds:RemoveTagsFromResource")?;
+    }
+    Ok(())
+}
+
+fn not_now(call: &'static str, why: String) -> Error {
+    Error::Call { call, class: Class::NotNow, source: why.into() }
+}
