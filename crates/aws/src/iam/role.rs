@@ -123,11 +123,12 @@ impl Resource for Role {
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
+        let name = cx.name(&self.name);
         let boundary = self.permissions_boundary.as_ref().map(Value::get).transpose()?;
         cx.client
             .iam
             .create_role()
-            .role_name(cx.name(&self.name))
+            .role_name(&name)
             .assume_role_policy_document(self.assume_role_policy.text()?)
             .set_description(self.description.clone())
             .set_path(self.path.clone())
@@ -137,7 +138,10 @@ impl Resource for Role {
             .send()
             .await
             .call_later("iam:CreateRole", not_yet(&self.assume_role_policy))?;
-        // The policies are left to `update`, which finds out which are missing.
+        for (policy, document) in &self.inline_policies {
+            put_inline(cx, &name, policy, document).await?;
+        }
+        // What is attached is left to `update`.
         Ok(())
     }
 
@@ -186,8 +190,7 @@ impl Resource for Role {
         }
         for (policy, document) in &self.inline_policies {
             if diff.touches(&format!("inline_policies.{policy}")) {
-                let put = iam.put_role_policy().role_name(&name).policy_name(policy);
-                put.policy_document(document.text()?).send().await.call("iam:PutRolePolicy")?;
+                put_inline(cx, &name, policy, document).await?;
             }
         }
         for policy in live.spec.inline_policies.keys() {
@@ -261,6 +264,17 @@ async fn attached(cx: &Cx<'_, Role>, role: &str) -> Result<Set<Arn>, Error> {
 async fn detach(cx: &Cx<'_, Role>, role: &str, arn: &Arn) -> Result<(), Error> {
     let detach = cx.client.iam.detach_role_policy().role_name(role).policy_arn(arn.as_str());
     detach.send().await.call("iam:DetachRolePolicy").found()?;
+    Ok(())
+}
+
+async fn put_inline(
+    cx: &Cx<'_, Role>,
+    role: &str,
+    policy: &str,
+    document: &PolicyDocument,
+) -> Result<(), Error> {
+    let put = cx.client.iam.put_role_policy().role_name(role).policy_name(policy);
+    put.policy_document(document.text()?).send().await.call("iam:PutRolePolicy")?;
     Ok(())
 }
 

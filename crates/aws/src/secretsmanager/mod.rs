@@ -1,0 +1,45 @@
+//! Secrets Manager.
+
+mod secret;
+mod value;
+
+pub use secret::{Secret, SecretOutputs, SecretRefs};
+pub use value::SecretValue;
+
+use crate::{Aws, Call, id::Arn};
+use aws_config::SdkConfig;
+use causeway_core::{Error, registry::ProviderKinds};
+use std::ops::Deref;
+
+/// Speaks to Secrets Manager.
+pub struct SecretsManager {
+    api: aws_sdk_secretsmanager::Client,
+}
+
+impl SecretsManager {
+    pub(crate) fn new(config: &SdkConfig) -> Self {
+        SecretsManager { api: aws_sdk_secretsmanager::Client::new(config) }
+    }
+
+    /// The current value of a secret: text only, as everything that Causeway writes is.
+    ///
+    /// # Errors
+    /// If the call fails, or the value is not text.
+    pub async fn value(&self, secret: &Arn) -> Result<causeway_core::Secret, Error> {
+        let found = self.api.get_secret_value().secret_id(secret.as_str()).send().await;
+        match found.call("secretsmanager:GetSecretValue")?.secret_string {
+            Some(text) => Ok(causeway_core::Secret::Plain(text)),
+            None => Err(Error::Invalid(format!("the value of {secret} is not text"))),
+        }
+    }
+}
+impl Deref for SecretsManager {
+    type Target = aws_sdk_secretsmanager::Client;
+    fn deref(&self) -> &Self::Target {
+        &self.api
+    }
+}
+
+pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
+    kinds.add::<Secret>()
+}
