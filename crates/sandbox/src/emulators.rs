@@ -119,7 +119,7 @@ async fn fakecloud(
                 ("FAKECLOUD_CONTAINER_CLI", ground.programs().join("container").into()),
                 // The stand-in has no network namespaces to route the link-local address in; see container.py.
                 ("FAKECLOUD_ECS_CREDS_HELPER_IMAGE", "causeway/no-network-namespaces".into()),
-                ("CAUSEWAY_CONTAINERS", ground.run.join("containers").into()),
+                ("CAUSEWAY_CONTAINERS", ground.containers().into()),
                 ("CAUSEWAY_PROGRAMS", ground.programs().into()),
                 ("CAUSEWAY_PYTHON", installed.python.clone().into()),
             ],

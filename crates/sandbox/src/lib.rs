@@ -24,7 +24,9 @@ pub mod gateway;
 pub mod install;
 pub mod postgres;
 mod programs;
+mod shared;
 mod supervise;
+mod task;
 mod user;
 
 use std::collections::BTreeMap;
@@ -43,6 +45,9 @@ use gateway::{Backend, Backends, BoxError, Databases, Gateway, Pending};
 use install::{Installed, Progress};
 use postgres::{Master, Postgres};
 use supervise::Ground;
+
+pub use shared::shared;
+pub use task::Task;
 
 /// How a sandbox is set up.
 #[derive(Clone, Debug)]
@@ -274,6 +279,11 @@ impl Sandbox {
             source: std::io::ErrorKind::NotFound.into(),
         };
         server.ok_or_else(missing)?.query(sql).await
+    }
+
+    /// The processes of ECS tasks, by name.
+    pub fn tasks(&self) -> Vec<Task> {
+        task::all(&self.parts.ground.containers())
     }
 
     /// What is installed.

@@ -61,6 +61,10 @@ impl Ground {
         self.run.join("programs")
     }
 
+    pub(crate) fn containers(&self) -> PathBuf {
+        self.run.join("containers")
+    }
+
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.run.join("logs").join(format!("{name}.log"))
     }
