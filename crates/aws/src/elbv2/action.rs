@@ -154,9 +154,9 @@ impl Action {
                     message_body: answer.message_body.clone(),
                 })
             }
-            (what, ..) => Action::Other {
-                what: what.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default(),
-            },
+            (what, ..) => {
+                Action::Other { what: what.as_ref().map(|t| t.as_str().to_owned()).unwrap_or_default() }
+            }
         }
     }
 }

@@ -29,16 +29,24 @@ pub(crate) fn steps(
     for key in live.keys().filter(|key| !wanted.contains_key(*key) && touched(key)) {
         let default = defaults.iter().find(|(k, _)| k == key).map(|(_, v)| (*v).to_owned());
         let default = default.ok_or_else(|| {
-            Error::Invalid(format!("the default of the attribute `{key}` is not known: set it instead of removing it"))
+            Error::Invalid(format!(
+                "the default of the attribute `{key}` is not known: set it instead of removing it"
+            ))
         })?;
         out.push((key.clone(), default));
     }
     Ok(out)
 }
 
-/// Attributes from the cloud.
-pub(crate) fn live(pairs: impl IntoIterator<Item = (Option<String>, Option<String>)>) -> Attributes {
-    pairs.into_iter().filter_map(|(k, v)| Some((k?, Value::Known(v.unwrap_or_default())))).collect()
+/// Attributes from the cloud. One that it does not show has its default: otherwise it would look like something that
+/// cannot be read back, and would never be written.
+pub(crate) fn live(
+    pairs: impl IntoIterator<Item = (Option<String>, Option<String>)>,
+    defaults: &[(&str, &str)],
+) -> Attributes {
+    let defaults = defaults.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    let shown = pairs.into_iter().filter_map(|(k, v)| Some((k?, v.unwrap_or_default())));
+    defaults.chain(shown).map(|(k, v)| (k, Value::Known(v))).collect()
 }
 
 #[cfg(test)]
@@ -49,6 +57,12 @@ mod tests {
 
     fn map<const N: usize>(pairs: [(&str, &str); N]) -> Attributes {
         pairs.into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect()
+    }
+
+    #[test]
+    fn an_attribute_that_is_not_shown_has_its_default() {
+        let shown = [(Some("a".to_owned()), Some("2".to_owned())), (Some("c".to_owned()), None)];
+        assert_eq!(live(shown, &[("a", "1"), ("b", "1")]), map([("a", "2"), ("b", "1"), ("c", "")]));
     }
 
     #[test]

@@ -217,7 +217,11 @@ mod tests {
     fn what_aws_answers_reads_as_a_spec() {
         let wanted = Listener {
             additional_certificate_arns: [Arn::from("arn:cert/2")].into_iter().collect(),
-            ..Listener::https(Arn::from("arn:lb"), Arn::from("arn:cert/1"), Action::forward(Arn::from("arn:tg")))
+            ..Listener::https(
+                Arn::from("arn:lb"),
+                Arn::from("arn:cert/1"),
+                Action::forward(Arn::from("arn:tg")),
+            )
         };
         let listener = sdk::Listener::builder()
             .listener_arn("arn:listener")

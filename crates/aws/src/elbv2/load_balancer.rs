@@ -93,10 +93,7 @@ impl LoadBalancer {
         subnets: Set<SubnetId>,
         security_groups: Set<SecurityGroupId>,
     ) -> Self {
-        LoadBalancer {
-            scheme: "internal".into(),
-            ..Self::internet_facing(name, subnets, security_groups)
-        }
+        LoadBalancer { scheme: "internal".into(), ..Self::internet_facing(name, subnets, security_groups) }
     }
 
     /// Adds an attribute: `.attribute("idle_timeout.timeout_seconds", "300")`.
@@ -143,7 +140,7 @@ impl Resource for LoadBalancer {
         // Gone between the two calls.
         let Some(attributes) = attributes else { return Ok(None) };
         let attributes = attributes.attributes.unwrap_or_default();
-        let attributes = attributes::live(attributes.into_iter().map(|a| (a.key, a.value)));
+        let attributes = attributes::live(attributes.into_iter().map(|a| (a.key, a.value)), DEFAULTS);
         let mut live = live(found, attributes);
         if let Name::Fixed(actual) = &live.spec.name {
             live.spec.name = name::live(&self.name, cx.instance, actual);
@@ -287,7 +284,12 @@ fn live(found: Tagged<sdk::LoadBalancer>, attributes: Attributes) -> Live<LoadBa
             scheme: thing.scheme.map(|s| s.as_str().to_owned()).unwrap_or_default(),
             ip_address_type: thing.ip_address_type.map(|t| t.as_str().to_owned()),
             subnets: zones.into_iter().filter_map(|z| z.subnet_id).map(SubnetId).collect(),
-            security_groups: thing.security_groups.unwrap_or_default().into_iter().map(SecurityGroupId).collect(),
+            security_groups: thing
+                .security_groups
+                .unwrap_or_default()
+                .into_iter()
+                .map(SecurityGroupId)
+                .collect(),
             attributes,
             tags,
         },
@@ -301,7 +303,9 @@ fn status(state: Option<sdk::LoadBalancerState>) -> Status {
             Status::Failed(reason.unwrap_or_else(|| "it could not be set up".into()))
         }
         // Impaired ones route traffic, only with fewer resources than they would like.
-        Some(sdk::LoadBalancerStateEnum::Active | sdk::LoadBalancerStateEnum::ActiveImpaired) => Status::Ready,
+        Some(sdk::LoadBalancerStateEnum::Active | sdk::LoadBalancerStateEnum::ActiveImpaired) => {
+            Status::Ready
+        }
         Some(code) => Status::Pending(code.as_str().to_owned()),
         None => Status::Ready,
     }
@@ -340,7 +344,9 @@ mod tests {
     #[test]
     fn what_aws_answers_reads_as_a_spec() {
         let thing = sdk::LoadBalancer::builder()
-            .load_balancer_arn("arn:aws:elasticloadbalancing:us-east-2:123456789012:loadbalancer/app/web/50dc")
+            .load_balancer_arn(
+                "arn:aws:elasticloadbalancing:us-east-2:123456789012:loadbalancer/app/web/50dc",
+            )
             .load_balancer_name("web")
             .dns_name("web-1.us-east-2.elb.amazonaws.com")
             .canonical_hosted_zone_id("Z3AADJGX6KTTL2")

@@ -68,9 +68,7 @@ impl Elbv2 {
         let (balancers, groups, listeners, rules) = (api.clone(), api.clone(), api.clone(), api.clone());
         Elbv2 {
             // The listing of the region, since asking by name fails for all when one of them is missing.
-            load_balancers: Coalesce::new(usize::MAX, move |names| {
-                load_balancers(balancers.clone(), names)
-            }),
+            load_balancers: Coalesce::new(usize::MAX, move |names| load_balancers(balancers.clone(), names)),
             target_groups: Coalesce::new(usize::MAX, move |names| target_groups(groups.clone(), names)),
             listeners: Coalesce::new(1, move |arns| each(listeners.clone(), arns, listeners_of)),
             rules: Coalesce::new(1, move |arns| each(rules.clone(), arns, rules_of)),
@@ -85,7 +83,8 @@ impl Elbv2 {
         steps: causeway_core::resource::TagSteps<'_>,
     ) -> Result<(), Error> {
         if !steps.set.is_empty() {
-            let tags = steps.set.into_iter().map(|(k, v)| sdk::Tag::builder().key(k).value(v).build()).collect();
+            let tags =
+                steps.set.into_iter().map(|(k, v)| sdk::Tag::builder().key(k).value(v).build()).collect();
             self.add_tags()
                 .resource_arns(arn)
                 .set_tags(Some(tags))
@@ -169,7 +168,8 @@ where
 
 async fn listeners_of(api: Client, balancer: String) -> Result<Option<Vec<Tagged<Certified>>>, Error> {
     let all = api.describe_listeners().load_balancer_arn(balancer).into_paginator().items().send();
-    let all = all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeListeners").found()?;
+    let all =
+        all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeListeners").found()?;
     let Some(all) = all else { return Ok(None) };
     let mut listeners = Vec::new();
     for (i, listener) in all.into_iter().enumerate() {

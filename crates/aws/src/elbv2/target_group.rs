@@ -136,7 +136,7 @@ impl Resource for TargetGroup {
         // Gone between the two calls.
         let Some(attributes) = attributes else { return Ok(None) };
         let attributes = attributes.attributes.unwrap_or_default();
-        let attributes = attributes::live(attributes.into_iter().map(|a| (a.key, a.value)));
+        let attributes = attributes::live(attributes.into_iter().map(|a| (a.key, a.value)), DEFAULTS);
         let mut live = live(found, attributes);
         live.spec.name = name::live(&self.name, cx.instance, &live.outputs.name);
         Ok(Some(live))
