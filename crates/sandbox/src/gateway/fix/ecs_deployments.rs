@@ -155,7 +155,10 @@ struct Seen {
 #[derive(Clone, Debug, PartialEq)]
 enum Action {
     Launch(usize),
-    Stop { task: String, reason: String },
+    Stop {
+        task: String,
+        reason: String,
+    },
     /// Tell fakecloud that this is the service's task definition again.
     Revert(String),
     Suspend,
@@ -295,7 +298,8 @@ impl Service {
                 self.good = Some(task_definition);
                 if let Some(attempt) = self.attempt() {
                     attempt.finished = Some(now);
-                    attempt.status = if attempt.rollback.is_some() { "ROLLBACK_SUCCESSFUL" } else { "SUCCESSFUL" };
+                    attempt.status =
+                        if attempt.rollback.is_some() { "ROLLBACK_SUCCESSFUL" } else { "SUCCESSFUL" };
                 }
                 news.push(format!("(deployment {id}) deployment completed."));
                 news.push("has reached a steady state.".to_owned());
@@ -344,9 +348,11 @@ impl Service {
         let back = self.good.clone().filter(|good| self.rollback && *good != task_definition);
         if let Some(good) = back {
             let old = seen.iter().filter(|t| t.task_definition != good).map(|t| t.arn.clone()).collect();
-            let checked = self.deployments.iter().find(|d| d.task_definition == good).is_some_and(|d| d.checked);
+            let checked =
+                self.deployments.iter().find(|d| d.task_definition == good).is_some_and(|d| d.checked);
             let mut deployment = Deployment::new(&good, checked, old, now);
-            deployment.reason = format!("ECS deployment circuit breaker: rolling back to deploymentId {}.", deployment.id);
+            deployment.reason =
+                format!("ECS deployment circuit breaker: rolling back to deploymentId {}.", deployment.id);
             self.tell(now, &format!("rolling back to deployment {}.", deployment.id));
             self.deployments.insert(0, deployment);
             if let Some(attempt) = self.attempt() {
@@ -427,7 +433,8 @@ impl Service {
 
     fn revision_arn(&self, task_definition: &str) -> String {
         // Stable per task definition; AWS has an opaque number here.
-        let number = task_definition.bytes().fold(7u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        let number =
+            task_definition.bytes().fold(7u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         format!("{}/{:019}", self.arn.replacen(":service/", ":service-revision/", 1), number >> 4)
     }
 
@@ -514,14 +521,23 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
                 answer
             }
             "DescribeTasks" => edit(next.run(request).await, |output| tasks(state, output)),
-            "DeleteService" => edit(next.run(request).await, |output| {
-                let arn = output["service"]["serviceArn"].as_str().unwrap_or_default().to_owned();
-                // Its watcher finds nothing and ends.
-                if let Some(service) = lock(&state.fixes.deployments.services).remove(&arn) {
-                    service.show(&mut output["service"]);
-                    output["service"]["desiredCount"] = 0.into();
+            "DeleteService" => {
+                let shown = request.clone();
+                let answer = next.run(request).await;
+                let body = String::from_utf8_lossy(&answer.body);
+                if body.contains("ClientException") && body.contains("scaled above 0") {
+                    let message = "The service cannot be stopped while it is scaled above 0.";
+                    return shown.refuse(400, "InvalidParameterException", message);
                 }
-            }),
+                edit(answer, |output| {
+                    let arn = output["service"]["serviceArn"].as_str().unwrap_or_default().to_owned();
+                    // Its watcher finds nothing and ends.
+                    if let Some(service) = lock(&state.fixes.deployments.services).remove(&arn) {
+                        service.show(&mut output["service"]);
+                        output["service"]["desiredCount"] = 0.into();
+                    }
+                })
+            }
             _ => edit(next.run(request).await, |output| show(state, output)),
         }
     })
@@ -642,7 +658,8 @@ fn settings(service: &mut Service, live: &Value) {
     service.rollback = breaker["rollback"] == true;
     service.grace = live["healthCheckGracePeriodSeconds"].as_f64().unwrap_or(0.0);
     service.targets = live["loadBalancers"].as_array().is_some_and(|list| !list.is_empty());
-    service.desired = live["desiredCount"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    service.desired =
+        live["desiredCount"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
 }
 
 async fn has_check(state: &State, scope: &Scope, task_definition: &str) -> bool {
@@ -665,7 +682,8 @@ async fn update(state: &Arc<State>, mut request: Request, next: Next<'_>) -> Ans
     // "family" without a revision means the newest, which may or may not be the present one.
     let wanted = input["taskDefinition"].as_str().map(|name| short(name).to_owned());
     let present = short(before["taskDefinition"].as_str().unwrap_or_default());
-    let changes = |field: &str| input.get(field).is_some_and(|value| !value.is_null() && *value != before[field]);
+    let changes =
+        |field: &str| input.get(field).is_some_and(|value| !value.is_null() && *value != before[field]);
     let same_tasks = input["forceNewDeployment"] == true
         || changes("networkConfiguration")
         || changes("loadBalancers")
@@ -678,7 +696,8 @@ async fn update(state: &Arc<State>, mut request: Request, next: Next<'_>) -> Ans
         input["desiredCount"] = known.desired.into();
     }
     let seen = look(state, &scope, &known).await.unwrap_or_default();
-    let alive: BTreeSet<String> = seen.iter().filter(|task| !task.stopped).map(|task| task.arn.clone()).collect();
+    let alive: BTreeSet<String> =
+        seen.iter().filter(|task| !task.stopped).map(|task| task.arn.clone()).collect();
     let settings_now = input.get("deploymentConfiguration").unwrap_or(&before["deploymentConfiguration"]);
     let side_by_side = settings_now["maximumPercent"].as_u64().is_none_or(|percent| percent > 100);
     if new_definition && side_by_side {
@@ -731,7 +750,8 @@ async fn protect(state: &State, scope: &Scope, cluster: &str, tasks: &BTreeSet<S
 async fn look(state: &State, scope: &Scope, service: &Service) -> Result<Vec<Seen>, Answer> {
     let mut arns = Vec::new();
     for status in ["RUNNING", "STOPPED"] {
-        let input = json!({ "cluster": service.cluster, "serviceName": service.name, "desiredStatus": status });
+        let input =
+            json!({ "cluster": service.cluster, "serviceName": service.name, "desiredStatus": status });
         let output = state.json(scope, "ecs", "ListTasks", &input).await?;
         arns.extend(output["taskArns"].as_array().cloned().unwrap_or_default());
     }
@@ -770,8 +790,9 @@ async fn health(state: &State, scope: &Scope, service: &Service) -> Result<HashM
     for balancer in output["services"][0]["loadBalancers"].as_array().into_iter().flatten() {
         let Some(group) = balancer["targetGroupArn"].as_str() else { continue };
         let own = [("TargetGroupArn", group)];
-        let root =
-            state.query_at(Backend::Fakecloud, scope, "elasticloadbalancing", "DescribeTargetHealth", &own).await?;
+        let root = state
+            .query_at(Backend::Fakecloud, scope, "elasticloadbalancing", "DescribeTargetHealth", &own)
+            .await?;
         for member in root.all("member") {
             if let (Some(address), Some(now)) = (member.get("Target/Id"), member.get("TargetHealth/State")) {
                 let worst = found.entry(address).or_insert_with(|| now.clone());
@@ -789,7 +810,8 @@ async fn watch(state: Arc<State>, scope: Scope, arn: String, generation: u64) {
     loop {
         tokio::time::sleep(LOOK).await;
         let current = |service: &Service| service.generation == generation;
-        let Some(service) = lock(&state.fixes.deployments.services).get(&arn).filter(|s| current(s)).cloned() else {
+        let Some(service) = lock(&state.fixes.deployments.services).get(&arn).filter(|s| current(s)).cloned()
+        else {
             return;
         };
         // Fakecloud may be busy; the next look will tell.
@@ -863,7 +885,8 @@ async fn list(state: &Arc<State>, request: Request, next: Next<'_>) -> Answer {
     let input = request.json();
     let name = short(input["service"].as_str().unwrap_or_default()).to_owned();
     let cluster = short(input["cluster"].as_str().unwrap_or("default")).to_owned();
-    let only: Vec<&str> = input["status"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let only: Vec<&str> =
+        input["status"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let found = {
         let services = lock(&state.fixes.deployments.services);
         // The ARN holds the account, which we do not know; the answer of fakecloud below does when names collide.
@@ -920,8 +943,11 @@ async fn revisions(state: &Arc<State>, request: Request, next: Next<'_>) -> Answ
         let services = lock(&state.fixes.deployments.services);
         for arn in input["serviceRevisionArns"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             for service in services.values() {
-                let known = service.attempts.iter().flat_map(|a| [Some(&a.target), a.source.as_ref()]).flatten();
-                if let Some(task_definition) = known.into_iter().find(|name| service.revision_arn(name) == arn) {
+                let known =
+                    service.attempts.iter().flat_map(|a| [Some(&a.target), a.source.as_ref()]).flatten();
+                if let Some(task_definition) =
+                    known.into_iter().find(|name| service.revision_arn(name) == arn)
+                {
                     found.push(json!({
                         "serviceRevisionArn": arn,
                         "serviceArn": service.arn,
@@ -941,7 +967,11 @@ async fn revisions(state: &Arc<State>, request: Request, next: Next<'_>) -> Answ
 
 /// `StopServiceDeployment` is refused rather than half done.
 fn stop_deployment(_state: &State, request: &Request) -> Answer {
-    request.refuse(400, "UnsupportedFeatureException", "The sandbox does not stop service deployments; deploy again instead.")
+    request.refuse(
+        400,
+        "UnsupportedFeatureException",
+        "The sandbox does not stop service deployments; deploy again instead.",
+    )
 }
 
 fn ok(value: &Value) -> Answer {
@@ -1025,7 +1055,10 @@ mod tests {
         let mut web = deployed();
         let old = task("a", "web:1", 0.0);
         assert_eq!(web.advance(&[old.clone(), crashed("b", "web:2")], 12.0), [Action::Launch(1)]);
-        assert_eq!(web.advance(&[old.clone(), crashed("b", "web:2"), crashed("c", "web:2")], 13.0), [Action::Launch(1)]);
+        assert_eq!(
+            web.advance(&[old.clone(), crashed("b", "web:2"), crashed("c", "web:2")], 13.0),
+            [Action::Launch(1)]
+        );
         let all = [old.clone(), crashed("b", "web:2"), crashed("c", "web:2"), crashed("d", "web:2")];
         assert_eq!(web.advance(&all, 14.0), [Action::Revert("web:1".into())]);
         assert_eq!(web.attempts[0].status, "ROLLBACK_IN_PROGRESS");
@@ -1060,17 +1093,25 @@ mod tests {
         let new = Seen { target: Some("unhealthy".into()), ..task("b", "web:2", 11.0) };
         assert_eq!(web.advance(&[old.clone(), new.clone()], 20.0), []);
         let stop = web.advance(&[old.clone(), new.clone()], 22.0);
-        assert!(matches!(&stop[0], Action::Stop { reason, .. } if reason.contains("ELB health checks")), "{stop:?}");
+        assert!(
+            matches!(&stop[0], Action::Stop { reason, .. } if reason.contains("ELB health checks")),
+            "{stop:?}"
+        );
         assert_eq!(stop[1], Action::Launch(1));
         let healthy = Seen { target: Some("healthy".into()), ..new };
         let mut web = deployed();
         web.targets = true;
-        assert!(matches!(&web.advance(&[old, healthy], 11.5)[..], [Action::Stop { task, .. }] if task.ends_with("/a")));
+        assert!(
+            matches!(&web.advance(&[old, healthy], 11.5)[..], [Action::Stop { task, .. }] if task.ends_with("/a"))
+        );
     }
 
     #[test]
     fn failed_starts_have_their_aws_names() {
-        assert_eq!(start_failure("image pull failed: manifest unknown\n"), "CannotPullContainerError: manifest unknown");
+        assert_eq!(
+            start_failure("image pull failed: manifest unknown\n"),
+            "CannotPullContainerError: manifest unknown"
+        );
         assert_eq!(start_failure("ResourceInitializationError: x"), "ResourceInitializationError: x");
     }
 }

@@ -49,17 +49,25 @@ async fn check(state: &State, request: &Request) -> Option<Answer> {
     let groups = input["loadBalancers"].as_array()?;
     for arn in groups.iter().filter_map(|balancer| balancer["targetGroupArn"].as_str()) {
         let own = [("TargetGroupArns.member.1", arn)];
-        let Ok(root) = state.query(&request.scope, "elasticloadbalancing", "DescribeTargetGroups", &own).await else {
+        let Ok(root) =
+            state.query(&request.scope, "elasticloadbalancing", "DescribeTargetGroups", &own).await
+        else {
             let message = format!("The specified target group does not exist: {arn}");
             return Some(request.refuse(400, "InvalidParameterException", &message));
         };
         if !root.all("LoadBalancerArns").iter().any(|list| list.elements().next().is_some()) {
-            let message = format!("The target group with targetGroupArn {arn} does not have an associated load balancer.");
+            let message = format!(
+                "The target group with targetGroupArn {arn} does not have an associated load balancer."
+            );
             return Some(request.refuse(400, "InvalidParameterException", &message));
         }
     }
     let ports: Vec<&Value> = groups.iter().map(|balancer| &balancer["containerPort"]).collect();
     ports.iter().any(|port| port.is_null()).then(|| {
-        request.refuse(400, "InvalidParameterException", "containerPort is required when a load balancer is specified.")
+        request.refuse(
+            400,
+            "InvalidParameterException",
+            "containerPort is required when a load balancer is specified.",
+        )
     })
 }

@@ -82,12 +82,15 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
         }
         let operation = request.operation.name.clone();
         let answer = next.run(request).await;
-        let Some(twin) = state.fixes.twins.twin(&arn).filter(|_| answer.status.is_success()) else { return answer };
+        let Some(twin) = state.fixes.twins.twin(&arn).filter(|_| answer.status.is_success()) else {
+            return answer;
+        };
         let own: Vec<(String, String)> = form
             .into_iter()
             .filter(|(key, _)| {
                 key.starts_with("Targets.")
-                    || (operation == "ModifyTargetGroup" && (PROBE.contains(&key.as_str()) || key.starts_with("Matcher.")))
+                    || (operation == "ModifyTargetGroup"
+                        && (PROBE.contains(&key.as_str()) || key.starts_with("Matcher.")))
             })
             .collect();
         let mut parameters = vec![("TargetGroupArn", twin.as_str())];
@@ -114,7 +117,10 @@ async fn twin_call(
 /// Makes the twin of a target group that moto has just made (or had already: then the twin is there as well).
 async fn create(state: &State, scope: &Scope, answer: &Answer) {
     let Some(root) = std::str::from_utf8(&answer.body).ok().and_then(Element::parse) else { return };
-    let Some(group) = root.all("member").into_iter().find(|group| group.child("TargetGroupArn").is_some()) else { return };
+    let Some(group) = root.all("member").into_iter().find(|group| group.child("TargetGroupArn").is_some())
+    else {
+        return;
+    };
     let Some(arn) = group.get("TargetGroupArn") else { return };
     if state.fixes.twins.twin(&arn).is_some() {
         return;
@@ -131,7 +137,8 @@ async fn create(state: &State, scope: &Scope, answer: &Answer) {
     if let Some(codes) = group.get("Matcher/HttpCode") {
         own.push(("Matcher.HttpCode".to_owned(), codes));
     }
-    let mut parameters: Vec<(&str, &str)> = own.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut parameters: Vec<(&str, &str)> =
+        own.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     parameters.extend(PACE);
     match twin_call(state, scope, "CreateTargetGroup", &parameters).await {
         Ok(root) => {
@@ -169,7 +176,10 @@ async fn health(state: &Arc<State>, scope: &Scope, request: Request, arn: &str, 
         if !attached {
             element.set("State", "unused");
             element.set("Reason", "Target.NotInUse");
-            element.set("Description", "Target group is not configured to receive traffic from the load balancer");
+            element.set(
+                "Description",
+                "Target group is not configured to receive traffic from the load balancer",
+            );
         }
     });
     Answer::new(http::StatusCode::OK, "text/xml", root.document())

@@ -1,9 +1,18 @@
 //! Corrections of what the emulators get wrong. Each is a file with one entry point, wrapped around the call:
 //! it may answer itself, change the request, or change the answer.
 
+mod ec2_dependencies;
+mod ec2_dry_run;
+mod ec2_task_interfaces;
 mod ecs_deployments;
 mod ecs_target_groups;
+mod ecs_task_definitions;
+mod elbv2_refusals;
 mod elbv2_targets;
+mod iam_policies;
+mod rds_databases;
+mod rds_refusals;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -63,11 +72,19 @@ pub(crate) struct Memory {
     pub(crate) databases: Option<Arc<dyn Databases>>,
     pub(crate) twins: elbv2_targets::Twins,
     pub(crate) deployments: ecs_deployments::Deployments,
+    pub(crate) servers: rds_databases::Servers,
+    pub(crate) tokens: tokens::Tokens,
 }
 
 impl Memory {
     pub(crate) fn new(databases: Option<Arc<dyn Databases>>) -> Memory {
-        Memory { databases, twins: Default::default(), deployments: Default::default() }
+        Memory {
+            databases,
+            twins: Default::default(),
+            deployments: Default::default(),
+            servers: Default::default(),
+            tokens: Default::default(),
+        }
     }
 }
 
@@ -89,11 +106,24 @@ struct Fix {
     run: for<'a> fn(&'a Arc<State>, Request, Next<'a>) -> BoxFuture<'a, Answer>,
 }
 
-/// Who wraps whom matters: ARNs are translated outside the scheduler, which speaks fakecloud's.
+/// Who wraps whom matters: a dry run must not be remembered under its token, and ARNs are translated outside the
+/// scheduler, which speaks fakecloud's.
 const FIXES: &[Fix] = &[
+    Fix { info: ec2_dry_run::INFO, run: ec2_dry_run::run },
+    Fix { info: tokens::EC2, run: tokens::run },
+    Fix { info: tokens::ECS, run: tokens::run },
+    Fix { info: ec2_dependencies::INFO, run: ec2_dependencies::run },
+    Fix { info: ec2_task_interfaces::INFO, run: ec2_task_interfaces::run },
+    Fix { info: ecs_task_definitions::INFO, run: ecs_task_definitions::run },
     Fix { info: ecs_target_groups::INFO, run: ecs_target_groups::run },
     Fix { info: ecs_deployments::INFO, run: ecs_deployments::run },
+    Fix { info: elbv2_refusals::INFO, run: elbv2_refusals::run },
     Fix { info: elbv2_targets::INFO, run: elbv2_targets::run },
+    Fix { info: iam_policies::INFO, run: iam_policies::run },
+    Fix { info: rds_refusals::INFO, run: rds_refusals::run },
+    Fix { info: rds_databases::INFO, run: rds_databases::run },
+    Fix { info: rds_databases::VERSIONS, run: rds_databases::versions },
+    Fix { info: rds_databases::SECRETS, run: rds_databases::secrets },
 ];
 
 /// Every correction, in the order in which a call passes them.
