@@ -226,11 +226,8 @@ fn known<T: Clone>(value: &Option<Value<T>>) -> Result<Option<T>, Error> {
 impl Instance {
     async fn password(&self, cx: &Cx<'_, Self>) -> Result<Option<Secret>, Error> {
         let Some(arn) = known(&self.master_password_secret_arn)? else { return Ok(None) };
-        let call = cx.client.rds.secrets.get_secret_value().secret_id(arn.as_str());
-        let found = call.send().await.call("secretsmanager:GetSecretValue")?;
-        let text =
-            found.secret_string().ok_or_else(|| Error::Invalid(format!("secret {arn} holds no text")))?;
-        Ok(Some(Secret::new(password_in(text))))
+        let secret = cx.client.secretsmanager.value(&arn).await?;
+        Ok(Some(Secret::new(password_in(secret.expose()?))))
     }
 
     fn security_groups(&self) -> Result<Option<Vec<String>>, Error> {

@@ -28,7 +28,6 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
 /// The RDS client of one region.
 pub struct Rds {
     api: aws_sdk_rds::Client,
-    secrets: aws_sdk_secretsmanager::Client,
     pub(crate) instances: Coalesce<String, DbInstance>,
 }
 
@@ -42,7 +41,7 @@ impl Rds {
             // over an instance that does not exist: for more than one, the list of all is the cheapest answer.
             Coalesce::new(1000, move |ids| instances(api.clone(), ids))
         };
-        Rds { api, secrets: aws_sdk_secretsmanager::Client::new(config), instances }
+        Rds { api, instances }
     }
 }
 impl Deref for Rds {
