@@ -9,26 +9,22 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::install::Installed;
-use crate::supervise::{Check, Ground, Process, Program};
+use crate::supervise::{Check, Ground, Process, Processes, Program};
 use crate::{Error, account};
 
 /// How long certificates take to be issued, in seconds.
 const CERTIFICATE: &str = "2";
 
-/// A running emulator.
-struct Emulator {
-    url: String,
-    process: Process,
-}
-
-type Slot = Arc<OnceCell<Emulator>>;
+/// The address of an emulator, once it has started.
+type Slot = Arc<OnceCell<String>>;
 
 /// The emulators of a sandbox.
 pub(crate) struct Emulators {
     ground: Ground,
     installed: Installed,
     region: String,
-    moto: Emulator,
+    moto: String,
+    processes: Processes,
     /// By account and region. The map is locked for a moment only; a cell is filled by whoever needs it first.
     fakeclouds: Mutex<BTreeMap<(String, String), Slot>>,
 }
@@ -39,20 +35,22 @@ impl Emulators {
         ground: Ground,
         installed: Installed,
         region: &str,
+        processes: Processes,
     ) -> Result<Emulators, Error> {
-        let first = Slot::default();
-        let fill = first.get_or_try_init(|| fakecloud(&ground, &installed, account::DEFAULT, region));
-        let (moto, filled) = tokio::join!(moto(&ground, &installed), fill);
-        filled?;
-        let moto = moto?;
+        let (moto, first) =
+            tokio::join!(moto(&ground, &installed), fakecloud(&ground, &installed, account::DEFAULT, region));
+        let ((moto, moto_process), (first, first_process)) = (moto?, first?);
+        processes.add(moto_process);
+        processes.add(first_process);
+        let first = Slot::new(OnceCell::new_with(Some(first)));
         let fakeclouds =
             Mutex::new(BTreeMap::from([((account::DEFAULT.to_owned(), region.to_owned()), first)]));
-        Ok(Emulators { ground, installed, region: region.to_owned(), moto, fakeclouds })
+        Ok(Emulators { ground, installed, region: region.to_owned(), moto, processes, fakeclouds })
     }
 
     /// The address of moto.
     pub(crate) fn moto(&self) -> &str {
-        &self.moto.url
+        &self.moto
     }
 
     /// The address of the fakecloud of an account and region, started if need be. Global services are signed for `us-east-1`
@@ -61,21 +59,16 @@ impl Emulators {
         let region = if region.is_empty() || region == "aws-global" { &self.region } else { region };
         let slot =
             self.fakeclouds.lock().await.entry((account.to_owned(), region.to_owned())).or_default().clone();
-        let emulator =
-            slot.get_or_try_init(|| fakecloud(&self.ground, &self.installed, account, region)).await?;
-        Ok(emulator.url.clone())
-    }
-
-    /// Ends all of them.
-    pub(crate) async fn stop(self) {
-        let slots = self.fakeclouds.into_inner().into_values();
-        let fakeclouds = slots.filter_map(|slot| Arc::into_inner(slot)?.into_inner());
-        let ends: Vec<_> = fakeclouds.chain([self.moto]).map(|emulator| emulator.process.stop()).collect();
-        futures::future::join_all(ends).await;
+        let start = async || {
+            let (url, process) = fakecloud(&self.ground, &self.installed, account, region).await?;
+            self.processes.add(process);
+            Ok(url)
+        };
+        slot.get_or_try_init(start).await.cloned()
     }
 }
 
-async fn moto(ground: &Ground, installed: &Installed) -> Result<Emulator, Error> {
+async fn moto(ground: &Ground, installed: &Installed) -> Result<(String, Process), Error> {
     let program = |port: u16| Program {
         name: "moto".into(),
         command: installed.python.clone(),
@@ -96,7 +89,7 @@ async fn moto(ground: &Ground, installed: &Installed) -> Result<Emulator, Error>
         grace: Duration::from_secs(1),
     };
     let (process, address) = ground.serve(&Check::Http("/moto-api/data.json"), program).await?;
-    Ok(Emulator { url: format!("http://{address}"), process })
+    Ok((format!("http://{address}"), process))
 }
 
 async fn fakecloud(
@@ -104,7 +97,7 @@ async fn fakecloud(
     installed: &Installed,
     account: &str,
     region: &str,
-) -> Result<Emulator, Error> {
+) -> Result<(String, Process), Error> {
     let name = format!("fakecloud-{account}-{region}");
     let program = |port: u16| {
         let address = format!("127.0.0.1:{port}");
@@ -131,5 +124,5 @@ async fn fakecloud(
         }
     };
     let (process, address) = ground.serve(&Check::Http("/_fakecloud/health"), program).await?;
-    Ok(Emulator { url: format!("http://{address}"), process })
+    Ok((format!("http://{address}"), process))
 }

@@ -33,18 +33,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::Mutex;
 
 use cache::{Cache, Lock};
 use emulators::Emulators;
 use gateway::{Backend, Backends, BoxError, Databases, Gateway, Pending};
 use install::{Installed, Progress};
 use postgres::{Master, Postgres};
-use supervise::Ground;
+use supervise::{Ground, Process, Processes};
 
 pub use shared::shared;
 pub use task::Task;
@@ -160,9 +159,31 @@ pub struct Sandbox {
     gateway: Gateway,
     endpoint: String,
     region: String,
-    parts: Arc<Parts>,
+    parts: Held,
     // The order of fields is the order of their ends: the folder goes when nothing writes to it any more.
     folder: RunFolder,
+}
+
+/// Ends what runs behind the gateway, even if a request that is still on its way holds it too.
+struct Held(Arc<Parts>);
+
+impl std::ops::Deref for Held {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let processes = self.processes.end();
+        let mut servers = self.take_servers();
+        for server in &mut servers {
+            server.end();
+        }
+        drop((processes, servers));
+    }
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -204,8 +225,11 @@ impl Sandbox {
             .map_err(Error::Install)?;
         let folder = RunFolder::make(&cache, options.name.as_deref())?;
         let ground = Ground { python: installed.python.clone(), run: folder.path.clone() };
-        let emulators = Emulators::start(ground.clone(), installed.clone(), &options.region).await?;
-        let parts = Arc::new(Parts { emulators, ground, installed, servers: Mutex::default() });
+        let processes = Processes::new();
+        let emulators =
+            Emulators::start(ground.clone(), installed.clone(), &options.region, processes.clone()).await?;
+        let servers = Mutex::new(Some(BTreeMap::new()));
+        let parts = Arc::new(Parts { emulators, processes, ground, installed, servers });
         let config = gateway::Config {
             backends: parts.clone(),
             databases: Some(parts.clone()),
@@ -215,7 +239,7 @@ impl Sandbox {
         };
         let gateway = Gateway::start(config).await.map_err(Error::Gateway)?;
         let endpoint = gateway.endpoint();
-        Ok(Sandbox { gateway, endpoint, region: options.region, parts, folder })
+        Ok(Sandbox { gateway, endpoint, region: options.region, parts: Held(parts), folder })
     }
 
     /// The address of the whole of AWS, for `AWS_ENDPOINT_URL`.
@@ -272,7 +296,7 @@ impl Sandbox {
     ///
     /// [`Error::Database`] if there is none or the statement fails.
     pub async fn query(&self, id: &str, sql: &str) -> Result<String, Error> {
-        let server = self.parts.servers.lock().await.get(id).cloned();
+        let server = self.parts.servers().as_ref().and_then(|servers| servers.get(id).cloned());
         let missing = || Error::Database {
             act: "find",
             name: id.to_owned(),
@@ -305,12 +329,10 @@ impl Sandbox {
     pub async fn stop(self) {
         let Sandbox { gateway, parts, folder, .. } = self;
         gateway.stop().await;
-        // A request that the gateway was still working on may hold the parts for a moment; then their own drop stops them.
-        if let Some(parts) = Arc::into_inner(parts) {
-            let servers = parts.servers.into_inner().into_values().filter_map(Arc::into_inner);
-            let servers = futures::future::join_all(servers.map(Postgres::stop));
-            tokio::join!(parts.emulators.stop(), servers);
-        }
+        let processes = parts.processes.end().into_iter().map(Process::stop);
+        let servers = parts.take_servers().into_iter().map(Postgres::stop);
+        tokio::join!(futures::future::join_all(processes), futures::future::join_all(servers));
+        drop(parts);
         drop(folder);
     }
 }
@@ -335,9 +357,24 @@ fn environment(endpoint: &str, region: &str) -> Vec<(String, String)> {
 /// What runs behind the gateway.
 struct Parts {
     emulators: Emulators,
+    processes: Processes,
     ground: Ground,
     installed: Installed,
-    servers: Mutex<BTreeMap<String, Arc<Postgres>>>,
+    /// `None` after the end.
+    servers: Mutex<Option<BTreeMap<String, Arc<Postgres>>>>,
+}
+
+impl Parts {
+    fn servers(&self) -> MutexGuard<'_, Option<BTreeMap<String, Arc<Postgres>>>> {
+        // Every change under this lock is complete in itself, so a panic elsewhere does no harm.
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The servers that nobody is asking anything right now; the others stop when their question is answered.
+    fn take_servers(&self) -> Vec<Postgres> {
+        let servers = self.servers().take().unwrap_or_default();
+        servers.into_values().filter_map(Arc::into_inner).collect()
+    }
 }
 
 impl Backends for Parts {
@@ -367,14 +404,17 @@ impl Databases for Parts {
             let server =
                 Postgres::start(&self.ground, &self.installed.postgres, &database.id, master).await?;
             let address = server.address();
-            self.servers.lock().await.insert(database.id.clone(), Arc::new(server));
+            match &mut *self.servers() {
+                Some(servers) => servers.insert(database.id.clone(), Arc::new(server)),
+                None => return Err("the sandbox has ended".into()),
+            };
             Ok((address.ip().to_string(), address.port()))
         })
     }
 
     fn stop<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async move {
-            let server = self.servers.lock().await.remove(id);
+            let server = self.servers().as_mut().and_then(|servers| servers.remove(id));
             if let Some(server) = server.and_then(Arc::into_inner) {
                 server.stop().await;
             }

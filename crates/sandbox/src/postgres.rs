@@ -156,6 +156,11 @@ impl Postgres {
             .map(drop)
     }
 
+    /// Gives the order to stop, without waiting.
+    pub(crate) fn end(&mut self) {
+        self.process.end();
+    }
+
     /// Stops the server and removes its data.
     pub async fn stop(self) {
         self.process.stop().await;

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -163,7 +164,42 @@ async fn ready(
     }
 }
 
+/// The processes of a sandbox, which end with it also when somebody still works with them.
+#[derive(Clone)]
+pub(crate) struct Processes {
+    /// `None` after the end: what is added then ends at once.
+    running: Arc<Mutex<Option<Vec<Process>>>>,
+}
+
+impl Processes {
+    pub(crate) fn new() -> Processes {
+        Processes { running: Arc::new(Mutex::new(Some(Vec::new()))) }
+    }
+
+    pub(crate) fn add(&self, process: Process) {
+        // Every change under this lock is complete in itself, so a panic elsewhere does no harm.
+        if let Some(running) = &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            running.push(process);
+        }
+    }
+
+    /// Tells all of them to end and hands them out, to be waited for.
+    pub(crate) fn end(&self) -> Vec<Process> {
+        let mut ending =
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        for process in &mut ending {
+            process.end();
+        }
+        ending
+    }
+}
+
 impl Process {
+    /// Gives the order to end, without waiting.
+    pub(crate) fn end(&mut self) {
+        self.order = None;
+    }
+
     /// How the program ended, if it has.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         self.supervisor.try_wait().ok().flatten()
@@ -171,8 +207,8 @@ impl Process {
 
     /// Ends the program and waits until nothing of it is left.
     pub(crate) async fn stop(mut self) {
-        // The wait in `drop` is short polls of a blocking kind; here it must not hold an executor's thread.
-        self.order = None;
+        // `drop` would wait too, and hold an executor's thread.
+        self.end();
         let end = Instant::now() + self.patience();
         while self.exited().is_none() && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -186,7 +222,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.order = None;
+        self.end();
         let end = Instant::now() + self.patience();
         while self.exited().is_none() {
             if Instant::now() >= end {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use causeway_sandbox::background::{self, Running};
 use causeway_sandbox::cache::Cache;
 use causeway_sandbox::postgres::Master;
-use causeway_sandbox::{Options, Sandbox, Task, shared};
+use causeway_sandbox::{Options, Sandbox, Task, install, shared};
 use serde_json::{Value, json};
 
 const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/image.py");
@@ -285,6 +285,35 @@ fn an_image_that_is_not_in_the_registry_cannot_be_pulled() {
     let reasons = task.to_string();
     assert!(reasons.contains("manifest unknown"), "{reasons}");
     assert_eq!(tasks_of("empty"), []);
+}
+
+#[test]
+#[ignore = "compiles fakecloud, which takes about ten minutes"]
+fn everything_installs_into_an_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let start = Instant::now();
+    let mut steps = Vec::new();
+    let mut report = |progress: install::Progress<'_>| match progress.line {
+        None => {
+            println!("{}/{} {} {:?}", progress.number, progress.of, progress.step, start.elapsed());
+            steps.push(progress.number);
+        }
+        Some(line) => println!("    {line}"),
+    };
+    let installed = install::install(&cache, &mut report).unwrap();
+    println!("installed after {:?}", start.elapsed());
+    assert_eq!(steps, [1, 2, 3]);
+    assert_eq!(install::installed(&cache).as_ref(), Some(&installed));
+    assert!(!folder.path().join("staging").exists());
+    for (program, argument) in
+        [(&installed.fakecloud, "--version"), (&installed.postgres.join("postgres"), "--version")]
+    {
+        assert!(Command::new(program).arg(argument).status().unwrap().success());
+    }
+    let options = || Options { cache: Some(cache.clone()), ..Options::default() };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async { Sandbox::start(options()).await.unwrap().stop().await });
 }
 
 /// Not a test: the victim of the next one, which runs this binary again.
