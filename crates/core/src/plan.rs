@@ -451,6 +451,7 @@ impl Planner<'_> {
             });
             let unsure = record.phase == Phase::Creating && kind.recovery().identity().is_empty();
             let (action, why) = match live {
+                Some(_) if kind.retain() => (Action::Forget, Some("stays where it is".to_owned())),
                 Some(_) if leftover => (Action::Delete, Some("was replaced".to_owned())),
                 Some(_) => (Action::Delete, None),
                 None if unsure => {

@@ -49,6 +49,8 @@ pub trait AnyKind: Send + Sync {
     fn recovery(&self) -> Recovery;
     /// [`Resource::DATA`].
     fn data(&self) -> bool;
+    /// [`Resource::RETAIN`].
+    fn retain(&self) -> bool;
     /// [`Resource::TIMING`].
     fn timing(&self) -> Timing;
     /// [`Resource::read`].
@@ -140,6 +142,9 @@ impl<R: Resource> AnyKind for Kind<R> {
     }
     fn data(&self) -> bool {
         R::DATA
+    }
+    fn retain(&self) -> bool {
+        R::RETAIN
     }
     fn timing(&self) -> Timing {
         R::TIMING

@@ -25,6 +25,9 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     const MOVES: &'static [&'static str] = &[];
     /// Whether it holds data that nobody can bring back: never deleted or replaced without a permit that names it.
     const DATA: bool = false;
+    /// Whether it stays when it is wanted no more, and is only forgotten: what it stands in decides how long it lives,
+    /// like an image in a repository.
+    const RETAIN: bool = false;
     /// How long things take, and how often to look.
     const TIMING: Timing = Timing::QUICK;
     /// Speaks to the place that the resource lives in.

@@ -44,7 +44,7 @@ impl Run {
         let unsure = record.phase == Phase::Creating;
         let found =
             if unsure { self.settled(&target, spec).await? } else { self.read(&target, spec).await? };
-        if let Some(live) = ours(found, instance) {
+        if let Some(live) = ours(found, instance).filter(|_| !kind.retain()) {
             let begin = Entry::Begin {
                 address: address.clone(),
                 instance: instance.to_owned(),
