@@ -243,10 +243,229 @@ def targets():
     assert found["Groups"][0]["GroupId"] == net[3], found
 
 
+def tokens():
+    ec2, vpc, subnets, group = network()
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    make = lambda **more: ec2.create_nat_gateway(
+        **{"SubnetId": subnets[0], "AllocationId": address, "ClientToken": "t1", **more}
+    )["NatGateway"]
+    first = make()
+    assert first["State"] == "pending", first
+    assert make()["NatGatewayId"] == first["NatGatewayId"]
+    assert refused(make, SubnetId=subnets[1]) == "IdempotentParameterMismatch"
+    ids = [first["NatGatewayId"]]
+    assert len(ec2.describe_nat_gateways()["NatGateways"]) == 1
+    ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=ids, WaiterConfig={"Delay": 1})
+    assert refused(ec2.release_address, AllocationId=address) == "InvalidIPAddress.InUse"
+    assert refused(ec2.delete_subnet, SubnetId=subnets[0]) == "DependencyViolation"
+    assert refused(ec2.create_vpc, CidrBlock="10.0.0.0/16", DryRun=True) == "DryRunOperation"
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    assert refused(ec2.detach_internet_gateway, InternetGatewayId=gateway, VpcId=vpc) == "DependencyViolation"
+    assert refused(ec2.delete_internet_gateway, InternetGatewayId=gateway) == "DependencyViolation"
+    assert refused(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"
+    other = ec2.create_security_group(GroupName="other", Description="other", VpcId=vpc)["GroupId"]
+    pair = [{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupId": group}]}]
+    ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=pair)
+    assert refused(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+    run = lambda **more: ec2.run_instances(
+        ImageId=ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=subnets[1],
+        ClientToken="i1",
+        **more,
+    )["Instances"][0]["InstanceId"]
+    machine = run()
+    assert run() == machine
+    ec2.terminate_instances(InstanceIds=[machine])
+    # Everything goes in the right order.
+    ec2.delete_security_group(GroupId=other)
+    ec2.delete_security_group(GroupId=group)
+    ec2.delete_nat_gateway(NatGatewayId=ids[0])
+    until(20, "address free", lambda: refused(ec2.release_address, AllocationId=address) in (None, "InvalidAllocationID.NotFound"))
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.delete_internet_gateway(InternetGatewayId=gateway)
+    for subnet in subnets:
+        until(20, "subnet free", lambda: refused(ec2.delete_subnet, SubnetId=subnet) in (None, "InvalidSubnetID.NotFound"))
+    note("delete vpc", refused(ec2.delete_vpc, VpcId=vpc))
+    assert vpc not in [found["VpcId"] for found in ec2.describe_vpcs()["Vpcs"]]
+
+
+def balancers():
+    net = network()
+    ec2, vpc, subnets, group = net
+    elb, target_group, lb, _ = balancer(net)
+    arguments = {"Name": "web", "Subnets": subnets, "SecurityGroups": [group]}
+    again = elb.create_load_balancer(**arguments)["LoadBalancers"][0]["LoadBalancerArn"]
+    assert again == lb
+    arguments["Scheme"] = "internal"
+    assert refused(elb.create_load_balancer, **arguments) == "DuplicateLoadBalancerName"
+    one = refused(elb.create_load_balancer, Name="one", Subnets=subnets[:1])
+    assert one == "ValidationError", one
+    listen = {
+        "LoadBalancerArn": lb,
+        "Protocol": "HTTP",
+        "Port": 80,
+        "DefaultActions": [{"Type": "forward", "TargetGroupArn": target_group}],
+    }
+    health = lambda: elb.describe_target_health(TargetGroupArn=target_group)["TargetHealthDescriptions"]
+    elb.register_targets(TargetGroupArn=target_group, Targets=[{"Id": "10.9.0.77", "Port": 3000}])
+    assert [one["TargetHealth"]["State"] for one in health()] == ["unused"], health()
+    listener = elb.create_listener(**listen)["Listeners"][0]["ListenerArn"]
+    assert refused(elb.create_listener, **listen) == "DuplicateListener"
+    states = lambda: [one["TargetHealth"]["State"] for one in health()]
+    note("nobody answers", states())
+    assert states()[0] in ("initial", "unhealthy")
+    elb.deregister_targets(TargetGroupArn=target_group, Targets=[{"Id": "10.9.0.77", "Port": 3000}])
+    assert health() == []
+    assert refused(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+    assert refused(ec2.delete_subnet, SubnetId=subnets[0]) == "DependencyViolation"
+    on = [{"Key": "deletion_protection.enabled", "Value": "true"}]
+    elb.modify_load_balancer_attributes(LoadBalancerArn=lb, Attributes=on)
+    assert refused(elb.delete_load_balancer, LoadBalancerArn=lb) == "OperationNotPermitted"
+    on[0]["Value"] = "false"
+    elb.modify_load_balancer_attributes(LoadBalancerArn=lb, Attributes=on)
+    assert refused(elb.delete_target_group, TargetGroupArn=target_group) == "ResourceInUse"
+    elb.delete_listener(ListenerArn=listener)
+    elb.delete_load_balancer(LoadBalancerArn=lb)
+    elb.delete_target_group(TargetGroupArn=target_group)
+    ec2.delete_security_group(GroupId=group)
+    for subnet in subnets:
+        ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)
+
+
+def databases():
+    ec2, vpc, subnets, group = network()
+    rds = client("rds")
+    make = {"DBSubnetGroupName": "g", "DBSubnetGroupDescription": "d"}
+    rds.create_db_subnet_group(SubnetIds=subnets, Tags=[{"Key": "a", "Value": "b"}], **make)
+    assert refused(rds.create_db_subnet_group, SubnetIds=subnets, **make) == "DBSubnetGroupAlreadyExists"
+    third = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.7.0/24")["Subnet"]["SubnetId"]
+    changed = rds.modify_db_subnet_group(DBSubnetGroupName="g", SubnetIds=[*subnets, third])["DBSubnetGroup"]
+    assert len(changed["Subnets"]) == 3, changed
+    kept = rds.describe_db_subnet_groups(DBSubnetGroupName="g")["DBSubnetGroups"][0]
+    assert kept["DBSubnetGroupDescription"] == "d" and len(kept["Subnets"]) == 3, kept
+    tags = rds.list_tags_for_resource(ResourceName=kept["DBSubnetGroupArn"])["TagList"]
+    assert tags == [{"Key": "a", "Value": "b"}], tags
+    arguments = {
+        "DBInstanceIdentifier": "db",
+        "DBInstanceClass": "db.t4g.micro",
+        "Engine": "postgres",
+        "EngineVersion": "16.4",
+        "MasterUsername": "coder",
+        "MasterUserPassword": "first-pass'word",
+        "DBName": "coder",
+        "AllocatedStorage": 20,
+        "DBSubnetGroupName": "g",
+        "VpcSecurityGroupIds": [group],
+        "DeletionProtection": True,
+    }
+    bogus = refused(rds.create_db_instance, **{**arguments, "DBInstanceClass": "db.bogus"})
+    assert bogus == "InvalidParameterValue", bogus
+    bogus = refused(rds.create_db_instance, **{**arguments, "EngineVersion": "99"})
+    assert bogus == "InvalidParameterCombination", bogus
+    created = rds.create_db_instance(**arguments)["DBInstance"]
+    assert created["DBInstanceStatus"] == "creating" and "Endpoint" not in created, created
+    live = lambda: rds.describe_db_instances(DBInstanceIdentifier="db")["DBInstances"][0]
+    assert live()["DBInstanceStatus"] == "creating", live()
+    until(60, "database", lambda: live()["DBInstanceStatus"] == "available")
+    note("available", live()["Endpoint"])
+    changed = rds.modify_db_instance(
+        DBInstanceIdentifier="db", MasterUserPassword="second", ApplyImmediately=True, DeletionProtection=True
+    )["DBInstance"]
+    assert changed["DBInstanceStatus"] == "modifying", changed
+    until(60, "change", lambda: live()["DBInstanceStatus"] == "available")
+    assert refused(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+    assert refused(rds.delete_db_subnet_group, DBSubnetGroupName="g") == "InvalidDBSubnetGroupStateFault"
+    delete = lambda **more: refused(rds.delete_db_instance, DBInstanceIdentifier="db", **more)
+    assert delete(SkipFinalSnapshot=True) == "InvalidParameterCombination"
+    return live()["Endpoint"]
+
+
+def end_of_databases():
+    rds = client("rds")
+    rds.modify_db_instance(DBInstanceIdentifier="db", DeletionProtection=False, ApplyImmediately=True)
+    delete = lambda **more: refused(rds.delete_db_instance, DBInstanceIdentifier="db", **more)
+    assert delete() == "InvalidParameterCombination"
+    both = {"SkipFinalSnapshot": True, "FinalDBSnapshotIdentifier": "last"}
+    assert delete(**both) == "InvalidParameterCombination"
+    assert delete(FinalDBSnapshotIdentifier="last") is None
+    assert rds.describe_db_snapshots(DBSnapshotIdentifier="last")["DBSnapshots"]
+    gone = refused(rds.describe_db_instances, DBInstanceIdentifier="db")
+    assert gone == "DBInstanceNotFound", gone
+    rds.delete_db_subnet_group(DBSubnetGroupName="g")
+    versions = rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]
+    assert versions
+    note("versions", [version["EngineVersion"] for version in versions][:8])
+
+
+def policies():
+    iam = client("iam")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    broken = refused(iam.create_role, RoleName="r", AssumeRolePolicyDocument="{}")
+    assert broken == "MalformedPolicyDocument", broken
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(trust))
+    policy = iam.create_policy(PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="r", PolicyArn=policy)
+    assert refused(iam.delete_policy, PolicyArn=policy) == "DeleteConflict"
+    iam.detach_role_policy(RoleName="r", PolicyArn=policy)
+    iam.delete_policy(PolicyArn=policy)
+    ecs = client("ecs")
+    define = lambda **more: refused(
+        ecs.register_task_definition,
+        family="x",
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        containerDefinitions=[{"name": "a", "image": "b", "portMappings": [{"containerPort": 1}]}],
+        **more,
+    )
+    assert define(cpu="256", memory="4096") == "ClientException"
+    assert define(cpu="256", memory="512") is None
+    ports = ecs.describe_task_definition(taskDefinition="x")["taskDefinition"]["containerDefinitions"][0]
+    assert ports["portMappings"][0]["hostPort"] == 1, ports
+
+
+def codes():
+    """Error codes of one call each, under a fault that the caller has set."""
+    ask = {
+        "ec2": lambda: client("ec2").describe_vpcs(),
+        "iam": lambda: client("iam").list_roles(),
+        "elbv2": lambda: client("elbv2").describe_load_balancers(),
+        "rds": lambda: client("rds").describe_db_instances(),
+        "acm": lambda: client("acm").list_certificates(),
+        "ecs": lambda: client("ecs").list_clusters(),
+        "ecr": lambda: client("ecr").describe_repositories(),
+        "eks": lambda: client("eks").list_clusters(),
+        "s3": lambda: client("s3").list_buckets(),
+        "route53": lambda: client("route53").list_hosted_zones(),
+        "cloudfront": lambda: client("cloudfront").list_distributions(),
+        "cloudwatch": lambda: client("cloudwatch").describe_alarms(),
+        "logs": lambda: client("logs").describe_log_groups(),
+        "secretsmanager": lambda: client("secretsmanager").list_secrets(),
+        "sns": lambda: client("sns").list_topics(),
+        "sqs": lambda: client("sqs").list_queues(),
+        "wafv2": lambda: client("wafv2").list_web_acls(Scope="REGIONAL"),
+    }
+    answers = {}
+    for name, call in ask.items():
+        try:
+            call()
+            answers[name] = "ok"
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            answers[name] = f"{error.response['Error']['Code']} {status}"
+        except botocore.exceptions.HTTPClientError as error:
+            answers[name] = type(error).__name__
+    note(answers)
+    return answers
+
+
 if __name__ == "__main__":
     try:
-        globals()[sys.argv[1]]()
+        answer = globals()[sys.argv[1]]()
     except Exception:
         traceback.print_exc()
         sys.exit(1)
-    json.dump("done", sys.stdout)
+    json.dump(answer, sys.stdout)

@@ -36,6 +36,8 @@ mod refusal;
 mod route;
 mod rule;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 use std::net::SocketAddr;

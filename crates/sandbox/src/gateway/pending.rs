@@ -149,7 +149,7 @@ fn visit(body: &[u8], kind: &Kind, pends: &mut dyn FnMut(&str) -> bool) -> Optio
         let mut root = Element::parse(text)?;
         root.walk_mut(&mut |element| {
             if let (Some(id), Some(status)) = (element.get(kind.id), element.get(kind.status))
-                && status == kind.ready
+                && (status == kind.ready || status == kind.pending)
                 && pends(&id)
             {
                 element.set(kind.status, kind.pending);

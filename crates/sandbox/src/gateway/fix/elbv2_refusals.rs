@@ -7,12 +7,13 @@ use futures::future::BoxFuture;
 use super::{FixInfo, Next, Request};
 use crate::gateway::State;
 use crate::gateway::refusal::Answer;
+use crate::gateway::xml::Element;
 
 pub(super) const INFO: FixInfo = FixInfo {
     name: "elbv2_refusals",
     service: "elasticloadbalancing",
-    operations: &["CreateLoadBalancer", "CreateListener", "DeleteLoadBalancer"],
-    why: "moto makes a second listener on a port, deletes a protected load balancer, and takes one subnet; AWS answers DuplicateListener, OperationNotPermitted, ValidationError; the same load balancer again is the same one",
+    operations: &["CreateLoadBalancer", "DescribeLoadBalancers", "CreateListener", "DeleteLoadBalancer"],
+    why: "moto makes a second listener on a port, deletes a protected load balancer, and takes one subnet; AWS answers DuplicateListener, OperationNotPermitted, ValidationError; the same load balancer again is the same one; moto leaves the default scheme out",
 };
 
 pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -> BoxFuture<'a, Answer> {
@@ -20,14 +21,37 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
         let early = match request.operation.name.as_str() {
             "CreateLoadBalancer" => balancer(state, &request).await,
             "CreateListener" => listener(state, &request).await,
+            "DescribeLoadBalancers" => None,
             _ => protection(state, &request).await,
         };
         match early {
-            Some(answer) => answer,
-            None => next.run(request).await,
+            Some(answer) => scheme(answer),
+            None => scheme(next.run(request).await),
         }
     })
 }
+
+/// Writes the scheme that a load balancer has by default.
+fn scheme(mut answer: Answer) -> Answer {
+    let Some(mut root) = std::str::from_utf8(&answer.body).ok().and_then(Element::parse) else {
+        return answer;
+    };
+    let mut changed = false;
+    root.walk_mut(&mut |element| {
+        if element.child("LoadBalancerName").is_some()
+            && element.get("Scheme").is_none_or(|scheme| scheme.is_empty())
+        {
+            element.set("Scheme", DEFAULT_SCHEME);
+            changed = true;
+        }
+    });
+    if changed {
+        answer.body = root.document().into();
+    }
+    answer
+}
+
+const DEFAULT_SCHEME: &str = "internet-facing";
 
 const SERVICE: &str = "elasticloadbalancing";
 
@@ -45,7 +69,7 @@ async fn balancer(state: &State, request: &Request) -> Option<Answer> {
         .await
         .ok()?;
     let found = root.all("member").into_iter().find(|member| member.child("LoadBalancerArn").is_some())?;
-    let scheme = request.param("Scheme").unwrap_or_else(|| "internet-facing".to_owned());
+    let scheme = request.param("Scheme").unwrap_or_else(|| DEFAULT_SCHEME.to_owned());
     let sorted = |mut list: Vec<String>| {
         list.sort();
         list
@@ -56,7 +80,8 @@ async fn balancer(state: &State, request: &Request) -> Option<Answer> {
         .flat_map(|list| list.elements())
         .map(|group| group.text())
         .collect();
-    let same = found.get("Scheme").as_deref() == Some(&scheme)
+    let same = found.get("Scheme").filter(|scheme| !scheme.is_empty()).as_deref().unwrap_or(DEFAULT_SCHEME)
+        == scheme
         && found.get("Type").as_deref() == Some(&kind)
         && sorted(found.all("SubnetId").iter().map(|subnet| subnet.text()).collect()) == sorted(subnets)
         && sorted(groups) == sorted(request.params("SecurityGroups.member."));

@@ -3,6 +3,7 @@
 
 mod ec2_dependencies;
 mod ec2_dry_run;
+mod ec2_leftovers;
 mod ec2_task_interfaces;
 mod ecs_deployments;
 mod ecs_target_groups;
@@ -113,6 +114,7 @@ const FIXES: &[Fix] = &[
     Fix { info: tokens::EC2, run: tokens::run },
     Fix { info: tokens::ECS, run: tokens::run },
     Fix { info: ec2_dependencies::INFO, run: ec2_dependencies::run },
+    Fix { info: ec2_leftovers::INFO, run: ec2_leftovers::run },
     Fix { info: ec2_task_interfaces::INFO, run: ec2_task_interfaces::run },
     Fix { info: ecs_task_definitions::INFO, run: ecs_task_definitions::run },
     Fix { info: ecs_target_groups::INFO, run: ecs_target_groups::run },
