@@ -95,10 +95,7 @@ fn open_port(step: &Step, rules: &Rules) -> Option<Refusal> {
         })
     };
     let inbound = wanted("direction").is_some_and(|d| d == "ingress");
-    let public = ["cidr_ipv4", "cidr_ipv6"]
-        .into_iter()
-        .filter_map(wanted)
-        .any(|cidr| matches!(cidr.as_str(), Some("0.0.0.0/0" | "::/0")));
+    let public = step.diff.changes.iter().any(|c| matches!(&c.change, Change::Set { to, .. } if names_everybody(to)));
     if !inbound || !public {
         return None;
     }
@@ -117,6 +114,15 @@ fn open_port(step: &Step, rules: &Rules) -> Option<Refusal> {
             format!("would open {ports} to the whole internet; narrow the CIDR or allow the port in [guard]");
         refusal(step, "open-port", why)
     })
+}
+
+fn names_everybody(json: &Json) -> bool {
+    match json {
+        Json::String(s) => s == "0.0.0.0/0" || s == "::/0",
+        Json::Object(m) => m.values().any(names_everybody),
+        Json::Array(a) => a.iter().any(names_everybody),
+        _ => false,
+    }
 }
 
 fn too_many(plan: &Plan, rules: &Rules) -> Option<Refusal> {

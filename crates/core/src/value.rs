@@ -102,6 +102,25 @@ impl<T> Value<T> {
         }
     }
 
+    /// The same value for a field of another type with the same JSON: an `Arn` where text is wanted, an optional
+    /// output where one is wanted.
+    pub fn cast<U>(&self) -> Value<U>
+    where
+        T: Serialize,
+        U: DeserializeOwned,
+    {
+        match self {
+            Value::Ref(r) => {
+                Value::Ref(Reference { from: r.from.clone(), path: r.path.clone(), of: PhantomData })
+            }
+            Value::Known(v) => serde_json::to_value(v)
+                .ok()
+                .and_then(|j| serde_json::from_value(j).ok())
+                .map_or_else(|| Value::Text(vec![]), Value::Known),
+            Value::Text(parts) => Value::Text(parts.clone()),
+        }
+    }
+
     /// Points inside an output that is a list or an object: `validation.at("0/name")`.
     ///
     /// The path is not checked before it is resolved; a path that leads nowhere stays unresolved.
