@@ -1,6 +1,67 @@
 //! Coder on ECS: image, task, service, load balancer, certificate, name, database, logs, alarms.
 
+mod alarms;
+mod app;
+mod balancer;
 mod config;
+mod database;
+mod dns;
 mod environment;
+mod network;
+mod security;
 
+use crate::config::StackConfig;
+use causeway_aws::AwsStack;
+use causeway_core::{Secret, Stack, Tags};
 pub use config::*;
+use std::collections::BTreeMap;
+
+/// What the configuration only names: looked up by whoever builds the stack, which itself reads nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The values of the `env:` and `file:` secrets, by variable.
+    pub secrets: BTreeMap<String, Secret>,
+    /// The digest of the image in the folder that `[ecs.image] source` names.
+    pub source_digest: Option<String>,
+}
+
+/// The addresses of a named part of the stack, as patterns: `infra` is everything that a new version of Coder leaves
+/// alone, `app` is the rest.
+pub fn group(name: &str) -> Option<&'static [&'static str]> {
+    match name {
+        "infra" => Some(&["network/*", "security/*", "database/*", "balancer/*", "dns/*", "alarms/*", "registry"]),
+        "app" => Some(&["app/*"]),
+        _ => None,
+    }
+}
+
+/// Builds the stack.
+pub fn ecs(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: &Given) {
+    for (key, value) in &common.tags {
+        stack.tag(key, value);
+    }
+    stack.region(&common.region, |stack| {
+        let network = network::network(stack, &config.network);
+        let security = security::security(stack, config, &network);
+        let database = database::database(stack, config, &network, &security);
+        let balancer = balancer::balancer(stack, config, &network, &security);
+        dns::records(stack, config, &balancer);
+        let app = app::app(stack, common, config, given, &app::Around {
+            network: &network,
+            security: &security,
+            database: &database,
+            balancer: &balancer,
+        });
+        alarms::alarms(stack, config, &alarms::Watched {
+            database: &database,
+            balancer: &balancer,
+            app: &app,
+        });
+        stack.output("access_url", config.access_url.trim_end_matches('/'));
+    });
+}
+
+/// The `Name` tag that AWS's own pages show.
+fn named(stack: &Stack, what: &str) -> Tags {
+    Tags::from([("Name", format!("{}-{what}", stack.name()))])
+}

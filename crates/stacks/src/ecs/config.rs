@@ -41,8 +41,11 @@ pub struct Ecs {
     /// Its logs.
     #[serde(default)]
     pub logs: Logs,
-    /// Who is told when something is wrong. No alarms if left out.
-    pub alarms: Option<Alarms>,
+    /// What is watched, by a name for each alarm.
+    #[serde(default)]
+    pub alarms: BTreeMap<String, Alarm>,
+    /// Who is told when an alarm goes off.
+    pub notify: Option<Notify>,
     /// The web application firewall in front of it. None if left out.
     pub waf: Option<Waf>,
 }
@@ -55,12 +58,16 @@ fn coder_prefix() -> String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
-    /// The ECR repository that the stack keeps, like `coder`. The image is pushed there.
+    /// The ECR repository that the stack keeps, like `coder`.
     #[serde(default = "coder")]
     pub repository: String,
+    /// A folder with the image in OCI layout, which is pushed to the repository: made by `skopeo copy
+    /// docker://ghcr.io/coder/coder:v2.28.3 oci:image`, or by `docker buildx build --output type=oci,tar=false,dest=image`.
+    /// Without it the image must be in the repository already.
+    pub source: Option<String>,
     /// The version, like `v2.28.3`. A `+` becomes `-`, as image tags cannot hold one.
     pub version: String,
-    /// The digest to run, `sha256:..`. Looked up from the version when a plan is made if left out.
+    /// The digest to run, `sha256:..`. Taken from the source, or looked up from the version, if left out.
     pub digest: Option<String>,
     /// Deletes the images too when the repository goes.
     #[serde(default)]
@@ -135,8 +142,9 @@ impl Default for Network {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dns {
-    /// The Route 53 hosted zone that holds the access URL's name, like `example.com`.
-    pub zone: String,
+    /// The Route 53 hosted zone that holds the access URL's name, like `example.com`. Without it DNS is kept elsewhere,
+    /// and `certificate_arn` is needed.
+    pub zone: Option<String>,
     /// Makes the zone. Its name servers must then be entered where the domain is registered before a certificate can
     /// be issued, so it is meant for delegated subdomains and for trying things out.
     #[serde(default)]
@@ -192,10 +200,51 @@ impl Default for Logs {
     }
 }
 
-/// `[ecs.alarms]`: who is told when something is wrong.
+/// `[ecs.alarms.NAME]`: one alarm. It goes off when `watch` is above or below the limit for `minutes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Alarms {
+pub struct Alarm {
+    /// What is watched.
+    pub watch: Watch,
+    /// The limit from below.
+    pub above: Option<f64>,
+    /// The limit from above.
+    pub below: Option<f64>,
+    /// For how many minutes in a row.
+    #[serde(default = "five")]
+    pub minutes: u8,
+}
+
+fn five() -> u8 {
+    5
+}
+
+/// What an alarm can watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watch {
+    /// Tasks that the load balancer does not reach, the most in a minute.
+    UnhealthyTargets,
+    /// Answers of Coder with status 5xx, a minute.
+    ServerErrors,
+    /// Seconds until Coder answers, on average.
+    ResponseSeconds,
+    /// CPU of the tasks, in percent.
+    ServiceCpu,
+    /// Memory of the tasks, in percent.
+    ServiceMemory,
+    /// CPU of the database, in percent.
+    DatabaseCpu,
+    /// Free space of the database, in GiB.
+    DatabaseFreeGib,
+    /// Connections to the database.
+    DatabaseConnections,
+}
+
+/// `[ecs.notify]`: who is told when an alarm goes off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
     /// Mail addresses. Each gets a mail that asks to confirm.
     #[serde(default)]
     pub emails: Vec<String>,
@@ -247,21 +296,27 @@ impl Ecs {
                 "Coder wants its own name, without a port or a path, like `https://coder.example.com`",
             ));
         }
-        let zone = self.dns.zone.trim_end_matches('.');
-        let in_zone = |name: &str| name == zone || name.ends_with(&format!(".{zone}"));
-        if !in_zone(host) && self.dns.certificate_arn.is_none() {
-            out.push(Problem::at(
+        let zone = self.dns.zone.as_deref().map(|z| z.trim_end_matches('.'));
+        let in_zone = |name: &str| zone.is_none_or(|z| name == z || name.ends_with(&format!(".{z}")));
+        match zone {
+            None if self.dns.certificate_arn.is_none() => out.push(Problem::at(
+                "ecs.dns",
+                "there is neither a `zone` nor a `certificate_arn`",
+                "name the Route 53 zone that holds the access URL, or give a certificate and keep DNS elsewhere",
+            )),
+            Some(zone) if !in_zone(host) => out.push(Problem::at(
                 "ecs.dns.zone",
                 format!("`{host}` is not in the zone `{zone}`"),
-                "name the zone that holds the access URL, or give `certificate_arn` and keep DNS elsewhere",
-            ));
+                "name the zone that holds the access URL, or leave it out, give `certificate_arn` and keep DNS elsewhere",
+            )),
+            _ => {}
         }
         if let Some(wildcard) = &self.wildcard_access_url {
             match wildcard.strip_prefix("*.") {
-                Some(base) if is_name(base) && (in_zone(base) || self.dns.certificate_arn.is_some()) => {}
+                Some(base) if is_name(base) && in_zone(base) => {}
                 Some(base) if is_name(base) => out.push(Problem::at(
                     "ecs.wildcard_access_url",
-                    format!("`{base}` is not in the zone `{zone}`"),
+                    format!("`{base}` is not in the zone `{}`", zone.unwrap_or_default()),
                     "use a name in the zone, so that its record and certificate can be made",
                 )),
                 _ => out.push(Problem::at(
@@ -276,7 +331,7 @@ impl Ecs {
     fn sizes(&self, out: &mut Vec<Problem>) {
         let Service { cpu, memory, .. } = self.service;
         if let Err(e) = causeway_aws::ecs::fargate_size(cpu, memory) {
-            out.push(Problem::at("ecs.service.memory", e.to_string(), "choose a pair that Fargate offers"));
+            out.push(Problem::at("ecs.service.memory", e, "choose a pair that Fargate offers"));
         }
         if self.database.storage < 20 || self.database.max_storage < self.database.storage {
             out.push(Problem::at(
@@ -298,6 +353,13 @@ impl Ecs {
                 format!("logs cannot be kept for {} days", self.logs.days),
                 format!("CloudWatch knows {}", RETENTIONS.map(|d| d.to_string()).join(", ")),
             ));
+        }
+        for (name, alarm) in &self.alarms {
+            if alarm.above.is_some() == alarm.below.is_some() || alarm.minutes == 0 {
+                let message = format!("the alarm `{name}` does not say when it goes off");
+                let help = "give one of `above` and `below`, and at least one minute";
+                out.push(Problem::at("ecs.alarms", message, help).key(name));
+            }
         }
         if let Some(digest) = &self.image.digest {
             let hex = digest.strip_prefix("sha256:");

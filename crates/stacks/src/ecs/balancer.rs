@@ -1,0 +1,65 @@
+//! The load balancer: HTTPS for people, HTTP to the tasks, and nothing else open.
+
+use super::{Ecs, dns, environment, network::Networks, security::Security};
+use causeway_aws::{
+    elbv2::{Action, Listener, LoadBalancer, TargetGroup},
+    id::{Arn, HostedZoneId},
+    wafv2::WebAclAssociation,
+};
+use causeway_core::{Address, Name, Set, Stack, Value};
+
+/// What the rest of the stack needs of the load balancer.
+pub(super) struct Balancer {
+    pub dns_name: Value<String>,
+    pub dns_zone: Value<HostedZoneId>,
+    pub full_name: Value<String>,
+    pub target_group: Value<Arn>,
+    pub target_group_full_name: Value<String>,
+    /// A service can register with a target group only once a listener uses it.
+    pub listener: Address,
+    pub zone: Option<Value<HostedZoneId>>,
+}
+
+pub(super) fn balancer(stack: &mut Stack, config: &Ecs, network: &Networks, security: &Security) -> Balancer {
+    let (zone, certificate) = dns::certificate(stack, config);
+    stack.scope("balancer", |stack| {
+        let prefix = stack.name().to_owned();
+        let balancer = LoadBalancer::internet_facing(
+            prefix.as_str(),
+            network.public.clone(),
+            Set(vec![security.balancer.clone()]),
+        );
+        // Coder holds connections open for terminals; the default of a minute would cut them.
+        let balancer = balancer.attribute("idle_timeout.timeout_seconds", "600");
+        let balancer = balancer.attribute("routing.http.drop_invalid_header_fields.enabled", "true");
+        let balancer = stack.add("load-balancer", balancer);
+        let mut targets =
+            TargetGroup::ip(Name::generated(prefix), network.vpc_id.clone(), environment::PORT, "/healthz");
+        targets.health_check.interval_seconds = Some(15);
+        targets.health_check.healthy_threshold = Some(2);
+        targets.health_check.unhealthy_threshold = Some(3);
+        let targets = targets.attribute("deregistration_delay.timeout_seconds", "60");
+        let targets = stack.add("targets", targets);
+        let https =
+            Listener::https(balancer.arn.clone(), certificate, Action::forward(targets.arn.clone()));
+        let https = stack.add("https", https);
+        stack.add("http", Listener::http(balancer.arn.clone(), Action::redirect_to_https()));
+        if let Some(waf) = &config.waf {
+            let association = WebAclAssociation {
+                web_acl_arn: Arn::from(waf.web_acl_arn.as_str()).into(),
+                resource_arn: balancer.arn.clone(),
+            };
+            stack.add("waf", association);
+        }
+        stack.output("load_balancer", &balancer.dns_name);
+        Balancer {
+            dns_name: balancer.dns_name.clone(),
+            dns_zone: balancer.canonical_hosted_zone_id.clone(),
+            full_name: balancer.full_name.clone(),
+            target_group: targets.arn.clone(),
+            target_group_full_name: targets.full_name.clone(),
+            listener: https.address.clone(),
+            zone,
+        }
+    })
+}
