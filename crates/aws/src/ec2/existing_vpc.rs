@@ -45,7 +45,9 @@ outputs! {
         pub vpc_id: VpcId,
         /// Its first range of addresses.
         pub cidr_block: Cidr,
-        /// Subnets with a route to an internet gateway, in the order of their zones, then their ids.
+        /// All its subnets, in the order of their zones, then their ids.
+        pub subnet_ids: Vec<SubnetId>,
+        /// Subnets with a route to an internet gateway, in the same order.
         pub public_subnet_ids: Vec<SubnetId>,
         /// All other subnets, in the same order.
         pub private_subnet_ids: Vec<SubnetId>,
@@ -95,12 +97,15 @@ impl Resource for ExistingVpc {
         let inside = || vec![filter("vpc-id", vpc.vpc_id())];
         let (subnets, tables) =
             tokio::try_join!(Subnet::describe(ec2, inside()), RouteTable::describe(ec2, inside()))?;
-        let (public_subnet_ids, private_subnet_ids) = split(subnets, &tables);
+        let subnet_ids = sorted(subnets);
+        let (public_subnet_ids, private_subnet_ids) =
+            subnet_ids.iter().cloned().partition(|id| is_public(id.as_str(), &tables));
         Ok(Some(Live {
             spec: self.clone(),
             outputs: ExistingVpcOutputs {
                 vpc_id: vpc.vpc_id().unwrap_or_default().into(),
                 cidr_block: vpc.cidr_block().unwrap_or_default().into(),
+                subnet_ids,
                 public_subnet_ids,
                 private_subnet_ids,
             },
@@ -126,14 +131,9 @@ impl Resource for ExistingVpc {
     }
 }
 
-/// Public and private subnets.
-fn split(mut subnets: Vec<Subnet>, tables: &[RouteTable]) -> (Vec<SubnetId>, Vec<SubnetId>) {
-    let key = |s: &Subnet| (s.availability_zone().map(str::to_owned), s.subnet_id().map(str::to_owned));
-    subnets.sort_by_key(key);
-    let ids = subnets.iter().filter_map(Subnet::subnet_id);
-    let (public, private): (Vec<&str>, Vec<&str>) = ids.partition(|id| is_public(id, tables));
-    let owned = |ids: Vec<&str>| ids.into_iter().map(SubnetId::from).collect();
-    (owned(public), owned(private))
+fn sorted(mut subnets: Vec<Subnet>) -> Vec<SubnetId> {
+    subnets.sort_by_key(|s| (s.availability_zone().map(str::to_owned), s.subnet_id().map(str::to_owned)));
+    subnets.iter().filter_map(|s| s.subnet_id().map(SubnetId::from)).collect()
 }
 
 /// A subnet without a table of its own uses the main one.
@@ -155,19 +155,21 @@ mod tests {
         let route = route.set_gateway_id(gateway.map(str::to_owned)).build();
         RouteTable::builder().routes(route).associations(association).build()
     }
-    fn subnet(id: &str, zone: &str) -> Subnet {
-        Subnet::builder().subnet_id(id).availability_zone(zone).build()
-    }
-
     #[test]
     fn a_subnet_is_public_when_its_table_leads_to_an_internet_gateway() {
         let of = |id: &str| RouteTableAssociation::builder().subnet_id(id).build();
         let main = RouteTableAssociation::builder().main(true).build();
         let tables = [table(Some("igw-1"), main), table(None, of("subnet-2"))];
-        let subnets = vec![subnet("subnet-3", "b"), subnet("subnet-2", "a"), subnet("subnet-4", "a")];
-        let (public, private) = split(subnets, &tables);
-        assert_eq!(public, [SubnetId::from("subnet-4"), SubnetId::from("subnet-3")]);
-        assert_eq!(private, [SubnetId::from("subnet-2")]);
+        assert!(is_public("subnet-1", &tables));
+        assert!(!is_public("subnet-2", &tables));
+        assert!(!is_public("subnet-1", &tables[1..]));
+    }
+
+    #[test]
+    fn subnets_stand_in_the_order_of_their_zones() {
+        let subnet = |id: &str, zone: &str| Subnet::builder().subnet_id(id).availability_zone(zone).build();
+        let subnets = vec![subnet("subnet-1", "b"), subnet("subnet-3", "a"), subnet("subnet-2", "a")];
+        assert_eq!(sorted(subnets), ["subnet-2", "subnet-3", "subnet-1"].map(SubnetId::from));
     }
 
     #[test]

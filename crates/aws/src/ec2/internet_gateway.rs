@@ -1,7 +1,7 @@
 //! An internet gateway: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateInternetGateway.html>
 
 use super::{
-    BY_TAG, live_tags,
+    BY_TAG, Spreads, live_tags,
     lookup::{Described, PAGE},
     tagged,
 };
@@ -73,7 +73,8 @@ impl Resource for InternetGateway {
                 .vpc_id(self.vpc_id.get()?.as_str())
                 .send()
                 .await
-                .call("ec2:AttachInternetGateway")?;
+                .call("ec2:AttachInternetGateway")
+                .not_yet()?;
         }
         cx.client.ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
     }

@@ -38,7 +38,7 @@ use aws_sdk_ec2::{
     types::{self, ResourceType, TagSpecification},
 };
 use causeway_core::{
-    Error, Tags,
+    Class, Error, Tags,
     coalesce::Coalesce,
     registry::ProviderKinds,
     resource::{Recovery, TagSteps},
@@ -105,7 +105,13 @@ impl Ec2 {
     pub(crate) async fn retag(&self, id: &str, steps: TagSteps<'_>) -> Result<(), Error> {
         if !steps.set.is_empty() {
             let tags = steps.set.iter().map(|(key, value)| tag(key).value(*value).build()).collect();
-            self.create_tags().resources(id).set_tags(Some(tags)).send().await.call("ec2:CreateTags")?;
+            self.create_tags()
+                .resources(id)
+                .set_tags(Some(tags))
+                .send()
+                .await
+                .call("ec2:CreateTags")
+                .not_yet()?;
         }
         if !steps.remove.is_empty() {
             let tags = steps.remove.iter().map(|key| tag(key).build()).collect();
@@ -118,6 +124,26 @@ impl Ec2 {
 /// For kinds that have neither a name nor a token. EC2's own advice is to be ready for answers that lag by minutes;
 /// in practice a tag is seen within seconds. Only a create whose answer was lost ever waits for this.
 pub(crate) const BY_TAG: Recovery = Recovery::Tag { settle: Duration::from_secs(60) };
+
+/// EC2 answers "not found" for what it has just made while word of it spreads. A create or an update names only what was
+/// seen before, so there it means "not yet".
+pub(crate) trait Spreads<T> {
+    /// [`Class::NotNow`] in place of [`Class::NotFound`].
+    ///
+    /// # Errors
+    /// The same, with that class.
+    fn not_yet(self) -> Result<T, Error>;
+}
+impl<T> Spreads<T> for Result<T, Error> {
+    fn not_yet(self) -> Result<T, Error> {
+        self.map_err(|error| match error {
+            Error::Call { call, class: Class::NotFound, source } => {
+                Error::Call { call, class: Class::NotNow, source }
+            }
+            other => other,
+        })
+    }
+}
 
 fn tag(key: &str) -> types::builders::TagBuilder {
     types::Tag::builder().key(key)

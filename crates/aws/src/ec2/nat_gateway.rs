@@ -1,7 +1,7 @@
 //! A NAT gateway: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateNatGateway.html>
 
 use super::{
-    live_tags,
+    Spreads, live_tags,
     lookup::{Described, PAGE},
     tagged,
 };
@@ -40,7 +40,9 @@ outputs! {
 
 impl Resource for NatGateway {
     const KIND: &'static str = "aws.ec2.nat_gateway";
-    const RECOVERY: Recovery = Recovery::Token;
+    // Sent with a token and found by its tag; but what makes two of them impossible is the address, so with the same
+    // address the old one has to go first.
+    const RECOVERY: Recovery = Recovery::NaturalKey(&["allocation_id"]);
     const REPLACE: &'static [&'static str] = &["subnet_id", "allocation_id"];
     const TIMING: Timing = Timing::seconds(110, 5, 900);
     type Client = Aws;
@@ -63,7 +65,8 @@ impl Resource for NatGateway {
             .set_tag_specifications(tagged(ResourceType::Natgateway, &self.tags))
             .send()
             .await
-            .call("ec2:CreateNatGateway")?;
+            .call("ec2:CreateNatGateway")
+            .not_yet()?;
         Ok(())
     }
 

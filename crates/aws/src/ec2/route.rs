@@ -1,6 +1,6 @@
 //! A route: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateRoute.html>
 
-use super::Cidr;
+use super::{Cidr, Spreads};
 use crate::{
     Aws, Call,
     id::{InternetGatewayId, NatGatewayId, NetworkInterfaceId, RouteTableId},
@@ -84,7 +84,7 @@ impl Resource for Route {
             RouteTarget::TransitGatewayId(id) => request.transit_gateway_id(id.get()?),
             RouteTarget::VpcPeeringConnectionId(id) => request.vpc_peering_connection_id(id.get()?),
         };
-        request.send().await.call("ec2:CreateRoute")?;
+        request.send().await.call("ec2:CreateRoute").not_yet()?;
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl Resource for Route {
             RouteTarget::TransitGatewayId(id) => request.transit_gateway_id(id.get()?),
             RouteTarget::VpcPeeringConnectionId(id) => request.vpc_peering_connection_id(id.get()?),
         };
-        request.send().await.call("ec2:ReplaceRoute")?;
+        request.send().await.call("ec2:ReplaceRoute").not_yet()?;
         Ok(())
     }
 

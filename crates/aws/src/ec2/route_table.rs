@@ -1,7 +1,7 @@
 //! A route table: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateRouteTable.html>
 
 use super::{
-    live_tags,
+    Spreads, live_tags,
     lookup::{Described, PAGE, filter},
     tagged,
 };
@@ -63,7 +63,8 @@ impl Resource for RouteTable {
             .set_tag_specifications(tagged(ResourceType::RouteTable, &self.tags))
             .send()
             .await
-            .call("ec2:CreateRouteTable")?;
+            .call("ec2:CreateRouteTable")
+            .not_yet()?;
         Ok(())
     }
 
@@ -76,7 +77,9 @@ impl Resource for RouteTable {
     }
 
     async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
-        associate(cx, live, vec![]).await?;
+        if !live.spec.subnet_ids.0.is_empty() {
+            associate(cx, live, vec![]).await?;
+        }
         let id = live.outputs.route_table_id.as_str();
         cx.client.ec2.delete_route_table().route_table_id(id).send().await.call("ec2:DeleteRouteTable")?;
         Ok(())
@@ -92,12 +95,8 @@ async fn associate(
     let ec2 = &cx.client.ec2;
     let table = live.outputs.route_table_id.as_str();
     let wanted: BTreeSet<String> = wanted.into_iter().map(String::from).collect();
-    let known: BTreeSet<String> = live.spec.subnet_ids.get()?.into_iter().map(String::from).collect();
-    let concerned: BTreeSet<_> = wanted.union(&known).cloned().collect();
-    if concerned.is_empty() {
-        return Ok(());
-    }
-    let tables = types::RouteTable::describe(ec2, vec![filter("association.subnet-id", concerned)]).await?;
+    let vpc = live.spec.vpc_id.get()?.as_str();
+    let tables = types::RouteTable::describe(ec2, vec![filter("vpc-id", [vpc])]).await?;
     let (ours, others) = associations(&tables, table);
     for (_, association) in ours.iter().filter(|(subnet, _)| !wanted.contains(*subnet)) {
         let request = ec2.disassociate_route_table().association_id(association);
@@ -112,7 +111,7 @@ async fn associate(
             }
         }
         let request = ec2.associate_route_table().route_table_id(table).subnet_id(subnet);
-        request.send().await.call("ec2:AssociateRouteTable")?;
+        request.send().await.call("ec2:AssociateRouteTable").not_yet()?;
     }
     Ok(())
 }

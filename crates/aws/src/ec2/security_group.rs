@@ -1,7 +1,7 @@
 //! A security group: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html>
 
 use super::{
-    live_tags,
+    Spreads, live_tags,
     lookup::{Described, PAGE},
     security_group_rule::everything_out,
     tagged,
@@ -92,7 +92,8 @@ impl Resource for SecurityGroup {
             .set_tag_specifications(tagged(ResourceType::SecurityGroup, &self.tags))
             .send()
             .await
-            .call("ec2:CreateSecurityGroup")?;
+            .call("ec2:CreateSecurityGroup")
+            .not_yet()?;
         Ok(())
     }
 
@@ -102,12 +103,15 @@ impl Resource for SecurityGroup {
         if diff.touches("default_egress") && self.default_egress {
             let request = ec2.authorize_security_group_egress().group_id(id);
             let request = request.ip_permissions(everything_out());
-            request.send().await.call("ec2:AuthorizeSecurityGroupEgress")?;
+            request.send().await.call("ec2:AuthorizeSecurityGroupEgress").not_yet()?;
         } else if diff.touches("default_egress") {
             let rules = ec2.rules_of_group.get(id.to_owned()).await?.unwrap_or_default();
-            let request = ec2.revoke_security_group_egress().group_id(id);
-            let request = request.set_security_group_rule_ids(Some(default_egress(&rules)));
-            request.send().await.call("ec2:RevokeSecurityGroupEgress").found()?;
+            let unwanted = default_egress(&rules);
+            if !unwanted.is_empty() {
+                let request = ec2.revoke_security_group_egress().group_id(id);
+                let request = request.set_security_group_rule_ids(Some(unwanted));
+                request.send().await.call("ec2:RevokeSecurityGroupEgress").found()?;
+            }
         }
         ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
     }

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AuthorizeSecurityGroupIngress.html>
 
 use super::{
-    Cidr, live_tags,
+    Cidr, Spreads, live_tags,
     lookup::{Described, PAGE, filter},
     tagged,
 };
@@ -13,8 +13,8 @@ use crate::{
 use aws_sdk_ec2::{
     Client,
     types::{
-        self, Filter, IpPermission, IpRange, Ipv6Range, PrefixListId as PrefixList, ResourceType,
-        SecurityGroupRuleDescription, Tag, UserIdGroupPair,
+        self, Filter, IpPermission, IpRange, Ipv6Range, PrefixListId as PrefixList, ResourceType, Tag,
+        UserIdGroupPair,
     },
 };
 use causeway_core::{
@@ -240,12 +240,12 @@ impl Resource for SecurityGroupRule {
             Direction::Ingress => {
                 let request = ec2.authorize_security_group_ingress().group_id(group);
                 let request = request.ip_permissions(self.permission()?).set_tag_specifications(tags);
-                request.send().await.call("ec2:AuthorizeSecurityGroupIngress")?;
+                request.send().await.call("ec2:AuthorizeSecurityGroupIngress").not_yet()?;
             }
             Direction::Egress => {
                 let request = ec2.authorize_security_group_egress().group_id(group);
                 let request = request.ip_permissions(self.permission()?).set_tag_specifications(tags);
-                request.send().await.call("ec2:AuthorizeSecurityGroupEgress")?;
+                request.send().await.call("ec2:AuthorizeSecurityGroupEgress").not_yet()?;
             }
         }
         Ok(())
@@ -256,20 +256,17 @@ impl Resource for SecurityGroupRule {
         let id = live.outputs.security_group_rule_id.as_str();
         if diff.touches("description") {
             let group = live.spec.security_group_id.get()?.as_str();
-            let description = SecurityGroupRuleDescription::builder()
-                .security_group_rule_id(id)
-                .set_description(self.description.clone())
-                .build();
+            let permission = self.permission()?;
             match self.direction {
                 Direction::Ingress => {
                     let request = ec2.update_security_group_rule_descriptions_ingress().group_id(group);
-                    let request = request.security_group_rule_descriptions(description);
-                    request.send().await.call("ec2:UpdateSecurityGroupRuleDescriptionsIngress")?;
+                    let request = request.ip_permissions(permission);
+                    request.send().await.call("ec2:UpdateSecurityGroupRuleDescriptionsIngress").not_yet()?;
                 }
                 Direction::Egress => {
                     let request = ec2.update_security_group_rule_descriptions_egress().group_id(group);
-                    let request = request.security_group_rule_descriptions(description);
-                    request.send().await.call("ec2:UpdateSecurityGroupRuleDescriptionsEgress")?;
+                    let request = request.ip_permissions(permission);
+                    request.send().await.call("ec2:UpdateSecurityGroupRuleDescriptionsEgress").not_yet()?;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! A subnet: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSubnet.html>
 
 use super::{
-    Cidr, live_tags,
+    Cidr, Spreads, live_tags,
     lookup::{Described, PAGE},
     tagged,
 };
@@ -73,7 +73,8 @@ impl Resource for Subnet {
             .set_tag_specifications(tagged(ResourceType::Subnet, &self.tags))
             .send()
             .await
-            .call("ec2:CreateSubnet")?;
+            .call("ec2:CreateSubnet")
+            .not_yet()?;
         Ok(())
     }
 
@@ -88,7 +89,8 @@ impl Resource for Subnet {
                 .map_public_ip_on_launch(AttributeBooleanValue::builder().value(on).build())
                 .send()
                 .await
-                .call("ec2:ModifySubnetAttribute")?;
+                .call("ec2:ModifySubnetAttribute")
+                .not_yet()?;
         }
         cx.client.ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
     }

@@ -1,7 +1,7 @@
 //! A network: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateVpc.html>
 
 use super::{
-    BY_TAG, Cidr, live_tags,
+    BY_TAG, Cidr, Spreads, live_tags,
     lookup::{Described, PAGE},
     tagged,
 };
@@ -77,14 +77,29 @@ impl Resource for Vpc {
         let support = diff.touches("enable_dns_support").then(|| self.enable_dns_support.unwrap_or(true));
         // Names need support: it goes on before them, and off after them. One call sets one attribute.
         if support == Some(true) {
-            modify().enable_dns_support(boolean(true)).send().await.call("ec2:ModifyVpcAttribute")?;
+            modify()
+                .enable_dns_support(boolean(true))
+                .send()
+                .await
+                .call("ec2:ModifyVpcAttribute")
+                .not_yet()?;
         }
         if diff.touches("enable_dns_hostnames") {
             let on = self.enable_dns_hostnames.unwrap_or(false);
-            modify().enable_dns_hostnames(boolean(on)).send().await.call("ec2:ModifyVpcAttribute")?;
+            modify()
+                .enable_dns_hostnames(boolean(on))
+                .send()
+                .await
+                .call("ec2:ModifyVpcAttribute")
+                .not_yet()?;
         }
         if support == Some(false) {
-            modify().enable_dns_support(boolean(false)).send().await.call("ec2:ModifyVpcAttribute")?;
+            modify()
+                .enable_dns_support(boolean(false))
+                .send()
+                .await
+                .call("ec2:ModifyVpcAttribute")
+                .not_yet()?;
         }
         cx.client.ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
     }
