@@ -104,6 +104,9 @@ fn not_now(code: &str) -> bool {
             | "ServerException"
             | "ServiceNotActiveException"
             | "UpdateInProgressException"
+            | "WAFAssociatedItemException"
+            | "WAFOptimisticLockException"
+            | "WAFTagOperationException"
             | "WAFUnavailableEntityException"
     )
 }
@@ -121,6 +124,7 @@ fn not_found(code: &str) -> bool {
                 | "NoSuchHostedZone"
                 | "NoSuchBucket"
                 | "NoSuchKey"
+                | "WAFNonexistentItemException"
         )
 }
 
