@@ -141,7 +141,8 @@ def rollback():
     web = Web("example.com/coder:v1")
     live = web.done()
     note("first deployment", live["deployments"][0]["rolloutState"], live["events"][0]["message"])
-    assert live["deployments"][0]["rolloutState"] == "COMPLETED", live
+    ends = [(t["stopCode"], t["stoppedReason"]) for t in web.tasks("STOPPED")]
+    assert live["deployments"][0]["rolloutState"] == "COMPLETED", (live, ends)
     assert live["runningCount"] == 1
     (first,) = web.tasks()
     assert first["attachments"][0]["type"] == "ElasticNetworkInterface", first
@@ -225,6 +226,9 @@ def targets():
     ]
     live = web.done()
     note("healthy", health(), live["loadBalancers"])
+    first = live["deployments"][0]
+    ends = [(t["stopCode"], t["stoppedReason"]) for t in web.tasks("STOPPED")]
+    assert first["rolloutState"] == "COMPLETED", (first, live["events"], ends)
     assert live["loadBalancers"][0]["targetGroupArn"] == group, live["loadBalancers"]
     assert health() == ["healthy"], health()
     (first,) = web.tasks()

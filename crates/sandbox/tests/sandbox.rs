@@ -240,6 +240,13 @@ fn a_service_runs_a_task_that_answers_on_its_port() {
     assert_eq!(task["containers"][0]["imageDigest"], digest.as_str());
     let log = &tasks_of("serving")[0].log;
     assert!(log.contains("CODER_ACCESS_URL") && log.contains("Started HTTP listener"), "{log}");
+    let stream = format!("coder/coder/{}", task["taskArn"].as_str().unwrap().rsplit('/').next().unwrap());
+    let logs = format!(
+        "answer = [e['message'] for e in client('logs').get_log_events(logGroupName='/coder', logStreamName='{stream}')['events']]"
+    );
+    until(limit, "the log of the running task", || {
+        boto3(warm(), account, &logs).to_string().contains("Started HTTP listener").then_some(())
+    });
 
     let stop = format!(
         "client('ecs').update_service(cluster='c', service='coder', desiredCount=0)\n\
@@ -248,10 +255,11 @@ fn a_service_runs_a_task_that_answers_on_its_port() {
     );
     assert_eq!(boto3(warm(), account, &stop), "STOPPED");
     until(limit, "the end", || get(port, "/healthz").is_none().then_some(()));
-    let logs =
-        "answer = [e['message'] for e in client('logs').filter_log_events(logGroupName='/coder')['events']]";
-    until(limit, "the log in CloudWatch", || {
-        boto3(warm(), account, logs).to_string().contains("Started HTTP listener").then_some(())
+    until(limit, "the last line of the log, once", || {
+        let lines = boto3(warm(), account, &logs);
+        let lines = lines.as_array().unwrap();
+        (lines.iter().filter(|line| line.to_string().contains("gracefully exiting")).count() == 1)
+            .then_some(())
     });
 }
 
@@ -314,6 +322,21 @@ fn everything_installs_into_an_empty_folder() {
     let options = || Options { cache: Some(cache.clone()), ..Options::default() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async { Sandbox::start(options()).await.unwrap().stop().await });
+}
+
+#[test]
+fn a_log_group_that_does_not_exist_keeps_a_task_from_starting() {
+    let account = "000000000007";
+    let script = "ecs = client('ecs')\n\
+         ecs.create_cluster(clusterName='c')\n\
+         ecs.register_task_definition(family='coder', containerDefinitions=[dict(name='coder', memory=128,\n\
+           image='ghcr.io/coder/coder:v2', logConfiguration=dict(logDriver='awslogs',\n\
+             options={'awslogs-group': '/nowhere', 'awslogs-region': 'us-east-1', 'awslogs-stream-prefix': 'p'}))])\n\
+         answer = ecs.run_task(cluster='c', taskDefinition='coder')['failures']";
+    assert_eq!(boto3(warm(), account, script), json!([]));
+    let task =
+        until(Duration::from_secs(20), "a stopped task", || described(account, "STOPPED").into_iter().next());
+    assert!(task.to_string().contains("The specified log group does not exist"), "{task}");
 }
 
 /// Not a test: the victim of the next one, which runs this binary again.

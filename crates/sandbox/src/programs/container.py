@@ -1,11 +1,13 @@
 """The part of the docker command line that fakecloud 0.51 calls, with local processes for containers.
 
 An image of the emulator's own registry must be there to be pulled. Its content is never run: every image behaves like the
-Coder server in coder.py. What is kept of a container is a folder named by its id in $CAUSEWAY_CONTAINERS:
+Coder server in coder.py. What a container with the awslogs driver prints goes to the emulator's CloudWatch logs while it runs
+(fakecloud itself would send it when the task has ended). What is kept of a container is a folder named by its id in $CAUSEWAY_CONTAINERS:
 
     config.json   image, environment names, ports          log      what it printed
     pid           its process                              health   starting, healthy, unhealthy; absent without a check
     exit          its exit code, once it has ended
+    forwarded     there if its log goes to CloudWatch
 
 The monitor, a fork of `run`, is the parent of the process; it writes the state, and ends with the supervisor.
 """
@@ -152,6 +154,83 @@ def tag(arguments):
     write(image_record(target), record)
 
 
+# Logs
+
+
+def call(server, region, target, body):
+    """One call of the emulator, which runs without checking signatures."""
+    service = "ecs" if target.startswith("AmazonEC2ContainerService") else "logs"
+    scope = f"Credential=AKIDEXAMPLE/20200101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1", "Authorization": "AWS4-HMAC-SHA256 " + scope}
+    connection = http.client.HTTPConnection(server, timeout=10)
+    try:
+        connection.request("POST", "/", json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"{}")
+    finally:
+        connection.close()
+
+
+class Forward:
+    """Sends what a container prints to its log stream."""
+
+    def __init__(self, server, region, group, stream):
+        self.server, self.region = server, region
+        self.place = {"logGroupName": group, "logStreamName": stream}
+        self.sent = 0
+
+    @staticmethod
+    def of(environment, labels):
+        """The stream that the task definition names for this container; None without the awslogs driver."""
+        metadata = urllib.parse.urlsplit(environment.get("ECS_CONTAINER_METADATA_URI_V4", ""))
+        container, task = labels.get("fakecloud-ecs-container"), labels.get("fakecloud-ecs-task")
+        if not metadata.netloc or not container or not task:
+            return None
+        connection = http.client.HTTPConnection(metadata.netloc, timeout=10)
+        connection.request("GET", metadata.path)
+        known = json.loads(connection.getresponse().read())
+        region = known["TaskARN"].split(":")[3]
+        name = f"{known['Family']}:{known['Revision']}"
+        target = "AmazonEC2ContainerServiceV20141113.DescribeTaskDefinition"
+        _, answer = call(metadata.netloc, region, target, {"taskDefinition": name})
+        for definition in answer.get("taskDefinition", {}).get("containerDefinitions", []):
+            driver = definition.get("logConfiguration") or {}
+            if definition["name"] == container and driver.get("logDriver") == "awslogs":
+                options = driver.get("options", {})
+                region = options.get("awslogs-region", region)
+                stream = "/".join(filter(None, (options.get("awslogs-stream-prefix"), container, task)))
+                forward = Forward(metadata.netloc, region, options["awslogs-group"], stream)
+                forward.open(options.get("awslogs-create-group") == "true")
+                return forward
+        return None
+
+    def open(self, create):
+        if create:
+            call(self.server, self.region, "Logs_20140328.CreateLogGroup", {"logGroupName": self.place["logGroupName"]})
+        status, answer = call(self.server, self.region, "Logs_20140328.CreateLogStream", self.place)
+        kind = answer.get("__type", "").rpartition("#")[2]
+        if status != 200 and kind != "ResourceAlreadyExistsException":
+            fail(
+                "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create "
+                f"Cloudwatch log stream: {kind}: {answer.get('message', '')} : exit status 1",
+                125,
+            )
+
+    def send(self, path, ended):
+        """Sends the whole lines since the last time, at the end also an unfinished one."""
+        with open(path, "rb") as log:
+            log.seek(self.sent)
+            text = log.read()
+        if not ended:
+            text = text[: text.rfind(b"\n") + 1]
+        lines = [line for line in text.decode(errors="replace").splitlines() if line]
+        now = int(time.time() * 1000)
+        for first in range(0, len(lines), 1000):
+            events = [{"timestamp": now, "message": line} for line in lines[first : first + 1000]]
+            call(self.server, self.region, "Logs_20140328.PutLogEvents", {**self.place, "logEvents": events})
+        self.sent += len(text)
+
+
 # Containers
 
 
@@ -209,6 +288,9 @@ def run(arguments):
             value = value.replace(host, address)
         environment[name] = value
 
+    labels = dict(label.partition("=")[::2] for label in flags.get("--label", []))
+    forward = Forward.of(environment, labels)
+
     identity = secrets.token_hex(32)
     state = os.path.join(ROOT, identity)
     os.makedirs(state)
@@ -227,6 +309,8 @@ def run(arguments):
             shutil.rmtree(state)
             fail(f'docker: Error response from daemon: Conflict. The container name "/{name}" is already in use.', 125)
 
+    if forward:
+        write(os.path.join(state, "forwarded"), "")
     check = flags.get("--health-cmd", [None])[0]
     if check:
         write(os.path.join(state, "health"), "starting\n")
@@ -257,7 +341,7 @@ def run(arguments):
     os.close(report)
     for listener in listeners.values():
         listener.close()
-    monitor(process, state, check, flags, environment, config["ports"])
+    monitor(process, state, check, flags, environment, config["ports"], forward)
 
 
 def probe(check, environment, ports, limit):
@@ -293,7 +377,7 @@ def alive(pid):
         return True
 
 
-def monitor(process, state, check, flags, environment, ports):
+def monitor(process, state, check, flags, environment, ports, forward):
     supervisor = int(os.environ.get("CAUSEWAY_SUPERVISOR", os.getppid()))
     interval = seconds(flags, "--health-interval", 30)
     limit = seconds(flags, "--health-timeout", 5)
@@ -308,6 +392,7 @@ def monitor(process, state, check, flags, environment, ports):
             pass
         if not alive(supervisor):
             process.kill()
+        forward_log(forward, state)
         if check and time.monotonic() >= due:
             due = time.monotonic() + interval
             if probe(check, environment, ports, limit):
@@ -317,10 +402,19 @@ def monitor(process, state, check, flags, environment, ports):
                 failures += 1
                 if failures >= retries:
                     write(os.path.join(state, "health"), "unhealthy\n")
+    forward_log(forward, state, ended=True)
     try:
         write(os.path.join(state, "exit"), f"{128 - code if code < 0 else code}\n")
     except OSError:
         pass  # Removed meanwhile.
+
+
+def forward_log(forward, state, ended=False):
+    if forward:
+        try:
+            forward.send(os.path.join(state, "log"), ended)
+        except (OSError, ValueError, http.client.HTTPException):
+            pass  # The emulator is busy or gone; what was not sent is sent the next time.
 
 
 def wait_for_end(state, limit=None):
@@ -388,7 +482,10 @@ def wait(arguments):
 
 
 def logs(arguments):
-    with open(os.path.join(folder(arguments[-1]), "log"), "rb") as log:
+    state = folder(arguments[-1])
+    if os.path.exists(os.path.join(state, "forwarded")):
+        return  # fakecloud would send it all a second time.
+    with open(os.path.join(state, "log"), "rb") as log:
         shutil.copyfileobj(log, sys.stdout.buffer)
 
 
