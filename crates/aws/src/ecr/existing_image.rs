@@ -1,7 +1,6 @@
 //! Looks which image a tag names:
 //! <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html>.
 
-use super::image::tagged;
 use crate::Aws;
 use causeway_core::{Cx, Error, Live, Owner, Recovery, Resource, Status, Value, diff::Diff, outputs};
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,7 @@ impl Resource for ExistingImage {
     type Outputs = ExistingImageOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let digest = tagged(&cx.client.ecr, self.repository.get()?, &self.tag).await?;
+        let digest = cx.client.ecr.digest(self.repository.get()?, &self.tag).await?;
         Ok(digest.map(|digest| Live {
             spec: self.clone(),
             outputs: ExistingImageOutputs { digest },

@@ -8,10 +8,11 @@ use super::{
 use crate::{Aws, Call};
 use aws_sdk_ecr::{
     primitives::Blob,
-    types::{ImageIdentifier, LayerAvailability},
+    types::LayerAvailability,
 };
 use causeway_core::{
-    Class, Cx, Error, Live, Owner, Recovery, Resource, Status, Timing, Value, diff::Diff, error::Found, outputs,
+    Class, Cx, Error, Live, Owner, Recovery, Resource, Status, Timing, Value, diff::Diff,
+    outputs,
 };
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ impl Resource for Image {
     type Outputs = ImageOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let digest = tagged(&cx.client.ecr, self.repository.get()?, &self.tag).await?;
+        let digest = cx.client.ecr.digest(self.repository.get()?, &self.tag).await?;
         Ok(digest.map(|digest| Live {
             spec: Image { digest: digest.clone(), ..self.clone() },
             outputs: ImageOutputs { digest },
@@ -83,14 +84,6 @@ impl Resource for Image {
     }
 }
 
-/// The digest under `tag`, if the repository and the tag are there.
-pub(super) async fn tagged(ecr: &Ecr, repository: &str, tag: &str) -> Result<Option<String>, Error> {
-    let id = ImageIdentifier::builder().image_tag(tag).build();
-    let found = ecr.describe_images().repository_name(repository).image_ids(id).send().await;
-    let found = found.call("ecr:DescribeImages").found()?;
-    Ok(found.and_then(|f| f.image_details().first()?.image_digest().map(str::to_owned)))
-}
-
 fn unreadable(error: LayoutError) -> Error {
     Error::Call { call: "reading the image", class: Class::Final, source: Box::new(error) }
 }
@@ -119,7 +112,9 @@ impl Push<'_> {
             let put = put.image_manifest_media_type(&of.media_type).image_digest(&of.digest);
             let answer = put.set_image_tag(tag.map(str::to_owned)).send().await;
             match answer {
-                Err(e) if e.as_service_error().is_some_and(|e| e.is_image_already_exists_exception()) => Ok(()),
+                Err(e) if e.as_service_error().is_some_and(|e| e.is_image_already_exists_exception()) => {
+                    Ok(())
+                }
                 answer => answer.call("ecr:PutImage").map(drop),
             }
         })
@@ -151,7 +146,8 @@ impl Push<'_> {
         let begun = begun.call("ecr:InitiateLayerUpload")?;
         let id = begun.upload_id().unwrap_or_default();
         // ECR says how large a part should be; all but the last must be.
-        let size = begun.part_size().and_then(|s| usize::try_from(s).ok()).filter(|s| *s > 0).unwrap_or(10 << 20);
+        let size =
+            begun.part_size().and_then(|s| usize::try_from(s).ok()).filter(|s| *s > 0).unwrap_or(10 << 20);
         for (i, part) in bytes.chunks(size).enumerate() {
             let first = i * size;
             let upload = self.ecr.upload_layer_part().repository_name(self.repository).upload_id(id);

@@ -103,7 +103,8 @@ impl Layout {
 
     pub(super) fn parts(&self, of: &Descriptor) -> Result<Parts, LayoutError> {
         let path = self.path(of)?;
-        if of.media_type.ends_with("image.index.v1+json") || of.media_type.ends_with("manifest.list.v2+json") {
+        if of.media_type.ends_with("image.index.v1+json") || of.media_type.ends_with("manifest.list.v2+json")
+        {
             return decode::<Index>(&path).map(|i| Parts::Manifests(i.manifests));
         }
         let manifest: Manifest = decode(&path)?;
@@ -115,7 +116,10 @@ impl Layout {
     }
 
     fn path(&self, of: &Descriptor) -> Result<PathBuf, LayoutError> {
-        let hex = of.digest.strip_prefix("sha256:").filter(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()));
+        let hex = of
+            .digest
+            .strip_prefix("sha256:")
+            .filter(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()));
         let hex = hex.ok_or_else(|| LayoutError::Digest(of.digest.clone()))?;
         Ok(self.folder.join("blobs/sha256").join(hex))
     }

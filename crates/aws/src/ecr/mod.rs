@@ -1,7 +1,13 @@
 //! Elastic Container Registry.
 
+mod existing_image;
+mod image;
+mod layout;
 mod repository;
 
+pub use existing_image::{ExistingImage, ExistingImageOutputs, ExistingImageRefs};
+pub use image::{Image, ImageOutputs, ImageRefs};
+pub use layout::{Descriptor, Layout, LayoutError};
 pub use repository::{Repository, RepositoryOutputs, RepositoryRefs};
 
 use crate::{Aws, Call};
@@ -76,7 +82,7 @@ impl Deref for Ecr {
 }
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
-    kinds.add::<Repository>()
+    kinds.add::<Repository>().add::<Image>().add::<ExistingImage>()
 }
 
 fn login(token: &str, endpoint: String) -> Option<Login> {
@@ -112,10 +118,10 @@ mod tests {
 
     #[test]
     fn a_token_is_a_user_and_a_password() {
-        let token = base64::engine::general_purpose::STANDARD.encode("AWS:pass:word");
+        let token = base64::engine::general_purpose::STANDARD.encode("AWS:hun:ter2");
         let login = login(&token, "https://registry".into()).unwrap();
-        assert_eq!((login.user.as_str(), login.password.expose().unwrap()), ("AWS", "pass:word"));
-        assert!(!format!("{login:?}").contains("pass"));
+        assert_eq!((login.user.as_str(), login.password.expose().unwrap()), ("AWS", "hun:ter2"));
+        assert!(!format!("{login:?}").contains("ter2"));
         assert!(super::login("?", String::new()).is_none());
     }
 }
