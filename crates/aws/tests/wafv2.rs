@@ -1,0 +1,58 @@
+//! Web ACLs and what they stand in front of, against an emulator of WAF.
+#![cfg(feature = "wafv2")]
+
+mod by_hand;
+
+use by_hand::{One, client};
+use causeway_aws::{
+    id::Arn,
+    wafv2::{ManagedRuleGroup, WebAcl, WebAclAssociation},
+};
+use causeway_core::{Name, Set, Tags};
+
+fn acl() -> WebAcl {
+    WebAcl {
+        name: Name::generated("coder"),
+        description: Some("in front of Coder".into()),
+        managed_rule_groups: vec![ManagedRuleGroup::common()],
+        rate_limit: Some(2000),
+        tags: Tags::from([("team", "platform"), ("cost", "1")]),
+    }
+}
+
+fn acl_changes() -> Vec<(WebAcl, &'static [&'static str])> {
+    let bad_inputs =
+        ManagedRuleGroup { name: "AWSManagedRulesKnownBadInputsRuleSet".into(), count: Set::default() };
+    let one = WebAcl {
+        managed_rule_groups: vec![ManagedRuleGroup::common(), bad_inputs],
+        rate_limit: None,
+        tags: Tags::from([("team", "other")]),
+        ..acl()
+    };
+    vec![(one, &["managed_rule_groups", "rate_limit", "tags.cost", "tags.team"])]
+}
+
+fn association(acl: &Arn) -> WebAclAssociation {
+    let balancer =
+        "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/web/50dc6c495c0c9188";
+    WebAclAssociation { web_acl_arn: acl.clone().into(), resource_arn: Arn::from(balancer).into() }
+}
+
+#[tokio::test]
+async fn web_acls_live_and_die() {
+    let Some(aws) = client().await else { return };
+    One::new(&aws, &format!("acl{}", std::process::id())).life(acl(), acl_changes()).await;
+}
+
+#[tokio::test]
+async fn associations_live_and_die() {
+    let Some(aws) = client().await else { return };
+    let [one, two] = ["one", "two"].map(|name| format!("{name}{}", std::process::id()));
+    let (mut first, mut second) = (One::new(&aws, &one), One::new(&aws, &two));
+    let (a, b) = (first.apply(&acl()).await.0.outputs, second.apply(&acl()).await.0.outputs);
+    One::new(&aws, "association")
+        .life(association(&a.arn), vec![(association(&b.arn), &["web_acl_arn"])])
+        .await;
+    first.delete(&acl()).await;
+    second.delete(&acl()).await;
+}
