@@ -17,6 +17,9 @@ use causeway_core::{Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, V
 use serde::{Deserialize, Serialize};
 
 /// Lets machines without public addresses reach the internet, under an address of its own.
+///
+/// It fails for good if its network has no internet gateway attached when it is made; no value says so, so put it
+/// after the public route with [`Stack::after`](causeway_core::Stack::after).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NatGateway {
     /// The subnet that it stands in: a public one.

@@ -48,7 +48,7 @@ outputs! {
 
 impl Route {
     /// Everything that no other route has goes to `target`.
-    pub fn default(route_table_id: Value<RouteTableId>, target: RouteTarget) -> Self {
+    pub fn anywhere(route_table_id: Value<RouteTableId>, target: RouteTarget) -> Self {
         Route { route_table_id, destination_cidr_block: Cidr::anywhere(), target }
     }
 }
