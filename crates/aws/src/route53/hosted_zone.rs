@@ -103,8 +103,8 @@ impl Resource for HostedZone {
             ),
             None => None,
         };
-        // The tags come with `update`: the call takes none. Until then it is known by its caller reference.
-        cx.client
+        let made = cx
+            .client
             .route53
             .create_hosted_zone()
             .name(&self.name)
@@ -119,7 +119,11 @@ impl Resource for HostedZone {
             .send()
             .await
             .call("route53:CreateHostedZone")?;
-        Ok(())
+        // The call takes no tags. Until it has them, the zone is known by its caller reference.
+        match made.hosted_zone {
+            Some(zone) => change_tags(cx, bare_id(&zone.id), self.tags.iter(), []).await,
+            None => Ok(()),
+        }
     }
 
     async fn update(&self, cx: &Cx<'_, Self>, live: &Live<Self>, diff: &Diff) -> Result<(), Error> {
@@ -130,22 +134,7 @@ impl Resource for HostedZone {
             answer.call("route53:UpdateHostedZoneComment")?;
         }
         let steps = self.tags.steps(&live.spec.tags, diff);
-        let set: Vec<_> =
-            steps.set.iter().map(|(k, v)| sdk::Tag::builder().key(*k).value(*v).build()).collect();
-        let remove: Vec<_> = steps.remove.iter().map(|k| (*k).to_owned()).collect();
-        if !set.is_empty() || !remove.is_empty() {
-            route53
-                .change_tags_for_resource()
-                .resource_type(sdk::TagResourceType::Hostedzone)
-                .resource_id(id)
-                // Empty lists are refused.
-                .set_add_tags((!set.is_empty()).then_some(set))
-                .set_remove_tag_keys((!remove.is_empty()).then_some(remove))
-                .send()
-                .await
-                .call("route53:ChangeTagsForResource")?;
-        }
-        Ok(())
+        change_tags(cx, id, steps.set, steps.remove).await
     }
 
     async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
@@ -167,6 +156,31 @@ impl HostedZone {
         let ours = zones.into_iter().find(|z| z.caller_reference == token);
         Ok(ours.map(|z| bare_id(&z.id).to_owned()))
     }
+}
+
+async fn change_tags<'a>(
+    cx: &Cx<'_, HostedZone>,
+    id: &str,
+    set: impl IntoIterator<Item = (&'a str, &'a str)>,
+    remove: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Error> {
+    let set: Vec<_> = set.into_iter().map(|(k, v)| sdk::Tag::builder().key(k).value(v).build()).collect();
+    let remove: Vec<_> = remove.into_iter().map(str::to_owned).collect();
+    if set.is_empty() && remove.is_empty() {
+        return Ok(());
+    }
+    cx.client
+        .route53
+        .change_tags_for_resource()
+        .resource_type(sdk::TagResourceType::Hostedzone)
+        .resource_id(id)
+        // Empty lists are refused.
+        .set_add_tags((!set.is_empty()).then_some(set))
+        .set_remove_tag_keys((!remove.is_empty()).then_some(remove))
+        .send()
+        .await
+        .call("route53:ChangeTagsForResource")?;
+    Ok(())
 }
 
 fn live(
