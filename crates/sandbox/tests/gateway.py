@@ -206,6 +206,7 @@ def balancer(net):
 
 
 def targets():
+    client("logs").create_log_group(logGroupName="/web")
     net = network()
     elb, group, lb, state = balancer(net)
     assert state == "provisioning", state

@@ -41,8 +41,9 @@ pub(super) const INFO: FixInfo = FixInfo {
     why: "fakecloud stops the old tasks before the new ones run, has no circuit breaker, no events, and invents stop reasons",
 };
 
-/// A task without any check counts as good after that many seconds.
-const SETTLED: f64 = 3.0;
+/// A task without any check counts as good after that many seconds. What crashes at its start must have the time to do
+/// so, on a busy machine too.
+const SETTLED: f64 = 5.0;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Every service that was made through the gateway, by its ARN, and why tasks were stopped.
@@ -73,6 +74,8 @@ struct Deployment {
     /// Tasks that we asked to stop; their end is no failure.
     stopping: BTreeSet<String>,
     seen: BTreeSet<String>,
+    /// When each task was first seen running; fakecloud's times are whole seconds.
+    since: BTreeMap<String, f64>,
     running: usize,
     pending: usize,
     /// Whether a container of the task definition has a health check.
@@ -92,6 +95,7 @@ impl Deployment {
             failed: BTreeSet::new(),
             stopping: BTreeSet::new(),
             seen: BTreeSet::new(),
+            since: BTreeMap::new(),
             running: 0,
             pending: 0,
             checked,
@@ -242,12 +246,16 @@ impl Service {
                 }
                 continue;
             }
+            let since = match task.running {
+                true => *d.since.entry(task.arn.clone()).or_insert(now),
+                false => now,
+            };
             let target = task.target.as_deref().unwrap_or("initial");
             let sick = if !task.running || task.ending || d.stopping.contains(&task.arn) {
                 None
             } else if task.health == "UNHEALTHY" {
                 Some("Task failed container health checks".to_owned())
-            } else if targets && target == "unhealthy" && now - task.started > grace {
+            } else if targets && target == "unhealthy" && now - since > grace {
                 Some("Task failed ELB health checks".to_owned())
             } else {
                 None
@@ -263,7 +271,7 @@ impl Service {
                 continue;
             }
             active.push(task);
-            let settled = d.checked || targets || now - task.started >= SETTLED;
+            let settled = d.checked || targets || now - since >= SETTLED;
             let healthy = (!d.checked || task.health == "HEALTHY") && (!targets || target == "healthy");
             if task.running && settled && healthy {
                 good += 1;
@@ -609,6 +617,10 @@ fn start_failure(reason: &str) -> String {
         return format!("CannotPullContainerError: {}", rest.trim());
     }
     if let Some(rest) = reason.strip_prefix("container start failed: ") {
+        // Some reasons bring their own name.
+        if rest.split(':').next().is_some_and(|name| name.ends_with("Error") && !name.contains(' ')) {
+            return rest.trim().to_owned();
+        }
         return format!("CannotStartContainerError: {}", rest.trim());
     }
     reason.to_owned()
@@ -695,7 +707,11 @@ async fn update(state: &Arc<State>, mut request: Request, next: Next<'_>) -> Ans
     if known.suspended && input["desiredCount"].is_null() {
         input["desiredCount"] = known.desired.into();
     }
-    let seen = look(state, &scope, &known).await.unwrap_or_default();
+    // Without knowing the old tasks they could not be kept; better to refuse than to stop them all.
+    let seen = match look(state, &scope, &known).await {
+        Ok(seen) => seen,
+        Err(refused) => return refused,
+    };
     let alive: BTreeSet<String> =
         seen.iter().filter(|task| !task.stopped).map(|task| task.arn.clone()).collect();
     let settings_now = input.get("deploymentConfiguration").unwrap_or(&before["deploymentConfiguration"]);
@@ -1020,8 +1036,9 @@ mod tests {
         let mut web = service(1);
         web.begin("web:1", false, BTreeSet::new(), 0.0);
         assert_eq!(web.advance(&[task("a", "web:1", 1.0)], 2.0), []);
+        assert_eq!(web.advance(&[task("a", "web:1", 1.0)], 6.5), [], "not before it has settled");
         assert_eq!(web.deployments[0].rollout, Rollout::InProgress);
-        let actions = web.advance(&[task("a", "web:1", 1.0)], 4.5);
+        let actions = web.advance(&[task("a", "web:1", 1.0)], 7.0);
         assert_eq!(actions.last(), Some(&Action::Done));
         assert_eq!(web.deployments[0].rollout, Rollout::Completed);
         assert_eq!((web.good.as_deref(), web.attempts[0].status), (Some("web:1"), "SUCCESSFUL"));
@@ -1030,7 +1047,8 @@ mod tests {
     fn deployed() -> Service {
         let mut web = service(1);
         web.begin("web:1", false, BTreeSet::new(), 0.0);
-        web.advance(&[task("a", "web:1", 0.0)], 5.0);
+        web.advance(&[task("a", "web:1", 0.0)], 1.0);
+        web.advance(&[task("a", "web:1", 0.0)], 6.0);
         web.begin("web:2", false, BTreeSet::from(["arn:task/c/a".to_owned()]), 10.0);
         web
     }
@@ -1040,11 +1058,11 @@ mod tests {
         let mut web = deployed();
         let (old, new) = (task("a", "web:1", 0.0), task("b", "web:2", 11.0));
         assert_eq!(web.advance(&[old.clone(), new.clone()], 12.0), []);
-        let stop = web.advance(&[old.clone(), new.clone()], 15.0);
+        let stop = web.advance(&[old.clone(), new.clone()], 17.0);
         assert!(matches!(&stop[..], [Action::Stop { task, .. }] if task.ends_with("/a")), "{stop:?}");
-        assert_eq!(web.advance(&[old.clone(), new.clone()], 15.5), [], "asked once");
+        assert_eq!(web.advance(&[old.clone(), new.clone()], 17.5), [], "asked once");
         let gone = Seen { stopped: true, ..old };
-        web.advance(&[gone, new], 16.0);
+        web.advance(&[gone, new], 18.0);
         assert_eq!(web.deployments.len(), 1);
         assert_eq!(web.deployments[0].rollout, Rollout::Completed);
         assert_eq!(web.good.as_deref(), Some("web:2"));
@@ -1063,7 +1081,8 @@ mod tests {
         assert_eq!(web.advance(&all, 14.0), [Action::Revert("web:1".into())]);
         assert_eq!(web.attempts[0].status, "ROLLBACK_IN_PROGRESS");
         assert_eq!(web.deployments[1].rollout, Rollout::Failed);
-        let end = web.advance(&all, 14.5);
+        web.advance(&all, 14.5);
+        let end = web.advance(&all, 19.5);
         assert_eq!(end.last(), Some(&Action::Done));
         assert_eq!(web.attempts[0].status, "ROLLBACK_SUCCESSFUL");
         assert_eq!(web.full(&web.attempts[0])["deploymentCircuitBreaker"]["status"], "TRIGGERED");
@@ -1092,7 +1111,7 @@ mod tests {
         let old = Seen { target: Some("healthy".into()), ..task("a", "web:1", 0.0) };
         let new = Seen { target: Some("unhealthy".into()), ..task("b", "web:2", 11.0) };
         assert_eq!(web.advance(&[old.clone(), new.clone()], 20.0), []);
-        let stop = web.advance(&[old.clone(), new.clone()], 22.0);
+        let stop = web.advance(&[old.clone(), new.clone()], 30.5);
         assert!(
             matches!(&stop[0], Action::Stop { reason, .. } if reason.contains("ELB health checks")),
             "{stop:?}"
@@ -1113,5 +1132,8 @@ mod tests {
             "CannotPullContainerError: manifest unknown"
         );
         assert_eq!(start_failure("ResourceInitializationError: x"), "ResourceInitializationError: x");
+        let nested = "container start failed: ResourceInitializationError: no log group";
+        assert_eq!(start_failure(nested), "ResourceInitializationError: no log group");
+        assert_eq!(start_failure("container start failed: no: such"), "CannotStartContainerError: no: such");
     }
 }
