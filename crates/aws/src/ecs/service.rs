@@ -417,6 +417,9 @@ fn same(meant: &str, arn: &str) -> bool {
     meant == actual || actual.split_once(':').is_some_and(|(family, _)| family == meant)
 }
 
+/// Where no circuit breaker stops a deployment, this many tasks that failed one after the other do.
+const HOPELESS: i32 = 10;
+
 /// How far a deployment is.
 #[derive(Debug, PartialEq)]
 enum Rollout {
@@ -470,6 +473,11 @@ fn progress(service: &types::Service, primary: &Deployment) -> Rollout {
     }
     if complete && running == desired && desired == service.desired_count() {
         return Rollout::Done;
+    }
+    let breaker = service.deployment_configuration().and_then(|c| c.deployment_circuit_breaker());
+    if !breaker.is_some_and(DeploymentCircuitBreaker::enable) && primary.failed_tasks() >= HOPELESS {
+        let failed = primary.failed_tasks();
+        return Rollout::Failed(format!("{failed} tasks failed in a row, and no circuit breaker stops that"));
     }
     let mut text = format!("{running} of {desired} tasks running");
     let old: i32 = service.deployments().iter().map(Deployment::running_count).sum::<i32>() - running;
@@ -550,6 +558,19 @@ mod tests {
         let again =
             service(vec![deployment(NEW, "PRIMARY", InProgress, 0), deployment(NEW, "ACTIVE", Failed, 0)]);
         assert!(matches!(rollout(&again, Some(NEW)), Rollout::Going { .. }));
+    }
+
+    #[test]
+    fn without_a_circuit_breaker_we_give_up() {
+        let mut failing = deployment(NEW, "PRIMARY", InProgress, 0);
+        failing.failed_tasks = HOPELESS;
+        let mut found = service(vec![failing]);
+        assert!(matches!(rollout(&found, Some(NEW)), Rollout::Failed(_)));
+        let breaker = DeploymentCircuitBreaker::builder().enable(true).rollback(true).build();
+        found.deployment_configuration =
+            Some(types::DeploymentConfiguration::builder().deployment_circuit_breaker(breaker).build());
+        let Rollout::Going { failed, .. } = rollout(&found, Some(NEW)) else { panic!("ECS decides") };
+        assert!(failed);
     }
 
     #[test]
