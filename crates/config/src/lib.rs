@@ -1,0 +1,139 @@
+//! Reads `causeway.toml` into typed configuration, and shows every mistake at its place in the file.
+//!
+//! Three looks, each only when the one before it was clean: the syntax; the shape (unknown keys, wrong types, missing
+//! keys, all of them at once, checked against the very JSON Schema that editors use); and what cannot work, which the
+//! configurations know themselves. [`File::given`] looks up what the file only names, and [`File::stack`] builds what it
+//! asks for.
+
+mod mistake;
+mod place;
+mod secrets;
+mod shape;
+mod wanted;
+
+pub use mistake::{Mistake, Mistakes};
+pub use wanted::{GROUPS, group};
+
+use causeway_stacks::{
+    config::{GuardConfig, Problem, StackConfig},
+    ecs::Ecs,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::path::{Path, PathBuf};
+
+/// The whole of `causeway.toml`. A new target is one more field here and one more line in [`Config::problems`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What is the same for every target.
+    pub stack: StackConfig,
+    /// What a run may do.
+    #[serde(default)]
+    pub guard: GuardConfig,
+    /// Coder on ECS.
+    pub ecs: Option<Ecs>,
+}
+
+impl Config {
+    /// Reads a configuration; `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] that one look finds.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Mistakes> {
+        let table = place::parse(text).map_err(|m| Mistakes::new(name, text, vec![m]))?;
+        let shown = place::masked(text, &table);
+        let mistakes = |found| Mistakes::new(name, &shown, found);
+        let misshapen = shape::check(&table, &schema());
+        if !misshapen.is_empty() {
+            return Err(mistakes(misshapen));
+        }
+        let config: Config = toml::from_str(text).map_err(|e| mistakes(vec![Mistake::refused(&e)]))?;
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(mistakes(place::locate(&table, problems)));
+        }
+        Ok(config)
+    }
+
+    /// What cannot work, all of it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut out = self.stack.problems();
+        out.extend(self.ecs.iter().flat_map(Ecs::problems));
+        if self.ecs.is_none() {
+            out.push(Problem {
+                path: vec![],
+                message: "the file names no target".into(),
+                help: "add [ecs] for Coder on ECS; `deploy init` writes a file to start from".into(),
+            });
+        }
+        out
+    }
+}
+
+/// A configuration with the file that it came from.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// What it says.
+    pub config: Config,
+    path: PathBuf,
+    text: String,
+}
+
+/// Why a file gave no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It has mistakes.
+    #[error(transparent)]
+    Mistakes(#[from] Mistakes),
+}
+
+impl File {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, and all mistakes in it.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let config = Config::parse(&path.display().to_string(), &text)?;
+        Ok(File { config, path: path.to_owned(), text })
+    }
+
+    /// The folder that it is in: relative paths in it start there.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// `problems` at their places in this file.
+    pub fn mistakes(&self, problems: Vec<Problem>) -> Mistakes {
+        let found = match place::parse(&self.text) {
+            Ok(table) => place::locate(&table, problems),
+            Err(unreadable) => vec![unreadable],
+        };
+        Mistakes::new(&self.path.display().to_string(), &self.text, found)
+    }
+}
+
+/// The JSON Schema of `causeway.toml`.
+pub fn schema() -> Json {
+    schemars::schema_for!(Config).to_value()
+}
+
+/// A commented `causeway.toml` to start from.
+pub fn init_template() -> &'static str {
+    include_str!("init.toml")
+}

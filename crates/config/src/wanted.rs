@@ -1,0 +1,99 @@
+//! From the file to what the engine takes: the stack, the rules of the guard, and the named parts of a plan.
+
+use crate::{Config, File, Mistakes};
+use causeway_aws::ecr::Layout;
+use causeway_core::{Address, Secret, Stack, error::chain, guard::Rules};
+use causeway_stacks::{
+    config::{Problem, SecretSource},
+    ecs::{self, Given},
+};
+use std::path::PathBuf;
+
+/// The parts that `--only` knows by name.
+pub const GROUPS: [&str; 2] = ["infra", "app"];
+
+/// The address patterns of a named part, if there is one.
+pub fn group(name: &str) -> Option<&'static [&'static str]> {
+    ecs::group(name)
+}
+
+impl Config {
+    /// What a run may do, with the data-bearing resources that it may delete or replace.
+    pub fn rules(&self, permits: impl IntoIterator<Item = Address>) -> Rules {
+        Rules {
+            permits: permits.into_iter().collect(),
+            max_removals: Some(self.guard.max_removals),
+            public_ports: self.guard.public_ports.iter().copied().collect(),
+        }
+    }
+}
+
+impl File {
+    /// Looks up what the file only names: secrets, and the digest of an image that is to be pushed. `environment`
+    /// answers for a variable.
+    ///
+    /// # Errors
+    /// Everything that is not to be found.
+    pub fn given(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Given, Mistakes> {
+        let secrets = self.secrets(environment);
+        let digest = self.source_digest();
+        match (secrets, digest) {
+            (Ok(secrets), Ok(source_digest)) => Ok(Given { secrets, source_digest }),
+            (Ok(_), Err(problem)) => Err(self.mistakes(vec![problem])),
+            (Err(missing), Ok(_)) => Err(missing),
+            (Err(missing), Err(problem)) => Err(missing.and(self.mistakes(vec![problem]))),
+        }
+    }
+
+    /// As [`File::given`], for a stack that is only asked what it tells people and never applied: what is missing is
+    /// made up.
+    pub fn given_to_read(&self) -> Given {
+        let ours = |source: &SecretSource| !matches!(source, SecretSource::Aws { .. });
+        let secrets = self.config.ecs.iter().flat_map(|ecs| &ecs.secrets);
+        let secrets = secrets.filter(|(_, s)| ours(s)).map(|(n, _)| (n.clone(), Secret::new(""))).collect();
+        Given { secrets, source_digest: self.source_digest().ok().flatten() }
+    }
+
+    /// The stack that the file asks for.
+    ///
+    /// # Errors
+    /// `[guard] protect` names an address that is not in it.
+    pub fn stack(&self, given: &Given) -> Result<Stack, Mistakes> {
+        let mut stack = Stack::new(&self.config.stack.name);
+        if let Some(config) = &self.config.ecs {
+            let mut config = config.clone();
+            config.image.source = self.source().map(|path| path.display().to_string());
+            ecs::ecs(&mut stack, &self.config.stack, &config, given);
+        }
+        let mut problems = vec![];
+        for name in &self.config.guard.protect {
+            let address = Address::from(name.as_str());
+            if stack.nodes().contains_key(&address) {
+                stack.protect(&address);
+            } else {
+                let help = "`deploy plan` shows the addresses; they look like `database/instance`";
+                problems.push(Problem::at("guard.protect", format!("there is no `{name}` to protect"), help));
+            }
+        }
+        if problems.is_empty() { Ok(stack) } else { Err(self.mistakes(problems)) }
+    }
+
+    /// The folder of the image, from where the program runs.
+    fn source(&self) -> Option<PathBuf> {
+        let source = self.config.ecs.as_ref()?.image.source.as_ref()?;
+        Some(self.folder().join(source))
+    }
+
+    fn source_digest(&self) -> Result<Option<String>, Problem> {
+        let Some(folder) = self.source() else { return Ok(None) };
+        match Layout::open(&folder) {
+            Ok(layout) => Ok(Some(layout.digest().to_owned())),
+            Err(e) => Err(Problem::at(
+                "ecs.image.source",
+                chain(&e),
+                "make it with `skopeo copy docker://ghcr.io/coder/coder:VERSION oci:FOLDER`; the path starts at the \
+                 folder of this file",
+            )),
+        }
+    }
+}

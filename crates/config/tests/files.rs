@@ -1,0 +1,101 @@
+//! The template, the schema, and secrets.
+
+use causeway_config::{Config, Error, File, init_template, schema};
+use std::{fs, path::Path};
+
+const SECRETS: &str = r#"
+[ecs.secrets]
+CODER_OIDC_CLIENT_SECRET = "env:OIDC"
+CODER_OAUTH2_GITHUB_CLIENT_SECRET = "file:secrets/github"
+CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS = "aws-secret:arn:aws:secretsmanager:us-east-1:123456789012:secret:keys"
+"#;
+
+fn write(folder: &Path) -> File {
+    let path = folder.join("causeway.toml");
+    fs::write(&path, format!("{}{SECRETS}", init_template())).unwrap();
+    File::read(&path).unwrap()
+}
+
+#[test]
+fn the_template_is_a_right_file() {
+    let config = Config::parse("causeway.toml", init_template()).unwrap();
+    assert_eq!(config.stack.name, "coder");
+    assert!(config.ecs.is_some());
+}
+
+/// What is commented out shows the default: with the comments taken away it has to mean the same.
+#[test]
+fn the_template_shows_the_defaults() {
+    let examples = ["tags =", "wildcard_access_url", "digest =", "certificate_arn", "source ="];
+    let mut optional = false;
+    let shown: Vec<&str> = init_template()
+        .lines()
+        .filter_map(|line| {
+            if line.starts_with("# [") || line.starts_with('[') {
+                optional = line.starts_with('#');
+            }
+            let line = if optional { return None } else { line };
+            match line.strip_prefix("# ") {
+                Some(setting) if examples.iter().any(|e| setting.starts_with(e)) => None,
+                Some(setting) if setting.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')) => {
+                    Some(setting)
+                }
+                _ => Some(line),
+            }
+        })
+        .collect();
+    let shown = shown.join("\n");
+    assert!(shown.contains("\nmulti_az = false"), "{shown}");
+    assert_eq!(Config::parse("shown", &shown).unwrap(), Config::parse("template", init_template()).unwrap());
+}
+
+/// `UPDATE_SCHEMA=1` writes it anew.
+#[test]
+fn the_schema_in_docs_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/causeway.schema.json");
+    let fresh = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, &fresh).unwrap();
+    }
+    let checked_in = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        checked_in == fresh,
+        "docs/causeway.schema.json is stale: `deploy schema > docs/causeway.schema.json`"
+    );
+}
+
+#[test]
+fn secrets_are_looked_up_where_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("secrets")).unwrap();
+    fs::write(folder.path().join("secrets/github"), "from a file\r\n").unwrap();
+    let file = write(folder.path());
+    let found = file.secrets(&|name| (name == "OIDC").then(|| "from outside".into())).unwrap();
+    let names: Vec<_> = found.keys().map(String::as_str).collect();
+    assert_eq!(names, ["CODER_OAUTH2_GITHUB_CLIENT_SECRET", "CODER_OIDC_CLIENT_SECRET"]);
+    assert_eq!(found["CODER_OIDC_CLIENT_SECRET"].expose().unwrap(), "from outside");
+    assert_eq!(found["CODER_OAUTH2_GITHUB_CLIENT_SECRET"].expose().unwrap(), "from a file");
+}
+
+#[test]
+fn every_secret_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path());
+    let mistakes = file.secrets(&|_| None).unwrap_err();
+    let said: Vec<&str> = mistakes.all().iter().map(|m| m.message.as_str()).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said[0], "the environment variable OIDC is not set");
+    assert!(
+        said[1].starts_with("cannot read the secret in ") && said[1].contains("secrets/github"),
+        "{}",
+        said[1]
+    );
+    assert!(mistakes.position(&mistakes.all()[0]).0 > init_template().lines().count());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = File::read(Path::new("nowhere/causeway.toml")).unwrap_err();
+    assert!(matches!(&error, Error::Read { path, .. } if path == Path::new("nowhere/causeway.toml")));
+    assert_eq!(error.to_string(), "cannot read nowhere/causeway.toml");
+}
