@@ -68,15 +68,18 @@ ids! {
 }
 
 /// The key that a service gave back, written as it was wanted if it is the same one: some give the key's id where they
-/// were given its ARN.
+/// were given its ARN. Empty where we want one and there is none.
 #[allow(dead_code, reason = "not every service takes a key")]
 pub(crate) fn key_as_wanted(
     wanted: Option<&causeway_core::Value<Arn>>,
     live: Option<&str>,
 ) -> Option<causeway_core::Value<Arn>> {
-    let live = live.filter(|key| !key.is_empty())?;
+    let live = live.unwrap_or_default();
     match wanted {
-        Some(causeway_core::Value::Known(arn)) if arn.0.ends_with(&format!("/{live}")) => {
+        None if live.is_empty() => None,
+        Some(causeway_core::Value::Known(arn))
+            if !live.is_empty() && arn.0.ends_with(&format!("/{live}")) =>
+        {
             Some(arn.clone().into())
         }
         _ => Some(Arn::from(live).into()),
@@ -93,7 +96,8 @@ mod tests {
         let arn = Value::Known(Arn::from("arn:aws:kms:us-east-1:1:key/abc"));
         assert_eq!(key_as_wanted(Some(&arn), Some("abc")), Some(arn.clone()));
         assert_eq!(key_as_wanted(Some(&arn), Some("bc")), Some(Value::Known("bc".into())));
-        assert_eq!(key_as_wanted(Some(&arn), Some("")), None);
+        assert_eq!(key_as_wanted(Some(&arn), None), Some(Value::Known("".into())));
+        assert_eq!(key_as_wanted(None, Some("")), None);
         assert_eq!(key_as_wanted(None, Some("abc")), Some(Value::Known("abc".into())));
     }
 }

@@ -7,6 +7,7 @@ mod call;
 mod client;
 pub mod id;
 pub mod policy;
+mod shown;
 
 pub use call::Call;
 pub use client::{Aws, AwsStack, Region, sdk_config};

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// The current version of the policy language.
 const VERSION: &str = "2012-10-17";
 /// What a document without a version is written in.
-const OLD_VERSION: &str = "2008-10-17";
+pub(crate) const OLD_VERSION: &str = "2008-10-17";
 
 /// A policy document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +93,7 @@ fn is_empty<T>(set: &Set<T>) -> bool {
     set.0.is_empty()
 }
 
+#[allow(dead_code, reason = "not every service has policies")]
 impl PolicyDocument {
     /// A document in the current version of the language.
     pub fn new(statements: impl IntoIterator<Item = Statement>) -> Self {
@@ -120,6 +121,16 @@ impl PolicyDocument {
         let statements = self.statements.iter().map(Statement::json).collect::<Result<Vec<_>, _>>()?;
         document.insert("Statement".into(), statements.into());
         Ok(Json::Object(document).to_string())
+    }
+
+    /// A document that says nothing: what a live spec shows where there is no policy.
+    pub(crate) fn nothing() -> Self {
+        PolicyDocument { version: String::new(), id: None, statements: vec![] }
+    }
+
+    /// Whether both mean the same.
+    pub(crate) fn means(&self, other: &Self) -> bool {
+        serde_json::to_value(self).ok() == serde_json::to_value(other).ok()
     }
 
     /// Whether it names a role, a user or an account. Such a principal may be so new that the service does not see

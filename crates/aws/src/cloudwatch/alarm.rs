@@ -1,6 +1,6 @@
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html>
 
-use crate::{Aws, Call, id::Arn};
+use crate::{Aws, Call, id::Arn, shown::shown};
 use aws_sdk_cloudwatch::{
     operation::put_metric_alarm::builders::PutMetricAlarmFluentBuilder,
     types::{Dimension, MetricAlarm as SdkAlarm, Statistic, Tag},
@@ -170,20 +170,28 @@ impl MetricAlarm {
         Live {
             spec: MetricAlarm {
                 name: self.name.live(instance, &name),
-                description: alarm.alarm_description.filter(|text| !text.is_empty()),
+                description: shown(self.description.as_ref(), alarm.alarm_description, String::new()),
                 namespace: alarm.namespace.unwrap_or_default(),
                 metric_name: alarm.metric_name.unwrap_or_default(),
                 dimensions: dimensions.filter_map(|d| Some((d.name?, d.value?.into()))).collect(),
                 statistic: statistic.or(alarm.extended_statistic).unwrap_or_default(),
                 period: alarm.period.unwrap_or_default(),
                 evaluation_periods: alarm.evaluation_periods.unwrap_or_default(),
-                datapoints_to_alarm: alarm.datapoints_to_alarm,
+                datapoints_to_alarm: shown(
+                    self.datapoints_to_alarm.as_ref(),
+                    alarm.datapoints_to_alarm,
+                    alarm.evaluation_periods.unwrap_or_default(),
+                ),
                 threshold: alarm.threshold.unwrap_or_default(),
                 comparison_operator: alarm
                     .comparison_operator
                     .map(|operator| operator.as_str().to_owned())
                     .unwrap_or_default(),
-                treat_missing_data: Some(alarm.treat_missing_data.unwrap_or_else(|| "missing".into())),
+                treat_missing_data: shown(
+                    self.treat_missing_data.as_ref(),
+                    alarm.treat_missing_data,
+                    "missing".into(),
+                ),
                 alarm_actions: arns(alarm.alarm_actions),
                 ok_actions: arns(alarm.ok_actions),
                 tags: tags.clone(),

@@ -6,13 +6,9 @@ use super::{
     layout::{Descriptor, Layout, LayoutError, Parts},
 };
 use crate::{Aws, Call};
-use aws_sdk_ecr::{
-    primitives::Blob,
-    types::LayerAvailability,
-};
+use aws_sdk_ecr::{primitives::Blob, types::LayerAvailability};
 use causeway_core::{
-    Class, Cx, Error, Live, Owner, Recovery, Resource, Status, Timing, Value, diff::Diff,
-    outputs,
+    Class, Cx, Error, Live, Owner, Recovery, Resource, Status, Timing, Value, diff::Diff, outputs,
 };
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};

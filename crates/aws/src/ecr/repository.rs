@@ -4,6 +4,7 @@ use crate::{
     Aws, Call,
     id::{Arn, key_as_wanted},
     policy::PolicyDocument,
+    shown::shown,
 };
 use aws_sdk_ecr::types::{
     EncryptionConfiguration, EncryptionType, ImageScanningConfiguration, ImageTagMutability, Tag,
@@ -108,11 +109,24 @@ impl Resource for Repository {
         Ok(Some(Live {
             spec: Repository {
                 name: self.name.live(cx.instance, &name),
-                image_tag_mutability: repository.image_tag_mutability.map(|m| m.as_str().to_owned()),
-                scan_on_push: repository.image_scanning_configuration.map(|scan| scan.scan_on_push),
+                image_tag_mutability: shown(
+                    self.image_tag_mutability.as_ref(),
+                    repository.image_tag_mutability.map(|m| m.as_str().to_owned()),
+                    "MUTABLE".into(),
+                ),
+                scan_on_push: shown(
+                    self.scan_on_push.as_ref(),
+                    repository.image_scanning_configuration.map(|scan| scan.scan_on_push),
+                    false,
+                ),
                 kms_key: key_as_wanted(self.kms_key.as_ref(), key.as_deref()),
-                lifecycle_policy,
-                repository_policy,
+                // No policy is written as an object.
+                lifecycle_policy: shown(self.lifecycle_policy.as_ref(), lifecycle_policy, Json::from("none")),
+                repository_policy: shown(
+                    self.repository_policy.as_ref(),
+                    repository_policy,
+                    PolicyDocument::nothing(),
+                ),
                 force_delete: None,
                 tags: tags.clone(),
             },

@@ -1,7 +1,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateInstanceProfile.html>
 
 use super::{live_tags, tag, tags};
-use crate::{Aws, Call, id::Arn};
+use crate::{Aws, Call, id::Arn, shown::shown};
 use causeway_core::{
     Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Value, diff::Diff, error::Found, outputs,
 };
@@ -48,7 +48,7 @@ impl Resource for InstanceProfile {
         Ok(Some(Live {
             spec: InstanceProfile {
                 name: self.name.live(cx.instance, &profile.instance_profile_name),
-                path: Some(profile.path),
+                path: shown(self.path.as_ref(), Some(profile.path), "/".into()),
                 role: role.unwrap_or_default().into(),
                 tags: tags.clone(),
             },

@@ -1,7 +1,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreatePolicy.html>
 
 use super::{PolicyDocument, document, live_tags, tag, tags};
-use crate::{Aws, Call, id::Arn};
+use crate::{Aws, Call, id::Arn, shown::shown};
 use aws_sdk_iam::types::PolicyVersion;
 use causeway_core::{
     Cx, Error, Live, Name, Recovery, Resource, Status, Tags, diff::Diff, error::Found, outputs,
@@ -68,8 +68,8 @@ impl Resource for Policy {
         Ok(Some(Live {
             spec: Policy {
                 name: self.name.live(cx.instance, &name),
-                description: policy.description.filter(|text| !text.is_empty()),
-                path: policy.path,
+                description: shown(self.description.as_ref(), policy.description, String::new()),
+                path: shown(self.path.as_ref(), policy.path, "/".into()),
                 document: document(version.document.as_deref().unwrap_or_default(), Self::KIND)?,
                 tags: tags.clone(),
             },

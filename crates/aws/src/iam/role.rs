@@ -1,7 +1,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
 
 use super::{PolicyDocument, Principal, Statement, document, live_tags, tag, tags};
-use crate::{Aws, Call, id::Arn};
+use crate::{Aws, Call, id::Arn, shown::shown};
 use causeway_core::{
     Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found,
     outputs,
@@ -73,6 +73,9 @@ impl Role {
     }
 }
 
+/// In seconds.
+const DEFAULT_SESSION: i32 = 3600;
+
 /// IAM spreads over seconds: a principal, a boundary or a policy that was just made may not be seen yet.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency>
 fn not_yet(document: &PolicyDocument) -> &'static [&'static str] {
@@ -96,8 +99,14 @@ impl Resource for Role {
         let Some(role) = found.role else { return Ok(None) };
         let policies = async { tokio::try_join!(inline_policies(cx, &name), attached(cx, &name)) };
         // The role may go while its policies are being read.
-        let Some((inline_policies, managed_policy_arns)) = policies.await.found()? else { return Ok(None) };
+        let Some((mut inline_policies, managed_policy_arns)) = policies.await.found()? else {
+            return Ok(None);
+        };
         let tags = live_tags(role.tags());
+        let boundary = role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn);
+        for missing in self.inline_policies.keys() {
+            inline_policies.entry(missing.clone()).or_insert_with(PolicyDocument::nothing);
+        }
         Ok(Some(Live {
             spec: Role {
                 name: self.name.live(cx.instance, &role.role_name),
@@ -105,13 +114,18 @@ impl Resource for Role {
                     role.assume_role_policy_document.as_deref().unwrap_or_default(),
                     Self::KIND,
                 )?,
-                description: role.description.filter(|text| !text.is_empty()),
-                path: Some(role.path),
-                max_session_duration: role.max_session_duration,
-                permissions_boundary: role
-                    .permissions_boundary
-                    .and_then(|boundary| boundary.permissions_boundary_arn)
-                    .map(|arn| Arn(arn).into()),
+                description: shown(self.description.as_ref(), role.description, String::new()),
+                path: shown(self.path.as_ref(), Some(role.path), "/".into()),
+                max_session_duration: shown(
+                    self.max_session_duration.as_ref(),
+                    role.max_session_duration,
+                    DEFAULT_SESSION,
+                ),
+                permissions_boundary: shown(
+                    self.permissions_boundary.as_ref(),
+                    boundary.map(|arn| Arn(arn).into()),
+                    Arn::from("").into(),
+                ),
                 inline_policies,
                 managed_policy_arns,
                 tags: tags.clone(),
@@ -166,7 +180,7 @@ impl Resource for Role {
             let duration = self
                 .max_session_duration
                 .or_else(|| there.max_session_duration.filter(|_| !removed("max_session_duration")))
-                .unwrap_or(3600);
+                .unwrap_or(DEFAULT_SESSION);
             iam.update_role()
                 .role_name(&name)
                 .description(description)

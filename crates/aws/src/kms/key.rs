@@ -5,6 +5,7 @@ use crate::{
     Aws, Call,
     id::{Arn, KeyId},
     policy::{PolicyDocument, Principal, Statement},
+    shown::shown,
 };
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use causeway_core::{
@@ -87,15 +88,21 @@ impl Resource for Key {
         let Some((policy, rotation, Some(tags))) = rest.await.found()? else { return Ok(None) };
         let policy = PolicyDocument::parse(&policy.policy.unwrap_or_default())
             .map_err(|source| Error::Decode { what: "a policy document", kind: Self::KIND, source })?;
+        let arn = Arn(key.arn.unwrap_or_default());
         Ok(Some(Live {
             spec: Key {
-                description: key.description.filter(|text| !text.is_empty()),
-                policy: Some(policy),
-                enable_key_rotation: Some(rotation.key_rotation_enabled),
+                description: shown(self.description.as_ref(), key.description, String::new()),
+                // What a key always has is not something that is left to take away.
+                policy: Some(policy).filter(|p| self.policy.is_some() || !p.means(&default_policy(&arn))),
+                enable_key_rotation: shown(
+                    self.enable_key_rotation.as_ref(),
+                    Some(rotation.key_rotation_enabled),
+                    false,
+                ),
                 deletion_window_days: None,
                 tags: tags.clone(),
             },
-            outputs: KeyOutputs { key_id: KeyId(key.key_id), arn: key.arn.unwrap_or_default().into() },
+            outputs: KeyOutputs { key_id: KeyId(key.key_id), arn },
             status,
             owner: tags.owner(),
         }))

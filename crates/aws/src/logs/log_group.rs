@@ -3,11 +3,15 @@
 use crate::{
     Aws, Call,
     id::{Arn, key_as_wanted},
+    shown::shown,
 };
 use causeway_core::{
     Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Value, diff::Diff, error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
+
+/// How a live spec shows a group that keeps everything; the API takes no such number.
+const FOREVER: i32 = 0;
 
 /// A log group. Deleting it deletes what was logged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,7 +76,7 @@ impl Resource for LogGroup {
         Ok(Some(Live {
             spec: LogGroup {
                 name: self.name.live(cx.instance, &name),
-                retention_in_days: group.retention_in_days,
+                retention_in_days: shown(self.retention_in_days.as_ref(), group.retention_in_days, FOREVER),
                 kms_key_id: key_as_wanted(self.kms_key_id.as_ref(), group.kms_key_id.as_deref()),
                 tags: tags.clone(),
             },

@@ -4,6 +4,7 @@ use super::SecretValue;
 use crate::{
     Aws, Call,
     id::{Arn, key_as_wanted},
+    shown::shown,
 };
 use aws_sdk_secretsmanager::{operation::describe_secret::DescribeSecretOutput, types::Tag};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -170,7 +171,7 @@ impl Secret {
         Live {
             spec: Secret {
                 name: self.name.live(instance, &name),
-                description: secret.description.filter(|text| !text.is_empty()),
+                description: shown(self.description.as_ref(), secret.description, String::new()),
                 kms_key_id: key_as_wanted(self.kms_key_id.as_ref(), secret.kms_key_id.as_deref()),
                 recovery_window_days: None,
                 value: None,

@@ -3,7 +3,8 @@
 use crate::{
     Aws, Call,
     id::{Arn, key_as_wanted},
-    policy::{PolicyDocument, Principal, Statement},
+    policy::{OLD_VERSION, PolicyDocument, Principal, Statement},
+    shown::shown,
 };
 use aws_sdk_sns::types::Tag;
 use causeway_core::{
@@ -89,12 +90,17 @@ impl Resource for Topic {
         Ok(Some(Live {
             spec: Topic {
                 name: self.name.live(cx.instance, &name),
-                display_name: attributes.remove("DisplayName").filter(|text| !text.is_empty()),
+                display_name: shown(
+                    self.display_name.as_ref(),
+                    attributes.remove("DisplayName"),
+                    String::new(),
+                ),
                 kms_master_key_id: key_as_wanted(
                     self.kms_master_key_id.as_ref(),
                     attributes.get("KmsMasterKeyId").map(String::as_str),
                 ),
-                policy,
+                // What a topic always has is not something that is left to take away.
+                policy: policy.filter(|p| self.policy.is_some() || !p.means(&default_policy(&arn))),
                 tags: tags.clone(),
             },
             outputs: TopicOutputs { arn, name },
@@ -175,11 +181,18 @@ fn default_policy(arn: &Arn) -> PolicyDocument {
         "SNS:SetTopicAttributes",
         "SNS:Subscribe",
     ];
-    PolicyDocument::new([Statement::allow(actions, [arn.as_str()]).to([Principal::aws("*")]).when(
-        "StringEquals",
-        "AWS:SourceOwner",
-        [account],
-    )])
+    PolicyDocument {
+        version: OLD_VERSION.into(),
+        id: Some("__default_policy_ID".into()),
+        statements: vec![Statement {
+            sid: Some("__default_statement_ID".into()),
+            ..Statement::allow(actions, [arn.as_str()]).to([Principal::aws("*")]).when(
+                "StringEquals",
+                "AWS:SourceOwner",
+                [account],
+            )
+        }],
+    }
 }
 
 fn tag(key: &str, value: &str) -> Result<Tag, Error> {
