@@ -44,8 +44,8 @@ impl Running {
     /// Finds a sandbox that runs. `None` if there is none of that name, or only the remains of one.
     pub fn find(cache: &Cache, name: &str) -> Option<Running> {
         let folder = cache.runs().join(name);
-        Lock::is_held(&folder.join(LOCK)).then_some(())?;
-        serde_json::from_str(&fs::read_to_string(folder.join(STATE)).ok()?).ok()
+        let running = serde_json::from_str(&fs::read_to_string(folder.join(STATE)).ok()?).ok()?;
+        Lock::is_held(&folder.join(LOCK)).then_some(running)
     }
 
     /// All that run, by name.

@@ -1,6 +1,6 @@
 //! Where the sandbox keeps what it installs and what it runs.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -61,14 +61,14 @@ impl Lock {
         let file = open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
-    /// Returns whether somebody holds the lock; false if the file does not exist.
+    /// Returns whether somebody holds the lock; false if the file does not exist. Looking holds it for a moment.
     pub(crate) fn is_held(path: &Path) -> bool {
-        path.exists() && matches!(Lock::take(path), Ok(None))
+        File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 

@@ -128,16 +128,26 @@ pub fn install(cache: &Cache, progress: &mut dyn FnMut(Progress<'_>)) -> Result<
     let _lock = Lock::wait(&lock).map_err(io("lock", &lock))?;
     let staging = cache.root().join("staging");
     let mut steps = Steps { cache, staging: &staging, progress, number: 0 };
-    if !is_complete(&python_folder(cache)) {
+    let (python, fakecloud) = (!is_complete(&python_folder(cache)), !is_complete(&fakecloud_folder(cache)));
+    // What is missing is said at once, not after minutes. Every step runs under python3.
+    check_python()?;
+    if fakecloud {
+        check("cargo", "Rust from https://rustup.rs")?;
+        check("cc", COMPILER)?;
+    }
+    if python {
         steps.python()?;
     }
-    if !is_complete(&fakecloud_folder(cache)) {
+    if fakecloud {
         steps.fakecloud()?;
     }
     remove(&staging)?;
     let missing = || Error::Incomplete { step: "install", path: cache.root().to_owned() };
     installed(cache).ok_or_else(missing)
 }
+
+const COMPILER: &str =
+    "a C compiler: build-essential on Debian and Ubuntu, gcc on Fedora, xcode-select --install on macOS";
 
 const STEPS: u32 = 3;
 const ENVIRONMENT: &str = "make a Python environment";
@@ -153,7 +163,6 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn python(&mut self) -> Result<(), Error> {
-        check_python()?;
         let made = self.stage("python")?;
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv"]).arg(&made);
@@ -184,11 +193,6 @@ impl Steps<'_> {
     }
 
     fn fakecloud(&mut self) -> Result<(), Error> {
-        check("cargo", "Rust from https://rustup.rs")?;
-        check(
-            "cc",
-            "a C compiler: build-essential on Debian and Ubuntu, gcc on Fedora, xcode-select --install on macOS",
-        )?;
         let made = self.stage("fakecloud")?;
         let target = self.stage("target")?;
         let mut cargo = Command::new("cargo");

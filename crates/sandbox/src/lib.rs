@@ -440,6 +440,9 @@ impl RunFolder {
             move |source| Error::RunFolder { path, source }
         };
         fs::create_dir_all(&runs).map_err(failed(&runs))?;
+        // While one folder is made, no other process may take it for a dead one's.
+        let making = runs.join(".making");
+        let _making = Lock::wait(&making).map_err(failed(&making))?;
         sweep(&runs);
         let name = match name {
             Some(name) => name.to_owned(),
@@ -451,7 +454,7 @@ impl RunFolder {
         };
         let path = runs.join(&name);
         fs::create_dir_all(&path).map_err(failed(&path))?;
-        let lock = Lock::take(&path.join(LOCK)).map_err(failed(&path))?;
+        let lock = lock(&path.join(LOCK)).map_err(failed(&path))?;
         let lock = Some(lock.ok_or(Error::Running { name })?);
         for folder in ["programs", "logs", "containers", "postgres", "tmp"] {
             let folder = path.join(folder);
@@ -463,6 +466,17 @@ impl RunFolder {
     }
 }
 
+/// Takes the lock of a run folder; several tries, since somebody may just be looking at it.
+fn lock(path: &Path) -> std::io::Result<Option<Lock>> {
+    for _ in 0..10 {
+        if let Some(lock) = Lock::take(path)? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(None)
+}
+
 impl Drop for RunFolder {
     fn drop(&mut self) {
         // Another sandbox removes what cannot be removed now.
@@ -471,7 +485,7 @@ impl Drop for RunFolder {
     }
 }
 
-/// Removes the folders of sandboxes that were killed. A folder that is being made has no lock file for a moment.
+/// Removes the folders of sandboxes that were killed.
 fn sweep(runs: &Path) {
     for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
         let lock = entry.path().join(LOCK);

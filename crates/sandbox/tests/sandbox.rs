@@ -383,8 +383,7 @@ fn nothing_is_left_after_kill_9() {
     let start = Instant::now();
     until(Duration::from_secs(10), "the end of all", || processes(&run).is_empty().then_some(()));
     println!("gone {:?} after kill -9", start.elapsed());
-    // The next sandbox clears the remains away.
-    assert!(run.exists());
+    // The next sandbox, which may be another test's, clears the remains away.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async { Sandbox::start(Options::default()).await.unwrap().stop().await });
     assert!(!run.exists());
