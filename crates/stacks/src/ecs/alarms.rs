@@ -5,7 +5,7 @@ use causeway_aws::{
     cloudwatch::MetricAlarm,
     sns::{Subscription, Topic},
 };
-use causeway_core::{Set, Stack, Tags, Value};
+use causeway_core::{Stack, Tags, Value};
 use std::collections::BTreeMap;
 
 /// What can be watched.

@@ -190,7 +190,7 @@ fn task(stack: &mut Stack, task: &Task<'_>) -> Handle<TaskDefinition> {
         linux_parameters: wanted.execute_command.then_some(LinuxParameters { init_process_enabled: Some(true) }),
         // Coder finishes the requests that it has; 30 seconds, the default, cut off long ones.
         stop_timeout: Some(60),
-        ..Container::new(CODER)
+        ..Container::default()
     };
     let architecture = match wanted.architecture {
         Architecture::X86_64 => "X86_64",
