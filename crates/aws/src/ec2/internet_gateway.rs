@@ -11,6 +11,7 @@ use crate::{
 };
 use aws_sdk_ec2::{
     Client,
+    error::ProvideErrorMetadata,
     types::{self, AttachmentStatus, Filter, ResourceType, Tag},
 };
 use causeway_core::{
@@ -66,15 +67,12 @@ impl Resource for InternetGateway {
         let id = live.outputs.internet_gateway_id.as_str();
         if diff.touches("vpc_id") {
             detach(cx, live).await?;
-            cx.client
-                .ec2
-                .attach_internet_gateway()
-                .internet_gateway_id(id)
-                .vpc_id(self.vpc_id.get()?.as_str())
-                .send()
-                .await
-                .call("ec2:AttachInternetGateway")
-                .not_yet()?;
+            let request = cx.client.ec2.attach_internet_gateway().internet_gateway_id(id);
+            match request.vpc_id(self.vpc_id.get()?.as_str()).send().await {
+                // By an earlier try whose answer was lost.
+                Err(e) if e.code() == Some("Resource.AlreadyAssociated") => {}
+                attached => drop(attached.call("ec2:AttachInternetGateway").not_yet()?),
+            }
         }
         cx.client.ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
     }

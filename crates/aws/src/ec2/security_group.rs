@@ -12,6 +12,7 @@ use crate::{
 };
 use aws_sdk_ec2::{
     Client,
+    error::ProvideErrorMetadata,
     types::{self, Filter, ResourceType, Tag},
 };
 use causeway_core::{
@@ -102,8 +103,11 @@ impl Resource for SecurityGroup {
         let id = live.outputs.security_group_id.as_str();
         if diff.touches("default_egress") && self.default_egress {
             let request = ec2.authorize_security_group_egress().group_id(id);
-            let request = request.ip_permissions(everything_out());
-            request.send().await.call("ec2:AuthorizeSecurityGroupEgress").not_yet()?;
+            match request.ip_permissions(everything_out()).send().await {
+                // By an earlier try whose answer was lost.
+                Err(e) if e.code() == Some("InvalidPermission.Duplicate") => {}
+                made => drop(made.call("ec2:AuthorizeSecurityGroupEgress").not_yet()?),
+            }
         } else if diff.touches("default_egress") {
             let rules = ec2.rules_of_group.get(id.to_owned()).await?.unwrap_or_default();
             let unwanted = default_egress(&rules);
