@@ -1,16 +1,21 @@
-//! Repositories against an emulator of ECR.
+//! Repositories through their life in the sandbox.
 #![cfg(feature = "ecr")]
 
 mod by_hand;
+mod in_sandbox;
 
-use by_hand::{One, client};
+use by_hand::One;
 use causeway_aws::{
+    AwsStack,
     ecr::Repository,
     id::Arn,
     policy::{PolicyDocument, Principal, Statement},
 };
-use causeway_core::Tags;
+use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
+use in_sandbox::{REGION, client, registry};
 use serde_json::{Value as Json, json};
+
+const ACCOUNT: &str = "000000000536";
 
 fn keep(count: u32) -> Json {
     json!({ "rules": [{
@@ -24,7 +29,7 @@ fn keep(count: u32) -> Json {
 fn sample() -> Repository {
     Repository {
         image_tag_mutability: Some("IMMUTABLE".into()),
-        scan_on_push: Some(true),
+        scan_on_push: Some(false),
         kms_key: Some(
             Arn::from("arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555").into(),
         ),
@@ -34,44 +39,46 @@ fn sample() -> Repository {
     }
 }
 
-fn changes() -> Vec<(Repository, &'static [&'static str])> {
+fn changes() -> [(&'static str, Repository); 2] {
     let policy =
         PolicyDocument::new([Statement::allow(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], [""; 0])
             .to([Principal::aws("210987654321")])]);
     let one = Repository {
         image_tag_mutability: Some("MUTABLE".into()),
-        scan_on_push: Some(false),
+        scan_on_push: Some(true),
         lifecycle_policy: Some(keep(20)),
         repository_policy: Some(policy),
         tags: Tags::from([("team", "other")]),
         ..sample()
     };
     let two = Repository { lifecycle_policy: None, repository_policy: None, ..one.clone() };
-    vec![
-        (
-            one,
-            &[
-                "image_tag_mutability",
-                "scan_on_push",
-                "lifecycle_policy.rules.0.selection.countNumber",
-                "repository_policy",
-                "tags.team",
-                "tags.cost",
-            ],
-        ),
-        (two, &["lifecycle_policy", "repository_policy"]),
-    ]
+    [("all of it", one), ("no policies", two)]
+}
+
+fn stack(repository: &Repository) -> Stack {
+    let mut stack = Stack::new("ecr");
+    stack.region(REGION, |stack| stack.add("images", repository.clone()));
+    stack
 }
 
 #[tokio::test]
 async fn repository() {
-    let Some(client) = client().await else { return };
-    One::new(&client, "e1").life(sample(), changes()).await;
+    let ecr = &client(ACCOUNT).await.ecr;
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, stack(&sample())).await;
+    life.drift("nothing expires", "images", async {
+        let delete = ecr.delete_lifecycle_policy().repository_name("coder/images");
+        delete.send().await.expect("the emulator takes it");
+    })
+    .await;
+    for (what, changed) in changes() {
+        assert_eq!(life.change(what, stack(&changed)).await, [("images".into(), Action::Update)]);
+    }
+    life.end().await;
 }
 
 #[tokio::test]
 async fn many_repositories_are_seen_with_one_call() {
-    let Some(client) = client().await else { return };
+    let client = client(ACCOUNT).await;
     let mut made = vec![];
     for n in 0..3 {
         let spec = Repository::new(format!("many-{n}"));
@@ -95,7 +102,7 @@ async fn many_repositories_are_seen_with_one_call() {
 
 #[tokio::test]
 async fn a_tag_has_a_digest_and_a_repository_with_images_is_not_deleted_by_accident() {
-    let Some(client) = client().await else { return };
+    let client = client(ACCOUNT).await;
     let spec = Repository::new("digests");
     let mut one = One::new(&client, "e4");
     one.apply(&spec).await;
@@ -127,7 +134,7 @@ async fn a_tag_has_a_digest_and_a_repository_with_images_is_not_deleted_by_accid
 
 #[tokio::test]
 async fn a_login_is_given() {
-    let Some(client) = client().await else { return };
+    let client = client(ACCOUNT).await;
     let login = client.ecr.login().await.unwrap();
     assert_eq!(login.user, "AWS");
     assert!(!login.password.expose().unwrap().is_empty());

@@ -1,14 +1,17 @@
-//! Roles, policies and instance profiles against an emulator of IAM.
+//! Roles, policies and instance profiles through their lives in the sandbox.
 #![cfg(feature = "iam")]
 
-mod by_hand;
+mod in_sandbox;
 
-use by_hand::{One, client};
 use causeway_aws::{
+    AwsStack,
     iam::{InstanceProfile, Policy, PolicyDocument, Principal, Role, Statement},
     id::Arn,
 };
-use causeway_core::{Name, Set, Tags};
+use causeway_core::{Name, Set, Stack, Tags, plan::Action, testing::Lifecycle, text};
+use in_sandbox::{REGION, client, registry};
+
+const ACCOUNT: &str = "000000000534";
 
 fn reads(bucket: &str) -> PolicyDocument {
     PolicyDocument::new([Statement::allow(
@@ -32,7 +35,7 @@ fn sample() -> Role {
     }
 }
 
-fn changes() -> Vec<(Role, &'static [&'static str])> {
+fn changes() -> [(&'static str, Role); 2] {
     let trust = PolicyDocument::new([
         Statement::assume("sts:AssumeRole", Principal::service("ecs-tasks.amazonaws.com")),
         Statement::assume("sts:AssumeRole", Principal::aws("123456789012")),
@@ -48,61 +51,83 @@ fn changes() -> Vec<(Role, &'static [&'static str])> {
         ..sample()
     };
     let two = Role { permissions_boundary: None, managed_policy_arns: Set::default(), ..one.clone() };
-    vec![
-        (
-            one,
-            &[
-                "assume_role_policy.statements",
-                "description",
-                "max_session_duration",
-                "inline_policies.read.statements.0.resources",
-                "inline_policies.other",
-                "managed_policy_arns",
-                "permissions_boundary",
-                "tags.team",
-                "tags.cost",
-            ],
-        ),
-        (two, &["permissions_boundary", "managed_policy_arns"]),
-    ]
+    [("all of it", one), ("less of it", two)]
+}
+
+fn in_stack(name: &str, build: impl FnOnce(&mut Stack)) -> Stack {
+    let mut stack = Stack::new(name);
+    stack.region(REGION, build);
+    stack
+}
+
+fn role_alone(role: &Role) -> Stack {
+    in_stack("role", |stack| {
+        stack.add("role", role.clone());
+    })
 }
 
 #[tokio::test]
 async fn role() {
-    let Some(client) = client().await else { return };
-    One::new(&client, "r1").life(sample(), changes()).await;
+    let iam = &client(ACCOUNT).await.iam;
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, role_alone(&sample())).await;
+    let name = life.outputs("role").await["name"].as_str().expect("a name").to_owned();
+    life.drift("taken off", "role", async {
+        let delete = iam.delete_role_policy().role_name(&name).policy_name("read");
+        delete.send().await.expect("the emulator takes it");
+    })
+    .await;
+    for (what, changed) in changes() {
+        assert_eq!(life.change(what, role_alone(&changed)).await, [("role".into(), Action::Update)]);
+        if changed.permissions_boundary.is_some() {
+            life.drift("unbounded", "role", async {
+                let delete = iam.delete_role_permissions_boundary().role_name(&name);
+                delete.send().await.expect("the emulator takes it");
+            })
+            .await;
+        }
+    }
+    life.end().await;
+}
+
+/// A policy of our own, attached to a role that trusts another role of the stack.
+fn policy_and_roles(bucket: &str) -> Stack {
+    in_stack("policy", |stack| {
+        let policy = Policy { description: Some("reads".into()), ..Policy::new("reads", reads(bucket)) };
+        let policy = stack.add("policy", policy);
+        let task = stack.add("task", Role::assumed_by("policy-task", "ecs-tasks.amazonaws.com"));
+        let trust = Statement::assume("sts:AssumeRole", Principal::aws(text!(task.arn)));
+        let other = Role {
+            managed_policy_arns: Set(vec![policy.arn.clone()]),
+            ..Role::trusting("policy-other", [trust])
+        };
+        stack.add("other", other);
+    })
 }
 
 #[tokio::test]
 async fn policy() {
-    let Some(client) = client().await else { return };
-    let policy = |bucket: &str| Policy {
-        description: Some("reads".into()),
-        tags: Tags::from([("team", bucket)]),
-        ..Policy::new("reads-buckets", reads(bucket))
-    };
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, policy_and_roles("a")).await;
     // More versions than IAM keeps.
-    let fields: &[&str] = &["document.statements.0.resources", "tags.team"];
-    let changes = ["b", "c", "d", "e", "f", "g"].map(|bucket| (policy(bucket), fields)).to_vec();
-    One::new(&client, "p1").life(policy("a"), changes).await;
+    for bucket in ["b", "c", "d", "e", "f", "g"] {
+        let steps = life.change(bucket, policy_and_roles(bucket)).await;
+        assert_eq!(steps, [("policy".into(), Action::Update)]);
+    }
+    life.end().await;
+}
+
+fn profile(second: bool) -> Stack {
+    in_stack("profile", |stack| {
+        let [one, two] = ["profile-one", "profile-two"]
+            .map(|name| stack.add(name, Role::assumed_by(name, "ec2.amazonaws.com")).name.clone());
+        let role = if second { two } else { one };
+        stack
+            .add("profile", InstanceProfile { name: "node".into(), path: None, role, tags: Tags::default() });
+    })
 }
 
 #[tokio::test]
 async fn instance_profile() {
-    let Some(client) = client().await else { return };
-    let roles = ["ip-one", "ip-two"].map(|name| Role::assumed_by(name, "ec2.amazonaws.com"));
-    let mut made = [One::new(&client, "ip1"), One::new(&client, "ip2")];
-    for (one, role) in made.iter_mut().zip(&roles) {
-        one.apply(role).await;
-    }
-    let profile = |role: &str| InstanceProfile {
-        name: "node".into(),
-        path: None,
-        role: role.into(),
-        tags: Tags::default(),
-    };
-    One::new(&client, "ip3").life(profile("ip-one"), vec![(profile("ip-two"), &["role"])]).await;
-    for (one, role) in made.iter().zip(&roles) {
-        one.delete(role).await;
-    }
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, profile(false)).await;
+    assert_eq!(life.change("role", profile(true)).await, [("profile".into(), Action::Update)]);
+    life.end().await;
 }

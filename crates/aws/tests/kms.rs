@@ -1,14 +1,19 @@
-//! Keys and aliases against an emulator of KMS.
+//! Keys and aliases through their lives in the sandbox.
 #![cfg(feature = "kms")]
 
 mod by_hand;
+mod in_sandbox;
 
-use by_hand::{One, client};
+use by_hand::One;
 use causeway_aws::{
+    AwsStack,
     kms::{Alias, Key},
     policy::{PolicyDocument, Principal, Statement},
 };
-use causeway_core::Tags;
+use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
+use in_sandbox::{REGION, client, registry};
+
+const ACCOUNT: &str = "000000000533";
 
 fn sample() -> Key {
     Key {
@@ -20,7 +25,7 @@ fn sample() -> Key {
     }
 }
 
-fn changes() -> Vec<(Key, &'static [&'static str])> {
+fn changes() -> [(&'static str, Key); 2] {
     let policy = PolicyDocument::new([
         Statement::allow(["kms:*"], ["*"]).to([Principal::aws("123456789012")]),
         Statement::allow(["kms:Encrypt*", "kms:Decrypt*"], ["*"])
@@ -33,41 +38,45 @@ fn changes() -> Vec<(Key, &'static [&'static str])> {
         tags: Tags::from([("team", "other")]),
         ..sample()
     };
-    let fields: &[&str] =
-        &["description", "policy.statements", "enable_key_rotation", "tags.team", "tags.cost"];
-    vec![(one, fields)]
+    let two = Key { policy: None, description: None, ..one.clone() };
+    [("all of it", one), ("less said", two)]
+}
+
+fn stack(key: &Key, to_other: bool) -> Stack {
+    let mut stack = Stack::new("kms");
+    stack.region(REGION, |stack| {
+        let key = stack.add("key", key.clone());
+        let other = stack.add("other", Key::default());
+        let target = if to_other { &other } else { &key };
+        stack.add("alias", Alias { name: "alias/coder".into(), target_key_id: target.key_id.clone() });
+    });
+    stack
 }
 
 #[tokio::test]
-async fn key() {
-    let Some(client) = client().await else { return };
-    One::new(&client, "k1").life(sample(), changes()).await;
+async fn key_and_alias() {
+    let kms = &client(ACCOUNT).await.kms;
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, stack(&sample(), false)).await;
+    for (what, changed) in changes() {
+        assert_eq!(life.change(what, stack(&changed, false)).await, [("key".into(), Action::Update)]);
+    }
+    let last = &changes()[1].1;
+    assert_eq!(life.change("the other", stack(last, true)).await, [("alias".into(), Action::Update)]);
+    let id = life.outputs("key").await["key_id"].as_str().expect("an id").to_owned();
+    life.drift("rotated", "key", async {
+        kms.enable_key_rotation().key_id(&id).send().await.expect("the emulator takes it");
+    })
+    .await;
+    life.end().await;
 }
 
 #[tokio::test]
 async fn a_key_whose_creation_was_not_recorded_is_found_by_its_tag() {
-    let Some(client) = client().await else { return };
+    let client = client(ACCOUNT).await;
     let (first, _) = One::new(&client, "k2").apply(&sample()).await;
     let mut again = One::new(&client, "k2");
     let (second, _) = again.apply(&sample()).await;
     assert_eq!(first.outputs, second.outputs);
     again.delete(&sample()).await;
     assert!(One::new(&client, "").read(&sample()).await.is_none());
-}
-
-#[tokio::test]
-async fn alias() {
-    let Some(client) = client().await else { return };
-    let (mut one, mut two) = (One::new(&client, "k3"), One::new(&client, "k4"));
-    let (first, _) = one.apply(&sample()).await;
-    let (second, _) = two.apply(&sample()).await;
-    let alias = |key: &causeway_aws::kms::KeyOutputs| Alias {
-        name: "alias/coder".into(),
-        target_key_id: key.key_id.clone().into(),
-    };
-    One::new(&client, "a1")
-        .life(alias(&first.outputs), vec![(alias(&second.outputs), &["target_key_id"])])
-        .await;
-    one.delete(&sample()).await;
-    two.delete(&sample()).await;
 }

@@ -1,19 +1,20 @@
-//! Log groups against an emulator of CloudWatch Logs.
+//! Log groups through their life in the sandbox.
 #![cfg(feature = "logs")]
 
-mod by_hand;
+mod in_sandbox;
 
-use by_hand::{One, client};
-use causeway_aws::{id::Arn, logs::LogGroup};
-use causeway_core::Tags;
+use causeway_aws::{AwsStack, id::Arn, logs::LogGroup};
+use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
+use in_sandbox::{REGION, client, registry};
 
+const ACCOUNT: &str = "000000000531";
 const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555";
 
 fn sample() -> LogGroup {
     LogGroup { tags: Tags::from([("team", "platform"), ("cost", "1")]), ..LogGroup::new("/coder/server", 30) }
 }
 
-fn changes() -> Vec<(LogGroup, &'static [&'static str])> {
+fn changes() -> [(&'static str, LogGroup); 2] {
     let one = LogGroup {
         kms_key_id: Some(Arn::from(KEY).into()),
         retention_in_days: Some(90),
@@ -21,19 +22,30 @@ fn changes() -> Vec<(LogGroup, &'static [&'static str])> {
         ..sample()
     };
     let two = LogGroup { kms_key_id: None, retention_in_days: None, ..one.clone() };
-    vec![
-        (one, &["kms_key_id", "retention_in_days", "tags.team", "tags.cost"]),
-        (two, &["kms_key_id", "retention_in_days"]),
-    ]
+    [("a key, and longer", one), ("for ever, without a key", two)]
+}
+
+fn stack(wanted: &LogGroup) -> Stack {
+    let mut stack = Stack::new("logs");
+    stack.region(REGION, |stack| {
+        stack.add("group", wanted.clone());
+        // Begins like the other one, and must not be taken for it.
+        stack.add("beside", LogGroup::new("/coder/server-2", 1));
+    });
+    stack
 }
 
 #[tokio::test]
 async fn log_group() {
-    let Some(client) = client().await else { return };
-    // Begins like the one that is looked for, and must not be taken for it.
-    let other = LogGroup::new("/coder/server-2", 1);
-    let mut beside = One::new(&client, "l2");
-    beside.apply(&other).await;
-    One::new(&client, "l1").life(sample(), changes()).await;
-    beside.delete(&other).await;
+    let logs = &client(ACCOUNT).await.logs;
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, stack(&sample())).await;
+    life.drift("kept for ever", "group", async {
+        let forever = logs.delete_retention_policy().log_group_name("/coder/server");
+        forever.send().await.expect("the emulator takes it");
+    })
+    .await;
+    for (what, changed) in changes() {
+        assert_eq!(life.change(what, stack(&changed)).await, [("group".into(), Action::Update)]);
+    }
+    life.end().await;
 }

@@ -1,14 +1,19 @@
-//! Secrets against an emulator of Secrets Manager.
+//! Secrets through their lives in the sandbox.
 #![cfg(feature = "secretsmanager")]
 
 mod by_hand;
+mod in_sandbox;
 
-use by_hand::{One, client};
+use by_hand::One;
 use causeway_aws::{
+    AwsStack,
     id::Arn,
     secretsmanager::{Secret, SecretValue},
 };
-use causeway_core::{Name, Set, Tags};
+use causeway_core::{Name, Set, Stack, Tags, plan::Action, testing::Lifecycle};
+use in_sandbox::{REGION, client, registry};
+
+const ACCOUNT: &str = "000000000537";
 
 fn sample() -> Secret {
     Secret {
@@ -21,7 +26,7 @@ fn sample() -> Secret {
     }
 }
 
-fn changes() -> Vec<(Secret, &'static [&'static str])> {
+fn changes() -> [(&'static str, Secret); 1] {
     let value = SecretValue::Plain(causeway_core::Secret::new("p@ss/word"));
     let one = Secret {
         description: None,
@@ -31,20 +36,27 @@ fn changes() -> Vec<(Secret, &'static [&'static str])> {
         tags: Tags::from([("team", "other")]),
         ..sample()
     };
-    let fields: &[&str] =
-        &["description", "kms_key_id", "value", "recovery_window_days", "tags.team", "tags.cost"];
-    vec![(one, fields)]
+    [("all of it", one)]
+}
+
+fn stack(secret: &Secret) -> Stack {
+    let mut stack = Stack::new("secretsmanager");
+    stack.region(REGION, |stack| stack.add("secret", secret.clone()));
+    stack
 }
 
 #[tokio::test]
 async fn secret() {
-    let Some(client) = client().await else { return };
-    One::new(&client, "s1").life(sample(), changes()).await;
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, stack(&sample())).await;
+    for (what, changed) in changes() {
+        assert_eq!(life.change(what, stack(&changed)).await, [("secret".into(), Action::Update)]);
+    }
+    life.end().await;
 }
 
 #[tokio::test]
 async fn a_generated_value_is_made_once_and_again_only_when_asked() {
-    let Some(client) = client().await else { return };
+    let client = client(ACCOUNT).await;
     let spec = Secret { recovery_window_days: Some(0), ..Secret::new("once", SecretValue::generated()) };
     let mut one = One::new(&client, "once1");
     let (live, _) = one.apply(&spec).await;
@@ -67,7 +79,7 @@ async fn a_generated_value_is_made_once_and_again_only_when_asked() {
 
 #[tokio::test]
 async fn a_template_holds_the_values_of_others() {
-    let Some(client) = client().await else { return };
+    let client = client(ACCOUNT).await;
     let password = SecretValue::Plain(causeway_core::Secret::new("p@ss/word"));
     let password = Secret { recovery_window_days: Some(0), ..Secret::new("password", password) };
     let mut one = One::new(&client, "t1");
@@ -96,7 +108,7 @@ async fn a_template_holds_the_values_of_others() {
 
 #[tokio::test]
 async fn a_deleted_secret_of_the_same_name_is_restored() {
-    let Some(client) = client().await else { return };
+    let client = client(ACCOUNT).await;
     let plain = |value: &str| Secret {
         description: Some(value.into()),
         ..Secret::new("back", SecretValue::Plain(causeway_core::Secret::new(value)))

@@ -1,27 +1,11 @@
-//! Runs one resource through its life without the engine: create, read back, change, delete.
+//! One incarnation of a resource without the engine, for what the engine never shows: a create that was not recorded.
 
-use aws_config::{BehaviorVersion, retry::RetryConfig};
-use aws_credential_types::Credentials;
-use causeway_aws::{Aws, Region};
 use causeway_core::{
     Address, Class, Cx, Error, Live, Owner, Resource, Status, Tags,
     diff::{Diff, diff},
     secret::{SealKey, Sealed},
 };
 use serde_json::Value as Json;
-
-/// A client of the emulator, or `None` where none is named: then there is nothing to run against.
-pub(crate) async fn client() -> Option<Aws> {
-    let endpoint = std::env::var("AWS_ENDPOINT_URL").ok()?;
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(endpoint)
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .retry_config(RetryConfig::disabled())
-        .region(aws_config::Region::new("us-east-1"))
-        .load()
-        .await;
-    Some(Aws::new(&config, &Region::new("us-east-1")))
-}
 
 /// One incarnation of a resource.
 pub(crate) struct One<'a, R: Resource> {
@@ -101,7 +85,6 @@ impl<'a, R: Resource> One<'a, R> {
                 self.applied = wanted;
                 return (live, touched);
             }
-            println!("{} step {step}: {}", R::KIND, serde_json::to_string(&diff).unwrap());
             repeat(async || spec.update(&self.cx(), &live, &diff).await).await;
             applied = wanted.clone();
         }
@@ -127,27 +110,6 @@ impl<'a, R: Resource> One<'a, R> {
             repeat(async || spec.delete(&self.cx(), &live).await).await;
         }
         panic!("{} is still there", R::KIND);
-    }
-
-    /// The whole life: `sample`, then each of `changes` with the fields that it should touch, then nothing.
-    pub(crate) async fn life(mut self, sample: R, changes: Vec<(R, &[&str])>) {
-        assert!(self.read(&self.tagged(&sample)).await.is_none(), "{} is there before it is made", R::KIND);
-        let (first, _) = self.apply(&sample).await;
-        assert!(first.status == Status::Ready);
-        let (_, touched) = self.apply(&sample).await;
-        assert!(touched.is_empty(), "{}: a second apply changes {touched:?}", R::KIND);
-        let mut last = sample;
-        for (changed, fields) in changes {
-            let (_, touched) = self.apply(&changed).await;
-            for field in fields {
-                assert!(touched.iter().any(|t| t == field), "{}: {field} not in {touched:?}", R::KIND);
-            }
-            assert_eq!(touched.len(), fields.len(), "{}: {touched:?} for {fields:?}", R::KIND);
-            let (_, touched) = self.apply(&changed).await;
-            assert!(touched.is_empty(), "{}: a second apply changes {touched:?}", R::KIND);
-            last = changed;
-        }
-        self.delete(&last).await;
     }
 }
 
