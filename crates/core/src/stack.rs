@@ -13,16 +13,22 @@ use std::{
 };
 
 /// A resource of a stack, for others to refer to: `vpc.vpc_id` is a [`Value`](crate::Value).
+///
+/// Its own parts have no names, so that an output may have any: `instance.address` is where a database listens, and
+/// `instance.address()` where it stands in the stack.
 #[derive(Clone)]
-pub struct Handle<R: Resource> {
+pub struct Handle<R: Resource>(Address, <R::Outputs as Outputs>::Refs);
+
+impl<R: Resource> Handle<R> {
     /// Where it stands in the stack.
-    pub address: Address,
-    refs: <R::Outputs as Outputs>::Refs,
+    pub fn address(&self) -> &Address {
+        &self.0
+    }
 }
 impl<R: Resource> Deref for Handle<R> {
     type Target = <R::Outputs as Outputs>::Refs;
     fn deref(&self) -> &Self::Target {
-        &self.refs
+        &self.1
     }
 }
 
@@ -147,7 +153,8 @@ impl Stack {
                 self.errors.push(StackError::NoPlace { address: address.clone(), kind: R::KIND, provider });
             }
         }
-        Handle { refs: R::Outputs::refs(&address), address }
+        let refs = R::Outputs::refs(&address);
+        Handle(address, refs)
     }
 
     /// Adds with `build`, under a longer address: `network/vpc` instead of `vpc`.

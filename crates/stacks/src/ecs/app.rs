@@ -91,7 +91,7 @@ pub(super) fn app(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: 
                 tags: Tags::default(),
             },
         );
-        stack.after(&service.address, &around.balancer.listener);
+        stack.after(service.address(), &around.balancer.listener);
         stack.output("cluster", &cluster.name);
         stack.output("service", &service.name);
         stack.output("task_definition", &task.arn);

@@ -58,7 +58,7 @@ pub(super) fn balancer(stack: &mut Stack, config: &Ecs, network: &Networks, secu
             full_name: balancer.full_name.clone(),
             target_group: targets.arn.clone(),
             target_group_full_name: targets.full_name.clone(),
-            listener: https.address.clone(),
+            listener: https.address().clone(),
             zone,
         }
     })
