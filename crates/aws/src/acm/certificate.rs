@@ -1,7 +1,7 @@
 //! <https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html>
 
 use super::{failure, not_after};
-use crate::{Aws, Call, id::Arn};
+use crate::{Aws, Call, id::Arn, shown::shown};
 use aws_sdk_acm::types as sdk;
 use causeway_core::{
     Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
@@ -204,7 +204,11 @@ impl Certificate {
                     .map(Value::Known)
                     .collect(),
                 domain_name: domain,
-                key_algorithm: detail.key_algorithm.map(|k| underscored(k.as_str())),
+                key_algorithm: shown(
+                    self.key_algorithm.as_ref(),
+                    detail.key_algorithm.map(|k| underscored(k.as_str())),
+                    "RSA_2048".to_owned(),
+                ),
                 tags,
             },
         }

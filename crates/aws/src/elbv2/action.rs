@@ -1,6 +1,6 @@
 //! <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Action.html>
 
-use crate::id::Arn;
+use crate::{id::Arn, shown::shown};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use causeway_core::{Error, Value};
 use serde::{Deserialize, Serialize};
@@ -127,9 +127,31 @@ impl Action {
         })
     }
 
+    /// From the words of the SDK, as a spec that wants `wanted` shows it: what AWS fills in by itself is left out.
+    pub(crate) fn shown(wanted: &Action, actions: &[sdk::Action]) -> Self {
+        match (wanted, Action::live(actions)) {
+            (Action::Redirect(wanted), Action::Redirect(live)) => Action::Redirect(Redirect {
+                status_code: live.status_code,
+                protocol: shown(wanted.protocol.as_ref(), live.protocol, "#{protocol}".into()),
+                host: shown(wanted.host.as_ref(), live.host, "#{host}".into()),
+                port: shown(wanted.port.as_ref(), live.port, "#{port}".into()),
+                path: shown(wanted.path.as_ref(), live.path, "/#{path}".into()),
+                query: shown(wanted.query.as_ref(), live.query, "#{query}".into()),
+            }),
+            (Action::FixedResponse(wanted), Action::FixedResponse(live)) => {
+                Action::FixedResponse(FixedResponse {
+                    status_code: live.status_code,
+                    content_type: shown(wanted.content_type.as_ref(), live.content_type, "text/plain".into()),
+                    message_body: shown(wanted.message_body.as_ref(), live.message_body, String::new()),
+                })
+            }
+            (_, live) => live,
+        }
+    }
+
     /// From the words of the SDK. More than one action, which only a login before another one makes, is
     /// [`Action::Other`].
-    pub(crate) fn live(actions: &[sdk::Action]) -> Self {
+    fn live(actions: &[sdk::Action]) -> Self {
         let [action] = actions else {
             let all: Vec<_> = actions.iter().filter_map(|a| a.r#type.as_ref()).map(|t| t.as_str()).collect();
             return Action::Other { what: all.join(", ") };
@@ -197,6 +219,26 @@ mod tests {
         assert_eq!(json, json!({ "type": "forward", "target_group_arn": { "$ref": "web#arn" } }));
         assert_eq!(serde_json::from_value::<Action>(json).unwrap(), action);
         assert!(action.sdk().is_err());
+    }
+
+    #[test]
+    fn what_aws_fills_in_is_shown_only_to_whoever_wants_something() {
+        let mut filled = Redirect {
+            status_code: "HTTP_301".into(),
+            protocol: Some("HTTPS".into()),
+            host: Some("#{host}".into()),
+            port: Some("443".into()),
+            path: Some("/#{path}".into()),
+            query: Some("#{query}".into()),
+        };
+        let live = Action::Redirect(filled.clone()).sdk().unwrap();
+        let wanted = Action::redirect_to_https();
+        assert_eq!(Action::shown(&wanted, std::slice::from_ref(&live)), wanted);
+        filled.path = Some("/elsewhere".into());
+        let shown = Action::shown(&Action::Redirect(filled), &[live]);
+        assert!(
+            matches!(shown, Action::Redirect(r) if r.path.as_deref() == Some("/#{path}") && r.query.is_some())
+        );
     }
 
     #[test]

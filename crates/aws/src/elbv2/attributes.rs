@@ -38,15 +38,27 @@ pub(crate) fn steps(
     Ok(out)
 }
 
-/// Attributes from the cloud. One that it does not show has its default: otherwise it would look like something that
-/// cannot be read back, and would never be written.
+/// Attributes from the cloud, as a spec shows them: [`shown`](crate::shown::shown) for each of them.
 pub(crate) fn live(
+    wanted: &Attributes,
     pairs: impl IntoIterator<Item = (Option<String>, Option<String>)>,
     defaults: &[(&str, &str)],
 ) -> Attributes {
-    let defaults = defaults.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-    let shown = pairs.into_iter().filter_map(|(k, v)| Some((k?, v.unwrap_or_default())));
-    defaults.chain(shown).map(|(k, v)| (k, Value::Known(v))).collect()
+    let defaults: BTreeMap<&str, &str> = defaults.iter().copied().collect();
+    let mut there: BTreeMap<String, String> =
+        pairs.into_iter().filter_map(|(k, v)| Some((k?, v.unwrap_or_default()))).collect();
+    for key in wanted.keys().filter(|key| !there.contains_key(*key)).cloned().collect::<Vec<_>>() {
+        // Not shown, so at its default; an unknown one is at least not what we want.
+        let default = defaults.get(key.as_str()).copied().unwrap_or_default();
+        there.insert(key, default.to_owned());
+    }
+    there
+        .into_iter()
+        .filter(|(key, value)| {
+            wanted.contains_key(key) || defaults.get(key.as_str()).is_none_or(|default| default != value)
+        })
+        .map(|(key, value)| (key, Value::Known(value)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -60,9 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_that_is_not_shown_has_its_default() {
-        let shown = [(Some("a".to_owned()), Some("2".to_owned())), (Some("c".to_owned()), None)];
-        assert_eq!(live(shown, &[("a", "1"), ("b", "1")]), map([("a", "2"), ("b", "1"), ("c", "")]));
+    fn defaults_are_shown_only_to_whoever_wants_something() {
+        let there =
+            || [("a", "2"), ("b", "1"), ("c", "")].map(|(k, v)| (Some(k.to_owned()), Some(v.to_owned())));
+        let defaults = [("a", "1"), ("b", "1"), ("d", "1")];
+        assert_eq!(live(&map([]), there(), &defaults), map([("a", "2"), ("c", "")]));
+        let wanted = map([("b", "5"), ("d", "5"), ("e", "5")]);
+        let expected = map([("a", "2"), ("b", "1"), ("c", ""), ("d", "1"), ("e", "")]);
+        assert_eq!(live(&wanted, there(), &defaults), expected);
     }
 
     #[test]

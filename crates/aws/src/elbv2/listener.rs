@@ -1,7 +1,7 @@
 //! <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html>
 
 use super::{Action, Certified, Tagged, sdk_tags};
-use crate::{Aws, Call, id::Arn};
+use crate::{Aws, Call, id::Arn, shown::shown};
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use causeway_core::{
     Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
@@ -91,7 +91,7 @@ impl Resource for Listener {
         let balancer = self.load_balancer_arn.get()?;
         let Some(all) = cx.client.elbv2.listeners.get(balancer.0.clone()).await? else { return Ok(None) };
         let ours = all.into_iter().find(|l| l.thing.listener.port == Some(i32::from(self.port)));
-        Ok(ours.map(live))
+        Ok(ours.map(|found| live(self, found)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
@@ -184,7 +184,7 @@ fn certificates<'a>(arns: impl IntoIterator<Item = &'a Arn>) -> Vec<sdk::Certifi
     arns.into_iter().map(|arn| sdk::Certificate::builder().certificate_arn(arn.as_str()).build()).collect()
 }
 
-fn live(found: Tagged<Certified>) -> Live<Listener> {
+fn live(wanted: &Listener, found: Tagged<Certified>) -> Live<Listener> {
     let Tagged { thing: Certified { listener, additional }, tags } = found;
     let default = listener.certificates.and_then(|c| c.into_iter().next()).and_then(|c| c.certificate_arn);
     Live {
@@ -195,7 +195,11 @@ fn live(found: Tagged<Certified>) -> Live<Listener> {
             load_balancer_arn: Value::Known(listener.load_balancer_arn.unwrap_or_default().into()),
             port: listener.port.and_then(|p| u16::try_from(p).ok()).unwrap_or_default(),
             protocol: listener.protocol.map(|p| p.as_str().to_owned()).unwrap_or_default(),
-            ssl_policy: listener.ssl_policy.filter(|policy| !policy.is_empty()),
+            ssl_policy: shown(
+                wanted.ssl_policy.as_ref(),
+                listener.ssl_policy.filter(|policy| !policy.is_empty()),
+                DEFAULT_SSL_POLICY.to_owned(),
+            ),
             // The default one may be in the list of the additional ones too.
             additional_certificate_arns: additional
                 .into_iter()
@@ -203,7 +207,10 @@ fn live(found: Tagged<Certified>) -> Live<Listener> {
                 .map(Arn)
                 .collect(),
             certificate_arn: default.map(|arn| Value::Known(arn.into())),
-            default_action: Action::live(&listener.default_actions.unwrap_or_default()),
+            default_action: Action::shown(
+                &wanted.default_action,
+                &listener.default_actions.unwrap_or_default(),
+            ),
             tags,
         },
     }
@@ -233,7 +240,7 @@ mod tests {
             .default_actions(wanted.default_action.sdk().unwrap())
             .build();
         let additional = vec!["arn:cert/1".to_owned(), "arn:cert/2".to_owned()];
-        let live = live(Tagged { thing: Certified { listener, additional }, tags: Tags::default() });
+        let live = live(&wanted, Tagged { thing: Certified { listener, additional }, tags: Tags::default() });
         assert_eq!(serde_json::to_value(&live.spec).unwrap(), serde_json::to_value(&wanted).unwrap());
     }
 }

@@ -77,7 +77,7 @@ impl Resource for ListenerRule {
         let Some(all) = cx.client.elbv2.rules.get(listener.0.clone()).await? else { return Ok(None) };
         let priority = self.priority.to_string();
         let ours = all.into_iter().find(|r| r.thing.priority.as_ref() == Some(&priority));
-        Ok(ours.map(|found| live(listener, found)))
+        Ok(ours.map(|found| live(self, listener, found)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
@@ -232,8 +232,13 @@ fn text(pair: sdk::QueryStringKeyValuePair) -> String {
     pair.key.map_or_else(|| value.clone(), |key| format!("{key}={value}"))
 }
 
-fn live(listener: &Arn, found: Tagged<sdk::Rule>) -> Live<ListenerRule> {
+fn live(wanted: &ListenerRule, listener: &Arn, found: Tagged<sdk::Rule>) -> Live<ListenerRule> {
     let Tagged { thing, tags } = found;
+    let mut conditions = Conditions::live(thing.conditions.unwrap_or_default());
+    for header in wanted.conditions.http_header.keys() {
+        // A header that is not asked for any more must not look as if it could not be seen.
+        conditions.http_header.entry(header.clone()).or_default();
+    }
     Live {
         outputs: ListenerRuleOutputs { arn: thing.rule_arn.unwrap_or_default().into() },
         status: Status::Ready,
@@ -241,8 +246,8 @@ fn live(listener: &Arn, found: Tagged<sdk::Rule>) -> Live<ListenerRule> {
         spec: ListenerRule {
             listener_arn: Value::Known(listener.clone()),
             priority: thing.priority.and_then(|p| p.parse().ok()).unwrap_or_default(),
-            conditions: Conditions::live(thing.conditions.unwrap_or_default()),
-            action: Action::live(&thing.actions.unwrap_or_default()),
+            conditions,
+            action: Action::shown(&wanted.action, &thing.actions.unwrap_or_default()),
             tags,
         },
     }

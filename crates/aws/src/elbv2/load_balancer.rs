@@ -4,6 +4,7 @@ use super::{Attributes, Tagged, attributes, full_name, name, sdk_tags};
 use crate::{
     Aws, Call,
     id::{Arn, HostedZoneId, SecurityGroupId, SubnetId},
+    shown::shown,
 };
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use causeway_core::{
@@ -14,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 /// The attribute that keeps a load balancer from being deleted.
 const PROTECTION: &str = "deletion_protection.enabled";
+
+/// What AWS chooses where nothing is asked for.
+const IP_ADDRESS_TYPE: &str = "ipv4";
 
 /// What AWS sets by itself, for attributes that are taken out of a spec again.
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html>
@@ -140,11 +144,14 @@ impl Resource for LoadBalancer {
         // Gone between the two calls.
         let Some(attributes) = attributes else { return Ok(None) };
         let attributes = attributes.attributes.unwrap_or_default();
-        let attributes = attributes::live(attributes.into_iter().map(|a| (a.key, a.value)), DEFAULTS);
+        let attributes =
+            attributes::live(&self.attributes, attributes.into_iter().map(|a| (a.key, a.value)), DEFAULTS);
         let mut live = live(found, attributes);
         if let Name::Fixed(actual) = &live.spec.name {
             live.spec.name = name::live(&self.name, cx.instance, actual);
         }
+        live.spec.ip_address_type =
+            shown(self.ip_address_type.as_ref(), live.spec.ip_address_type, IP_ADDRESS_TYPE.to_owned());
         Ok(Some(live))
     }
 
@@ -189,7 +196,7 @@ impl Resource for LoadBalancer {
                 .call("elasticloadbalancing:SetSubnets")?;
         }
         if diff.touches("ip_address_type") {
-            let kind = self.ip_address_type.as_deref().unwrap_or("ipv4");
+            let kind = self.ip_address_type.as_deref().unwrap_or(IP_ADDRESS_TYPE);
             elbv2
                 .set_ip_address_type()
                 .load_balancer_arn(arn)

@@ -4,6 +4,7 @@ use super::{Attributes, Tagged, attributes, full_name, name, sdk_tags};
 use crate::{
     Aws, Call,
     id::{Arn, VpcId},
+    shown::shown,
 };
 use aws_sdk_elasticloadbalancingv2::types as sdk;
 use causeway_core::{
@@ -136,9 +137,13 @@ impl Resource for TargetGroup {
         // Gone between the two calls.
         let Some(attributes) = attributes else { return Ok(None) };
         let attributes = attributes.attributes.unwrap_or_default();
-        let attributes = attributes::live(attributes.into_iter().map(|a| (a.key, a.value)), DEFAULTS);
+        let attributes =
+            attributes::live(&self.attributes, attributes.into_iter().map(|a| (a.key, a.value)), DEFAULTS);
         let mut live = live(found, attributes);
         live.spec.name = name::live(&self.name, cx.instance, &live.outputs.name);
+        live.spec.health_check = self.checks_shown(live.spec.health_check);
+        live.spec.protocol_version =
+            shown(self.protocol_version.as_ref(), live.spec.protocol_version, "HTTP1".to_owned());
         Ok(Some(live))
     }
 
@@ -225,31 +230,80 @@ impl TargetGroup {
         })
     }
 
+    /// What AWS chooses.
+    fn default_checks(&self) -> HealthCheck {
+        let (path, matcher) = if self.is_grpc() { ("/AWS.ALB/healthcheck", "12") } else { ("/", "200") };
+        HealthCheck {
+            protocol: Some("HTTP".into()),
+            port: Some("traffic-port".into()),
+            path: Some(path.into()),
+            matcher: Some(matcher.into()),
+            interval_seconds: Some(30),
+            timeout_seconds: Some(5),
+            healthy_threshold: Some(5),
+            unhealthy_threshold: Some(2),
+        }
+    }
+
     /// The checks as wanted, and the defaults of AWS for those that were taken out.
     fn checks_to_send(&self, diff: &Diff) -> HealthCheck {
-        let HealthCheck {
-            protocol,
-            port,
-            path,
-            matcher,
-            interval_seconds,
-            timeout_seconds,
-            healthy_threshold,
-            unhealthy_threshold,
-        } = self.health_check.clone();
+        let (check, default) = (self.health_check.clone(), self.default_checks());
         let removed = |field: &str| diff.touches(&format!("health_check.{field}"));
-        let text = |field, default: &str| removed(field).then(|| default.to_owned());
-        let (root, good) = if self.is_grpc() { ("/AWS.ALB/healthcheck", "12") } else { ("/", "200") };
         HealthCheck {
-            protocol: protocol.or_else(|| text("protocol", "HTTP")),
-            port: port.or_else(|| text("port", "traffic-port")),
-            path: path.or_else(|| text("path", root)),
-            matcher: matcher.or_else(|| text("matcher", good)),
-            interval_seconds: interval_seconds.or_else(|| removed("interval_seconds").then_some(30)),
-            timeout_seconds: timeout_seconds.or_else(|| removed("timeout_seconds").then_some(5)),
-            healthy_threshold: healthy_threshold.or_else(|| removed("healthy_threshold").then_some(5)),
-            unhealthy_threshold: unhealthy_threshold.or_else(|| removed("unhealthy_threshold").then_some(2)),
+            protocol: check.protocol.or(default.protocol.filter(|_| removed("protocol"))),
+            port: check.port.or(default.port.filter(|_| removed("port"))),
+            path: check.path.or(default.path.filter(|_| removed("path"))),
+            matcher: check.matcher.or(default.matcher.filter(|_| removed("matcher"))),
+            interval_seconds: check
+                .interval_seconds
+                .or(default.interval_seconds.filter(|_| removed("interval_seconds"))),
+            timeout_seconds: check
+                .timeout_seconds
+                .or(default.timeout_seconds.filter(|_| removed("timeout_seconds"))),
+            healthy_threshold: check
+                .healthy_threshold
+                .or(default.healthy_threshold.filter(|_| removed("healthy_threshold"))),
+            unhealthy_threshold: check
+                .unhealthy_threshold
+                .or(default.unhealthy_threshold.filter(|_| removed("unhealthy_threshold"))),
         }
+    }
+
+    fn checks_shown(&self, live: HealthCheck) -> HealthCheck {
+        let (check, default) = (&self.health_check, self.default_checks());
+        HealthCheck {
+            protocol: as_shown(check.protocol.as_ref(), live.protocol, default.protocol),
+            port: as_shown(check.port.as_ref(), live.port, default.port),
+            path: as_shown(check.path.as_ref(), live.path, default.path),
+            matcher: as_shown(check.matcher.as_ref(), live.matcher, default.matcher),
+            interval_seconds: as_shown(
+                check.interval_seconds.as_ref(),
+                live.interval_seconds,
+                default.interval_seconds,
+            ),
+            timeout_seconds: as_shown(
+                check.timeout_seconds.as_ref(),
+                live.timeout_seconds,
+                default.timeout_seconds,
+            ),
+            healthy_threshold: as_shown(
+                check.healthy_threshold.as_ref(),
+                live.healthy_threshold,
+                default.healthy_threshold,
+            ),
+            unhealthy_threshold: as_shown(
+                check.unhealthy_threshold.as_ref(),
+                live.unhealthy_threshold,
+                default.unhealthy_threshold,
+            ),
+        }
+    }
+}
+
+fn as_shown<T: PartialEq>(wanted: Option<&T>, live: Option<T>, default: Option<T>) -> Option<T> {
+    match default {
+        Some(default) => shown(wanted, live, default),
+        None => live,
     }
 }
 
@@ -313,6 +367,16 @@ mod tests {
         assert_eq!(check.interval_seconds, None);
         let grpc = TargetGroup { protocol_version: Some(GRPC.into()), ..group };
         assert_eq!(grpc.checks_to_send(&removed("health_check.matcher")).matcher.as_deref(), Some("12"));
+    }
+
+    #[test]
+    fn a_check_at_its_default_is_shown_only_to_whoever_wants_something() {
+        let mut group = TargetGroup::ip("web", VpcId::from("vpc-1"), 7080, "/healthz");
+        group.health_check.interval_seconds = Some(15);
+        let shown = group.checks_shown(group.default_checks());
+        assert_eq!(shown.path.as_deref(), Some("/"));
+        assert_eq!(shown.interval_seconds, Some(30));
+        assert_eq!(shown.matcher, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! <https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html>
 
 use super::{RecordKey, text};
-use crate::{Aws, Call, id::HostedZoneId};
+use crate::{Aws, Call, id::HostedZoneId, shown::shown};
 use aws_sdk_route53::types as sdk;
 use causeway_core::{
     Cx, Error, Live, Owner, Recovery, Resource, Set, Status, Timing, Value, diff::Diff, error::Found, outputs,
@@ -204,7 +204,11 @@ impl Record {
                     _ => Value::Known(name),
                 },
                 r#type: record_type.to_owned(),
-                ttl: found.ttl.and_then(|ttl| u32::try_from(ttl).ok()),
+                // An alias has none, whatever the spec says.
+                ttl: match &found.alias_target {
+                    Some(_) => None,
+                    None => shown(self.ttl.as_ref(), found.ttl.and_then(|t| u32::try_from(t).ok()), TTL),
+                },
                 values: values.iter().map(|r| spelled(&r.value)).collect(),
                 alias: found.alias_target.map(|target| self.live_alias(target)),
             },
@@ -282,9 +286,10 @@ mod tests {
         let sent = wanted.set(TTL).unwrap();
         assert_eq!(sent.ttl, None);
         assert!(sent.resource_records().is_empty());
-        let mut target = sent.alias_target.clone().unwrap();
-        target.dns_name = "dualstack.web-1.us-east-2.elb.amazonaws.com.".into();
-        let live = wanted.live(sdk::ResourceRecordSet { alias_target: Some(target), ..sent });
+        let mut answered = sent;
+        answered.alias_target.as_mut().unwrap().dns_name =
+            "dualstack.web-1.us-east-2.elb.amazonaws.com.".into();
+        let live = wanted.live(answered);
         assert_eq!(json(&live.spec), json(&wanted));
     }
 }

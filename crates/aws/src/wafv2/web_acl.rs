@@ -1,6 +1,6 @@
 //! <https://docs.aws.amazon.com/waf/latest/APIReference/API_CreateWebACL.html>
 
-use crate::{Aws, Call, id::Arn};
+use crate::{Aws, Call, id::Arn, shown::shown};
 use aws_sdk_wafv2::types as sdk;
 use causeway_core::{
     Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found,
@@ -86,6 +86,8 @@ impl Resource for WebAcl {
         let tags = tags.tag_info_for_resource.and_then(|t| t.tag_list).unwrap_or_default();
         let mut live = live(acl, Tags::live(tags.into_iter().map(|t| (t.key, t.value))));
         live.spec.name = self.name.live(cx.instance, &live.outputs.name);
+        live.spec.description = shown(self.description.as_ref(), live.spec.description, String::new());
+        live.spec.rate_limit = shown(self.rate_limit.as_ref(), live.spec.rate_limit, 0);
         Ok(Some(live))
     }
 
@@ -301,7 +303,7 @@ fn live(acl: sdk::WebAcl, tags: Tags) -> Live<WebAcl> {
         owner: tags.owner(),
         spec: WebAcl {
             name: Name::Fixed(acl.name),
-            description: acl.description.filter(|d| !d.is_empty()),
+            description: acl.description,
             managed_rule_groups: groups,
             rate_limit,
             tags,
