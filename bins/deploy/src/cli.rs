@@ -1,0 +1,191 @@
+//! The flags.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{path::PathBuf, process::ExitCode};
+
+use crate::failure::Code;
+
+/// Takes an AWS account to a running Coder, and keeps it running.
+#[derive(Debug, Parser)]
+#[command(name = "deploy", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, or nothing to do
+  2    there are changes (plan --detailed-exitcode, drift)
+  64   the flags or the configuration are wrong
+  69   AWS, the sandbox or the journal could not be reached
+  70   a bug in this program
+  100  apply did not finish; running it again is safe
+  101  refused by a guard or by you; nothing was changed";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "causeway.toml")]
+    pub(crate) file: PathBuf,
+    /// Use a local cloud instead of AWS: the one of `sandbox up`, or one that lives as long as this command
+    #[arg(long, global = true, conflicts_with = "state")]
+    pub(crate) sandbox: bool,
+    /// Print one JSON document on standard output; `deploy schema output` describes it
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The folder of the journal [default: .causeway/STACK beside the configuration]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+    /// Print without colour, as with NO_COLOR
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Log what is called, to standard error; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a commented configuration to start from
+    Init,
+    /// Check the configuration, without asking AWS
+    Validate,
+    /// Show what apply would do
+    Plan(Plan),
+    /// Make it so
+    Apply(Apply),
+    /// Delete everything that the stack made
+    Destroy(Destroy),
+    /// Show what differs from the last apply; exit code 2 if anything does
+    Drift,
+    /// Show how it stands, on one screen
+    Status,
+    /// Print the values that the stack tells, like the access URL
+    Outputs,
+    /// Print a JSON Schema
+    Schema {
+        /// Of what
+        #[arg(value_enum, default_value_t)]
+        of: Schema,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Keep a local cloud running
+    #[command(subcommand)]
+    Sandbox(Sandbox),
+}
+
+impl Command {
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Command::Init => "init",
+            Command::Validate => "validate",
+            Command::Plan(_) => "plan",
+            Command::Apply(_) => "apply",
+            Command::Destroy(_) => "destroy",
+            Command::Drift => "drift",
+            Command::Status => "status",
+            Command::Outputs => "outputs",
+            Command::Schema { .. } => "schema",
+            Command::Completions { .. } => "completions",
+            Command::Sandbox(Sandbox::Up { .. }) => "sandbox up",
+            Command::Sandbox(Sandbox::Status) => "sandbox status",
+            Command::Sandbox(Sandbox::Down) => "sandbox down",
+            Command::Sandbox(Sandbox::Serve { .. }) => "sandbox serve",
+        }
+    }
+}
+
+/// What is planned.
+#[derive(Debug, Args)]
+pub(crate) struct Scope {
+    /// Only this part: infra, app, or addresses like `database/*`; may be repeated
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Vec<String>,
+    /// Take over what is there already and belongs to nobody
+    #[arg(long)]
+    pub(crate) adopt: bool,
+    /// Show the fields of what is created, too
+    #[arg(long)]
+    pub(crate) detail: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    /// Exit with 2 if there is anything to do
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) scope: Scope,
+    #[command(flatten)]
+    pub(crate) permits: Permits,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Destroy {
+    #[command(flatten)]
+    pub(crate) permits: Permits,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Permits {
+    /// Allow this data-bearing resource to be deleted or replaced; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) permit: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Schema {
+    /// causeway.toml
+    #[default]
+    Config,
+    /// What --json prints
+    Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sandbox {
+    /// Start it in the background; the first time installs it, which takes minutes
+    Up {
+        /// Print only the `export` lines with which AWS programs reach it
+        #[arg(long)]
+        env: bool,
+        /// The region of its environment
+        #[arg(long, default_value = "us-east-1")]
+        region: String,
+    },
+    /// Show where it is
+    Status,
+    /// Stop it, and forget everything in it
+    Down,
+    /// Keep it, in the background process
+    #[command(hide = true)]
+    Serve {
+        #[arg(long)]
+        region: String,
+    },
+}
+
+/// Prints what clap has to say. Help and version are no mistakes.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when even this cannot be printed.
+    let _ = error.print();
+    if error.use_stderr() { Code::Usage.into() } else { ExitCode::SUCCESS }
+}

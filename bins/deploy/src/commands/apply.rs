@@ -1,0 +1,179 @@
+//! `deploy apply`: makes it so. `destroy` is an apply of the empty stack.
+
+use super::{Run, plan};
+use crate::{
+    cli,
+    document::{self, Done, NotDone},
+    failure::{Code, Failure},
+    progress::{Progress, doing},
+    session::{self, Session},
+};
+use causeway_core::{
+    Address, Stack, Stop,
+    apply::Report,
+    engine,
+    guard::guard,
+    plan::{Action, Plan, PlanOptions, stack_outputs},
+    render,
+};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failure> {
+    may_ask(run)?;
+    let file = session::configuration(run.global)?;
+    let stack = file.stack(&file.given(&session::environment)?)?;
+    let options = plan::options(run, &flags.scope, &stack)?;
+    let session = Session::open(run.global, file, run.screen).await?;
+    let code = carry_out(run, &session, &stack, &options, flags.scope.detail, &flags.permits).await;
+    session.close().await;
+    code
+}
+
+/// Nobody can be asked without a terminal, so that nothing must have to be asked.
+///
+/// # Errors
+/// There is neither a terminal nor `--yes`.
+pub(crate) fn may_ask(run: &Run<'_>) -> Result<(), Failure> {
+    if run.global.yes || run.screen.interactive() {
+        return Ok(());
+    }
+    let why = if run.screen.json() { "with --json" } else { "without a terminal" };
+    let failure = Failure::usage(format!("{} cannot ask {why}; nothing was changed", run.name));
+    Err(failure.hint("look at `deploy plan`, and then add --yes"))
+}
+
+/// Plans, shows, asks and applies.
+pub(crate) async fn carry_out(
+    run: &Run<'_>,
+    session: &Session,
+    stack: &Stack,
+    options: &PlanOptions,
+    detail: bool,
+    permits: &cli::Permits,
+) -> Result<Code, Failure> {
+    let planned = session.engine.plan(stack, options).await?;
+    let plan = planned.plan.clone();
+    run.screen.say(&render::plan(&plan, detail));
+    let rules = session.file.config.rules(permitted(permits, &plan)?);
+    let refusals = guard(&plan, &rules);
+    if !refusals.is_empty() {
+        return Err(Failure::refused(refusals));
+    }
+    let question = if run.name == "destroy" { "Delete all of this?" } else { "Do this?" };
+    if !plan.is_empty() && !run.global.yes && !run.screen.confirm(question) {
+        return Err(Failure::new(Code::Refused, "not confirmed; nothing was changed"));
+    }
+    let progress = Progress::new(&plan, run.screen);
+    let stop = Stop::default();
+    let signals = tokio::spawn(listen(stop.clone()));
+    let listener = Arc::clone(&progress);
+    let how = engine::Run {
+        actor: session::actor(),
+        rules,
+        listener: Arc::new(move |event| listener.tell(&event)),
+        stop,
+    };
+    let report = session.engine.apply(planned, &how).await;
+    signals.abort();
+    progress.finish();
+    let report = report?;
+    let code = if report.is_complete() { Code::Done } else { Code::Partial };
+    let outputs = stack_outputs(stack, &report.outputs);
+    if run.screen.json() {
+        let result = document::Apply {
+            cloud: session.cloud.clone(),
+            digest: plan.digest(),
+            done: report
+                .done
+                .iter()
+                .map(|(a, action)| Done { address: a.clone(), action: *action })
+                .collect(),
+            failed: not_done(&plan, &report.failed),
+            skipped: not_done(&plan, &report.skipped),
+            outputs,
+            plan,
+        };
+        run.screen.document(&document::done(run.name, code, result));
+        return Ok(code);
+    }
+    if report.is_complete() {
+        if !plan.is_empty() {
+            let done = format!("Done in {}.", render::duration(progress.elapsed()));
+            run.screen.say(&run.screen.news(true, &done));
+        }
+        super::outputs::show(run, &outputs);
+    } else {
+        unfinished(run, &plan, &report);
+    }
+    Ok(code)
+}
+
+/// The addresses of `--permit`, each of which must be of use: a slip would otherwise be told only by the guard.
+fn permitted(permits: &cli::Permits, plan: &Plan) -> Result<Vec<Address>, Failure> {
+    let mut out = vec![];
+    for name in &permits.permit {
+        let address = Address::from(name.as_str());
+        if !plan.steps.iter().any(|s| s.address == address) {
+            let failure =
+                Failure::usage(format!("--permit {name}: the plan does nothing to it; nothing was changed"));
+            return Err(failure.hint("give an address as the plan shows it"));
+        }
+        out.push(address);
+    }
+    Ok(out)
+}
+
+/// First drains, then aborts.
+async fn listen(stop: Stop) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.is_draining() {
+            stop.abort();
+        } else {
+            stop.drain();
+        }
+    }
+}
+
+fn action(plan: &Plan, address: &Address) -> Action {
+    let step = plan.step(address).or_else(|| plan.steps.iter().find(|s| &s.address == address));
+    step.map_or(Action::Keep, |s| s.action)
+}
+
+fn not_done(plan: &Plan, all: &[(Address, String)]) -> Vec<NotDone> {
+    all.iter()
+        .map(|(a, why)| NotDone { address: a.clone(), action: action(plan, a), why: why.clone() })
+        .collect()
+}
+
+/// What did not work, once more and together.
+fn unfinished(run: &Run<'_>, plan: &Plan, report: &Report) {
+    let screen = run.screen;
+    let (failed, skipped) = (report.failed.len(), report.skipped.len());
+    let mut counts = vec![format!("{} done", report.done.len())];
+    if failed > 0 {
+        counts.push(format!("{failed} failed"));
+    }
+    if skipped > 0 {
+        counts.push(format!("{skipped} not tried"));
+    }
+    let mut text = String::from("\n");
+    for (address, why) in &report.failed {
+        text.push_str(&format!("! {address}  {} failed\n", doing(action(plan, address))));
+        for line in why.lines() {
+            text.push_str(&format!("      {line}\n"));
+        }
+    }
+    screen.note_lines(&text);
+    screen.error(&format!("not finished: {}", counts.join(", ")));
+    screen.hint(&format!("Running `deploy {}` again is safe.", run.name));
+}

@@ -1,0 +1,20 @@
+//! `deploy destroy`: deletes everything that the stack made.
+
+use super::{Run, apply};
+use crate::{
+    cli,
+    failure::{Code, Failure},
+    session::{self, Session},
+};
+use causeway_core::{Stack, plan::PlanOptions};
+
+pub(crate) async fn run(run: &Run<'_>, flags: &cli::Destroy) -> Result<Code, Failure> {
+    apply::may_ask(run)?;
+    let file = session::configuration(run.global)?;
+    // Deleting needs no program: the journal knows what there is, and in which order it goes.
+    let empty = Stack::new(&file.config.stack.name);
+    let session = Session::open(run.global, file, run.screen).await?;
+    let code = apply::carry_out(run, &session, &empty, &PlanOptions::default(), false, &flags.permits).await;
+    session.close().await;
+    code
+}

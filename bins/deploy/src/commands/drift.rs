@@ -1,0 +1,64 @@
+//! `deploy drift`: what differs from the last apply.
+
+use super::Run;
+use crate::{
+    document,
+    failure::{Code, Failure},
+    session::{self, Session},
+};
+use causeway_core::{diff::Change, engine::Drift, render};
+
+pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
+    let file = session::configuration(run.global)?;
+    let session = Session::open(run.global, file, run.screen).await?;
+    let drift = session.engine.drift().await?;
+    let code = if drift.is_empty() { Code::Done } else { Code::Changes };
+    if drift.is_empty() {
+        run.screen.say("No drift: everything is as it was applied last.");
+    } else {
+        run.screen.say(&text(&drift));
+        run.screen.say(&format!("{} as applied last. `deploy apply` repairs it.", counted(drift.len())));
+    }
+    if run.screen.json() {
+        let result = document::Drifted { cloud: session.cloud.clone(), drift };
+        run.screen.document(&document::done(run.name, code, result));
+    }
+    session.close().await;
+    Ok(code)
+}
+
+fn counted(n: usize) -> String {
+    if n == 1 { "1 resource is not".into() } else { format!("{n} resources are not") }
+}
+
+/// Each resource, with the fields that differ: what was applied, and what is there.
+pub(crate) fn text(drift: &[Drift]) -> String {
+    let mut out = String::new();
+    for one in drift {
+        out.push_str(&format!("~ {}  {}  {}\n", one.address, one.kind, one.what));
+        for field in &one.diff.changes {
+            let (applied, there) = match &field.change {
+                Change::Set { from, to } | Change::Unknown { from, to } => (render::value(to), from),
+                Change::Removed { from } => ("(none)".to_owned(), from),
+            };
+            out.push_str(&format!("    {}: {applied} applied, {} there\n", field.path, render::value(there)));
+        }
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_core::diff::{Diff, FieldChange};
+    use serde_json::json;
+
+    #[test]
+    fn what_was_applied_comes_before_what_is_there() {
+        let change = Change::Set { from: json!(443), to: json!(80) };
+        let diff = Diff { changes: vec![FieldChange { path: "port".into(), change }] };
+        let drift = Drift { address: "a/rule".into(), kind: "aws.x".into(), diff, what: "differs".into() };
+        assert_eq!(text(&[drift]), "~ a/rule  aws.x  differs\n    port: 80 applied, 443 there\n\n");
+    }
+}

@@ -1,0 +1,32 @@
+//! `deploy init`: a commented configuration to start from.
+
+use super::Run;
+use crate::{
+    document,
+    failure::{Code, Failure},
+};
+use std::{fs::OpenOptions, io::Write};
+
+pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
+    let path = &run.global.file;
+    let name = path.display();
+    // Never over a file that is there, not even one that appears at this moment.
+    let written = OpenOptions::new().write(true).create_new(true).open(path);
+    let written = written.and_then(|mut file| file.write_all(causeway_config::init_template().as_bytes()));
+    if let Err(error) = written {
+        let failure = Failure::usage(format!("cannot write {name}: {error}"));
+        return Err(match error.kind() {
+            std::io::ErrorKind::AlreadyExists => failure.hint("`-f FILE` writes another one"),
+            _ => failure,
+        });
+    }
+    run.screen
+        .say(&format!("{name} is written. Fill in the access URL, the zone and the version, and then:"));
+    run.screen.say("    deploy validate           checks the file");
+    run.screen.say("    deploy --sandbox apply    rehearses all of it on this machine");
+    run.screen.say("    deploy plan               shows what would be done in AWS");
+    if run.screen.json() {
+        run.screen.document(&document::done(run.name, Code::Done, document::Init { file: name.to_string() }));
+    }
+    Ok(Code::Done)
+}

@@ -1,0 +1,60 @@
+//! One file a command.
+
+mod apply;
+mod completions;
+mod destroy;
+mod drift;
+mod init;
+mod outputs;
+mod plan;
+mod sandbox;
+mod schema;
+mod status;
+mod validate;
+
+use crate::{
+    cli::{Cli, Command, Global},
+    failure::{Code, Failure},
+    screen::Screen,
+};
+use std::sync::Arc;
+
+/// What every command gets.
+pub(crate) struct Run<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) screen: &'a Arc<Screen>,
+    /// The command as it is typed.
+    pub(crate) name: &'static str,
+}
+
+/// Runs the command.
+pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<Code, Failure> {
+    log(cli.global.verbose);
+    let run = Run { global: &cli.global, screen, name: cli.command.name() };
+    match &cli.command {
+        Command::Init => init::run(&run),
+        Command::Validate => validate::run(&run),
+        Command::Plan(flags) => plan::run(&run, flags).await,
+        Command::Apply(flags) => apply::run(&run, flags).await,
+        Command::Destroy(flags) => destroy::run(&run, flags).await,
+        Command::Drift => drift::run(&run).await,
+        Command::Status => status::run(&run).await,
+        Command::Outputs => outputs::run(&run).await,
+        Command::Schema { of } => schema::run(&run, *of),
+        Command::Completions { shell } => completions::run(&run, *shell),
+        Command::Sandbox(what) => sandbox::run(&run, what).await,
+    }
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "info,causeway_core=debug,causeway_aws=debug,causeway_sandbox=debug",
+        _ => "debug,hyper_util=info,causeway_core=trace,causeway_aws=trace,causeway_sandbox=trace",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,79 @@
+//! `deploy plan`: what apply would do.
+
+use super::Run;
+use crate::{
+    cli::{self, Scope},
+    document,
+    failure::{Code, Failure},
+    session::{self, Session},
+};
+use causeway_core::{
+    Stack,
+    guard::guard,
+    plan::{PlanOptions, matches_pattern},
+    render,
+};
+
+pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failure> {
+    let file = session::configuration(run.global)?;
+    let stack = file.stack(&file.given(&session::environment)?)?;
+    let options = options(run, &flags.scope, &stack)?;
+    let session = Session::open(run.global, file, run.screen).await?;
+    let planned = session.engine.plan(&stack, &options).await?;
+    let refusals = guard(&planned.plan, &session.file.config.rules([]));
+    run.screen.say(&render::plan(&planned.plan, flags.scope.detail));
+    if !refusals.is_empty() && !run.screen.json() {
+        run.screen.note_lines(&format!("\n`apply` would refuse this:\n{}", render::refusals(&refusals)));
+    }
+    let code = match planned.plan.is_empty() {
+        false if flags.detailed_exitcode => Code::Changes,
+        _ => Code::Done,
+    };
+    if run.screen.json() {
+        let digest = planned.plan.digest();
+        let result = document::Plan { cloud: session.cloud.clone(), plan: planned.plan, digest, refusals };
+        run.screen.document(&document::done(run.name, code, result));
+    }
+    session.close().await;
+    Ok(code)
+}
+
+/// The flags as the engine takes them: names of parts become patterns.
+pub(crate) fn options(run: &Run<'_>, scope: &Scope, stack: &Stack) -> Result<PlanOptions, Failure> {
+    let addresses: Vec<&str> = stack.nodes().keys().map(|a| a.0.as_str()).collect();
+    let mut only = vec![];
+    for part in &scope.only {
+        let patterns = patterns(part, &addresses).ok_or_else(|| {
+            let known = causeway_config::GROUPS.join(", ");
+            let failure = Failure::usage(format!("there is no part named `{part}`"));
+            failure.hint(format!("known parts: {known}; addresses are written like `database/*`"))
+        })?;
+        if !addresses.iter().any(|a| patterns.iter().any(|p| matches_pattern(p, a))) {
+            run.screen.note(&format!("--only {part}: the configuration has nothing there"));
+        }
+        only.extend(patterns);
+    }
+    Ok(PlanOptions { adopt: scope.adopt, only })
+}
+
+/// What a part stands for: a name, an address, or a pattern of addresses.
+fn patterns(part: &str, addresses: &[&str]) -> Option<Vec<String>> {
+    if let Some(patterns) = causeway_config::group(part) {
+        return Some(patterns.iter().map(|p| (*p).to_owned()).collect());
+    }
+    // A resource that is recorded and not wanted any more is known to the journal only.
+    (part.contains(['/', '*']) || addresses.contains(&part)).then(|| vec![part.to_owned()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_become_patterns_and_addresses_stay() {
+        assert_eq!(patterns("app", &[]).unwrap(), ["app/*"]);
+        assert_eq!(patterns("database/*", &[]).unwrap(), ["database/*"]);
+        assert_eq!(patterns("registry", &["registry"]).unwrap(), ["registry"]);
+        assert_eq!(patterns("everything", &["registry"]), None);
+    }
+}

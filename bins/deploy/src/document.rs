@@ -1,0 +1,281 @@
+//! What `--json` prints: one document for a run, whatever became of it. `deploy schema output` describes it.
+//!
+//! Within one version fields are only added.
+
+use crate::failure::Code;
+use causeway_config::{Mistake, Mistakes};
+use causeway_core::{
+    Address,
+    engine::Drift,
+    guard::Refusal,
+    plan::{self, Action},
+};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+/// The version of all documents.
+const VERSION: u32 = 1;
+
+/// The document of one run: a result, or an error.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Document<T> {
+    /// The version of this format.
+    version: u32,
+    /// The command, like `plan` or `sandbox up`.
+    command: String,
+    /// The exit code of the program.
+    exit_code: u8,
+    /// What came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<T>,
+    /// Why nothing came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error>,
+}
+
+/// The document of a command that did its work.
+pub(crate) fn done<T>(command: &str, code: Code, result: T) -> Document<T> {
+    Document {
+        version: VERSION,
+        command: command.to_owned(),
+        exit_code: code as u8,
+        result: Some(result),
+        error: None,
+    }
+}
+
+/// The document of a command that ended early.
+pub(crate) fn failed(command: &str, code: Code, error: Error) -> Document<()> {
+    Document {
+        version: VERSION,
+        command: command.to_owned(),
+        exit_code: code as u8,
+        result: None,
+        error: Some(error),
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Error {
+    /// In a sentence.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hints: Vec<String>,
+    /// What is wrong with the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mistakes: Vec<Place>,
+    /// What speaks against the plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// A mistake in the configuration.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Place {
+    /// The file.
+    file: String,
+    /// From 1.
+    line: usize,
+    /// From 1, in characters.
+    column: usize,
+    /// What is wrong.
+    message: String,
+    /// What to do.
+    help: Option<String>,
+}
+
+impl Place {
+    pub(crate) fn of(all: &Mistakes, mistake: &Mistake) -> Self {
+        let (line, column) = all.position(mistake);
+        Place {
+            file: all.file().to_owned(),
+            line,
+            column,
+            message: mistake.message.clone(),
+            help: mistake.help.clone(),
+        }
+    }
+}
+
+/// Where the stack lives.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Cloud {
+    /// Whether it is a sandbox.
+    pub(crate) sandbox: bool,
+    /// The AWS account.
+    pub(crate) account: String,
+    /// Who we are there.
+    pub(crate) principal: String,
+    /// The region of the configuration.
+    pub(crate) region: String,
+}
+
+/// Of `init`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Init {
+    /// What was written.
+    pub(crate) file: String,
+}
+
+/// Of `validate`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Validate {
+    /// The name of the stack.
+    pub(crate) stack: String,
+    /// Its region.
+    pub(crate) region: String,
+    /// What is missing here and would be needed by `plan`.
+    pub(crate) missing: Vec<Place>,
+}
+
+/// Of `plan`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Plan {
+    /// Where.
+    pub(crate) cloud: Cloud,
+    /// What would be done.
+    pub(crate) plan: plan::Plan,
+    /// SHA-256 of the plan: two plans with the same digest do the same.
+    pub(crate) digest: String,
+    /// Why `apply` would refuse it.
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// Of `apply` and `destroy`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Apply {
+    /// Where.
+    pub(crate) cloud: Cloud,
+    /// What was to be done.
+    pub(crate) plan: plan::Plan,
+    /// SHA-256 of the plan.
+    pub(crate) digest: String,
+    /// What was done, in that order.
+    pub(crate) done: Vec<Done>,
+    /// What did not work.
+    pub(crate) failed: Vec<NotDone>,
+    /// What was not tried.
+    pub(crate) skipped: Vec<NotDone>,
+    /// What the stack tells people; null where that is not known yet.
+    pub(crate) outputs: BTreeMap<String, Json>,
+}
+
+/// A step that was done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Done {
+    /// Which resource.
+    pub(crate) address: Address,
+    /// What was done to it; `keep` where nothing was left to do.
+    pub(crate) action: Action,
+}
+
+/// A step that was not done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct NotDone {
+    /// Which resource.
+    pub(crate) address: Address,
+    /// What was to be done to it.
+    pub(crate) action: Action,
+    /// Why not.
+    pub(crate) why: String,
+}
+
+/// Of `drift`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Drifted {
+    /// Where.
+    pub(crate) cloud: Cloud,
+    /// What differs from the last apply.
+    pub(crate) drift: Vec<Drift>,
+}
+
+/// Of `status`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Status {
+    /// The name of the stack.
+    pub(crate) stack: String,
+    /// Where.
+    pub(crate) cloud: Cloud,
+    /// What the stack tells people; null where that is not known yet.
+    pub(crate) outputs: BTreeMap<String, Json>,
+    /// The last apply.
+    pub(crate) last_run: Option<LastRun>,
+    /// How many resources the journal has.
+    pub(crate) resources: usize,
+    /// What was begun and not finished.
+    pub(crate) unfinished: Vec<Unfinished>,
+    /// What differs from the last apply.
+    pub(crate) drift: Vec<Drift>,
+}
+
+/// An apply.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LastRun {
+    /// When it began, in UTC.
+    pub(crate) at: String,
+    /// Who ran it.
+    pub(crate) actor: String,
+    /// SHA-256 of its plan.
+    pub(crate) digest: String,
+}
+
+/// A resource that was begun and not finished.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Unfinished {
+    /// Which resource.
+    pub(crate) address: Address,
+    /// What was being done.
+    pub(crate) phase: String,
+    /// Why it did not work, if it was told.
+    pub(crate) error: Option<String>,
+}
+
+/// Of `outputs`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Outputs {
+    /// By name; null where it is not known yet.
+    pub(crate) outputs: BTreeMap<String, Json>,
+}
+
+/// Of `sandbox up`, `status` and `down`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Sandbox {
+    /// Whether it runs now.
+    pub(crate) running: bool,
+    /// The address of its AWS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
+    /// The folder of its logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run_dir: Option<String>,
+    /// The variables with which AWS programs reach it.
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// The JSON Schema of all documents.
+pub(crate) fn schema() -> Json {
+    let mut generator = SchemaGenerator::default();
+    let documents = [
+        ("init", generator.subschema_for::<Document<Init>>()),
+        ("validate", generator.subschema_for::<Document<Validate>>()),
+        ("plan", generator.subschema_for::<Document<Plan>>()),
+        ("apply and destroy", generator.subschema_for::<Document<Apply>>()),
+        ("drift", generator.subschema_for::<Document<Drifted>>()),
+        ("status", generator.subschema_for::<Document<Status>>()),
+        ("outputs", generator.subschema_for::<Document<Outputs>>()),
+        ("sandbox", generator.subschema_for::<Document<Sandbox>>()),
+    ];
+    let any: Vec<Json> = documents
+        .into_iter()
+        .map(|(of, schema)| json!({ "description": format!("Of {of}."), "allOf": [schema] }))
+        .collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What deploy --json prints",
+        "anyOf": any,
+        "$defs": generator.take_definitions(true),
+    })
+}

@@ -1,0 +1,157 @@
+//! What ends a command early, its exit code, and how people are told.
+
+use crate::{
+    document::{self, Place},
+    screen::Screen,
+};
+use causeway_config::Mistakes;
+use causeway_core::{
+    engine::EngineError, error::chain, guard::Refusal, plan::PlanError, render, store::StoreError,
+};
+use std::{error::Error, process::ExitCode};
+
+/// The exit codes of every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// There are changes, and somebody asked for that to be an exit code.
+    Changes = 2,
+    /// The flags or the configuration are wrong.
+    Usage = 64,
+    /// AWS, the sandbox or the journal could not be reached.
+    Unavailable = 69,
+    /// A bug of ours.
+    Bug = 70,
+    /// Something was not finished.
+    Partial = 100,
+    /// Refused; nothing was changed.
+    Refused = 101,
+}
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        ExitCode::from(code as u8)
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    said: Said,
+    hints: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Said {
+    Text(String),
+    Mistakes(Box<Mistakes>),
+    Refusals(Vec<Refusal>),
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Failure { code, said: Said::Text(message.into()), hints: vec![] }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Failure::new(Code::Usage, message)
+    }
+
+    pub(crate) fn bug(error: &dyn Error) -> Self {
+        Failure::new(Code::Bug, chain(error))
+            .hint("this is a bug; please report it with the command that led here")
+    }
+
+    pub(crate) fn refused(refusals: Vec<Refusal>) -> Self {
+        Failure { code: Code::Refused, said: Said::Refusals(refusals), hints: vec![] }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Tells people, or programs, and returns the exit code.
+    pub(crate) fn tell(&self, screen: &Screen, command: &str) -> ExitCode {
+        if screen.json() {
+            screen.document(&document::failed(command, self.code, self.error()));
+        }
+        match &self.said {
+            Said::Text(text) => screen.error(text),
+            Said::Mistakes(mistakes) => screen.mistakes(mistakes),
+            Said::Refusals(refusals) => {
+                screen.error("the plan is refused; nothing was changed");
+                screen.note_lines(&render::refusals(refusals));
+            }
+        }
+        for hint in &self.hints {
+            screen.hint(hint);
+        }
+        self.code.into()
+    }
+
+    fn error(&self) -> document::Error {
+        let message = match &self.said {
+            Said::Text(text) => text.clone(),
+            Said::Mistakes(mistakes) => mistakes.to_string(),
+            Said::Refusals(_) => "the plan is refused; nothing was changed".to_owned(),
+        };
+        let mistakes = match &self.said {
+            Said::Mistakes(all) => all.all().iter().map(|m| Place::of(all, m)).collect(),
+            _ => vec![],
+        };
+        let refusals = match &self.said {
+            Said::Refusals(all) => all.clone(),
+            _ => vec![],
+        };
+        document::Error { message, hints: self.hints.clone(), mistakes, refusals }
+    }
+}
+
+impl From<Mistakes> for Failure {
+    fn from(mistakes: Mistakes) -> Self {
+        Failure { code: Code::Usage, said: Said::Mistakes(Box::new(mistakes)), hints: vec![] }
+    }
+}
+
+impl From<causeway_config::Error> for Failure {
+    fn from(error: causeway_config::Error) -> Self {
+        match error {
+            causeway_config::Error::Mistakes(mistakes) => mistakes.into(),
+            causeway_config::Error::Read { ref source, .. } => {
+                let failure = Failure::usage(chain(&error));
+                if source.kind() == std::io::ErrorKind::NotFound {
+                    failure.hint("`deploy init` writes one to start from; `-f FILE` uses another")
+                } else {
+                    failure
+                }
+            }
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let text = chain(&error);
+        match error {
+            EngineError::Refused(refusals) => Failure::refused(refusals),
+            EngineError::Stale { .. } => Failure::new(Code::Refused, text),
+            EngineError::Plan(PlanError::OtherStack(_)) => {
+                Failure::usage(text).hint("`--state DIR` says where the journal of this stack is")
+            }
+            EngineError::Plan(PlanError::Stack(_)) => Failure::bug(&error),
+            EngineError::Load(StoreError::Decode { .. }) | EngineError::Bad(_) => {
+                Failure::new(Code::Bug, text)
+                    .hint("the journal is damaged, or of a newer version of this program")
+            }
+            _ => Failure::new(Code::Unavailable, text),
+        }
+    }
+}
+
+impl From<causeway_sandbox::Error> for Failure {
+    fn from(error: causeway_sandbox::Error) -> Self {
+        Failure::new(Code::Unavailable, format!("the sandbox did not {}", chain(&error)))
+    }
+}

@@ -1,0 +1,173 @@
+//! A configuration, the cloud that it is for, and the engine in between.
+
+use crate::{
+    cli::Global,
+    document::Cloud,
+    failure::{Code, Failure},
+    screen::Screen,
+};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use causeway_aws::Call;
+use causeway_config::File;
+use causeway_core::{Engine, Registry, error::chain, store::LocalStore};
+use causeway_sandbox::{
+    Options, Sandbox, account,
+    background::{self, Running},
+    cache::Cache,
+    install::Progress,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Longer than every sound way to credentials takes, and than a person waits.
+const CREDENTIALS: Duration = Duration::from_secs(20);
+
+/// What a command works with.
+pub(crate) struct Session {
+    pub(crate) file: File,
+    pub(crate) engine: Engine,
+    pub(crate) cloud: Cloud,
+    /// Where the journal is.
+    pub(crate) journal: PathBuf,
+    sandbox: Option<Sandbox>,
+}
+
+/// Reads the configuration.
+pub(crate) fn configuration(global: &Global) -> Result<File, Failure> {
+    Ok(File::read(&global.file)?)
+}
+
+/// Answers for environment variables.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Session {
+    /// Reaches the cloud that `global` chooses.
+    pub(crate) async fn open(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
+        let (name, region) = (file.config.stack.name.clone(), file.config.stack.region.clone());
+        let (config, journal, sandbox) = if global.sandbox {
+            let (endpoint, folder, own) = sandbox(&region, screen).await?;
+            (sandboxed(&endpoint, &region).await?, folder.join("journals").join(&name), own)
+        } else {
+            let beside = || file.folder().join(".causeway").join(&name);
+            (causeway_aws::sdk_config().await, global.state.clone().unwrap_or_else(beside), None)
+        };
+        let cloud = identify(&config, &region, global.sandbox).await?;
+        if !cloud.sandbox {
+            screen.note(&format!("AWS account {} in {region}, as {}", cloud.account, cloud.principal));
+        }
+        let mut registry = Registry::default();
+        causeway_aws::register(&mut registry, config);
+        let engine = Engine::new(registry, Arc::new(LocalStore::new(&journal)));
+        Ok(Session { file, engine, cloud, journal, sandbox })
+    }
+
+    /// Ends the sandbox, if it was for this command only.
+    pub(crate) async fn close(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+    }
+}
+
+/// The address of the sandbox, its folder, and itself if it is only for this command.
+async fn sandbox(region: &str, screen: &Screen) -> Result<(String, PathBuf, Option<Sandbox>), Failure> {
+    let running = Cache::find().and_then(|cache| Running::find(&cache, background::NAME));
+    if let Some(running) = running {
+        screen.note(&format!(
+            "sandbox at {}, which keeps its journal until `deploy sandbox down`",
+            running.endpoint
+        ));
+        return Ok((running.endpoint, running.run_dir, None));
+    }
+    let options = Options { region: region.to_owned(), ..Options::default() };
+    let sandbox = Sandbox::start_with(options, installing(screen)).await?;
+    screen.note(&format!(
+        "sandbox at {} for this command only, a rehearsal: its journal goes with it; `deploy sandbox up` keeps one",
+        sandbox.endpoint()
+    ));
+    Ok((sandbox.endpoint().to_owned(), sandbox.run_dir().to_owned(), Some(sandbox)))
+}
+
+/// Shows how an installation gets on: the steps, and on a terminal what they are at.
+pub(crate) fn installing(screen: &Screen) -> impl FnMut(Progress<'_>) + Send + use<> {
+    let bar = screen.live().then(|| {
+        let bar = indicatif::ProgressBar::new_spinner();
+        // Shown when the first step begins: mostly everything is installed already.
+        bar.set_style(
+            indicatif::ProgressStyle::with_template("{spinner} {prefix} {wide_msg:.dim}")
+                .unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner()),
+        );
+        bar
+    });
+    move |progress| {
+        let step = format!("setting the sandbox up, {}/{}: {}", progress.number, progress.of, progress.step);
+        match (&bar, progress.line) {
+            (Some(bar), None) => {
+                bar.set_prefix(step);
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
+            (Some(bar), Some(line)) => bar.set_message(line.to_owned()),
+            (None, None) => crate::screen::aside(&step),
+            (None, Some(_)) => {}
+        }
+    }
+}
+
+/// The SDK configuration of a sandbox. Nothing of the environment counts, least of all its credentials.
+async fn sandboxed(endpoint: &str, region: &str) -> Result<SdkConfig, Failure> {
+    let (key, secret) = account::credentials(account::DEFAULT)
+        .ok_or_else(|| Failure::new(Code::Bug, "the sandbox has no default account"))?;
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::new(key, secret, None, None, "sandbox"))
+        // As in `causeway_aws::sdk_config`: the engine repeats calls, the SDK must not.
+        .retry_config(RetryConfig::disabled());
+    Ok(config.load().await)
+}
+
+/// Who we are, which is also the first call that shows whether anybody answers.
+async fn identify(config: &SdkConfig, region: &str, sandbox: bool) -> Result<Cloud, Failure> {
+    let hint = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; `aws sts get-caller-identity` must \
+                work; `--sandbox` needs no account";
+    let credentials = async {
+        match config.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await.map(drop).map_err(|e| chain(&e)),
+            None => Err("none are configured".to_owned()),
+        }
+    };
+    let found = tokio::time::timeout(CREDENTIALS, credentials).await;
+    let found = found.unwrap_or_else(|_| Err(format!("nothing answered within {} s", CREDENTIALS.as_secs())));
+    if let Err(why) = found {
+        return Err(
+            Failure::new(Code::Unavailable, format!("there are no AWS credentials: {why}")).hint(hint)
+        );
+    }
+    let sts = aws_sdk_sts::config::Builder::from(config).region(Region::new(region.to_owned())).build();
+    let call = aws_sdk_sts::Client::from_conf(sts);
+    let answer = call.get_caller_identity().send().await.call("sts:GetCallerIdentity");
+    let answer = answer.map_err(|e| {
+        let failure = Failure::new(Code::Unavailable, format!("AWS does not say who we are: {}", chain(&e)));
+        if sandbox { failure } else { failure.hint(hint) }
+    })?;
+    Ok(Cloud {
+        sandbox,
+        account: answer.account.unwrap_or_default(),
+        principal: answer.arn.unwrap_or_default(),
+        region: region.to_owned(),
+    })
+}
+
+/// Who runs this, for the journal and for others who wait.
+pub(crate) fn actor() -> String {
+    let user = environment("USER").or_else(|| environment("LOGNAME")).unwrap_or_else(|| "somebody".into());
+    let host = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).ok();
+    let host = host.or_else(|| environment("HOSTNAME")).unwrap_or_else(|| "an unnamed host".into());
+    format!("{user}@{}, process {}", host.trim(), std::process::id())
+}

@@ -1,0 +1,261 @@
+//! The built program, from outside: files and flags in, text and exit codes out.
+
+use serde_json::Value as Json;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+use tempfile::TempDir;
+
+/// A folder with nothing in it, and a program in it that finds no credentials anywhere.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Desk(tempfile::tempdir().unwrap())
+    }
+
+    /// With the configuration that `init` writes.
+    fn started() -> Self {
+        let desk = Desk::new();
+        assert_eq!(code(&desk.run(&["init"])), 0);
+        desk
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.args(flags).current_dir(self.path()).stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.path())
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+    }
+
+    fn run(&self, flags: &[&str]) -> Output {
+        self.command(flags).output().unwrap()
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let path = self.path().join("causeway.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// What is in the folder, without the configuration.
+    fn others(&self) -> Vec<String> {
+        let names = fs::read_dir(self.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|n| n != "causeway.toml").collect()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The one document on standard output.
+fn document(output: &Output) -> Json {
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["version"], 1);
+    assert_eq!(json["exit_code"], code(output));
+    json
+}
+
+#[test]
+fn what_init_writes_is_valid() {
+    let desk = Desk::new();
+    let init = desk.run(&["init"]);
+    assert_eq!(code(&init), 0, "{}", err(&init));
+    let validate = desk.run(&["validate"]);
+    assert_eq!(code(&validate), 0, "{}", err(&validate));
+    assert!(
+        out(&validate).starts_with("causeway.toml is right: stack `coder` in us-east-1"),
+        "{}",
+        out(&validate)
+    );
+}
+
+#[test]
+fn init_never_writes_over_a_file() {
+    let desk = Desk::new();
+    fs::write(desk.path().join("causeway.toml"), "mine").unwrap();
+    let init = desk.run(&["init"]);
+    assert_eq!(code(&init), 64);
+    assert_eq!(fs::read_to_string(desk.path().join("causeway.toml")).unwrap(), "mine");
+    assert_eq!(code(&desk.run(&["init", "-f", "other.toml"])), 0);
+}
+
+#[test]
+fn a_mistake_is_shown_at_its_place_and_nothing_else_happens() {
+    let desk = Desk::started();
+    desk.edit("region = \"us-east-1\"", "regoin = \"us-east-1\"");
+    for command in [
+        &["validate"][..],
+        &["plan"],
+        &["apply", "--yes"],
+        &["destroy", "--yes"],
+        &["drift"],
+        &["status"],
+        &["outputs"],
+    ] {
+        let output = desk.run(command);
+        assert_eq!(code(&output), 64, "{command:?}");
+        assert!(out(&output).is_empty(), "{command:?}");
+        let said = err(&output);
+        assert!(
+            said.contains("did you mean `region`?") && said.contains("causeway.toml has 2 mistakes"),
+            "{said}"
+        );
+        assert!(desk.others().is_empty(), "{command:?} left {:?}", desk.others());
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_leads_to_init() {
+    let output = Desk::new().run(&["plan"]);
+    assert_eq!(code(&output), 64);
+    assert!(err(&output).contains("cannot read causeway.toml") && err(&output).contains("deploy init"));
+}
+
+#[test]
+fn without_credentials_a_plan_says_so_soon() {
+    let desk = Desk::started();
+    let begun = std::time::Instant::now();
+    let output = desk.run(&["plan"]);
+    assert_eq!(code(&output), 69, "{}", err(&output));
+    assert!(err(&output).contains("there are no AWS credentials"), "{}", err(&output));
+    assert!(out(&output).is_empty());
+    assert!(begun.elapsed().as_secs() < 15);
+    assert!(desk.others().is_empty());
+}
+
+#[test]
+fn where_nobody_can_be_asked_nothing_is_done() {
+    let desk = Desk::started();
+    for command in ["apply", "destroy"] {
+        let output = desk.run(&[command]);
+        assert_eq!(code(&output), 64);
+        assert!(err(&output).contains("--yes"), "{}", err(&output));
+        assert!(desk.others().is_empty());
+    }
+}
+
+#[test]
+fn a_secret_that_is_missing_is_named_before_anything_is_asked() {
+    let desk = Desk::started();
+    desk.edit("# [ecs.secrets]\n", "[ecs.secrets]\n");
+    desk.edit("# CODER_OIDC_CLIENT_SECRET", "CODER_OIDC_CLIENT_SECRET");
+    let validate = desk.run(&["validate"]);
+    assert_eq!(code(&validate), 0, "{}", err(&validate));
+    assert!(err(&validate).contains("OIDC_CLIENT_SECRET is not set"), "{}", err(&validate));
+    let plan = desk.run(&["plan"]);
+    assert_eq!(code(&plan), 64);
+    assert!(err(&plan).contains("OIDC_CLIENT_SECRET is not set"), "{}", err(&plan));
+    // With it, the next thing that is missing is the account.
+    let plan = desk.command(&["plan"]).env("OIDC_CLIENT_SECRET", "hunter2").output().unwrap();
+    assert_eq!(code(&plan), 69);
+    assert!(!err(&plan).contains("hunter2"));
+}
+
+#[test]
+fn flags_that_make_no_sense_are_refused() {
+    let desk = Desk::started();
+    for flags in
+        [&["plan", "--sandbox", "--state", "x"][..], &["plann"], &["plan", "--only", "everything"], &[]]
+    {
+        assert_eq!(code(&desk.run(flags)), 64, "{flags:?}");
+    }
+    assert_eq!(code(&desk.run(&["--help"])), 0);
+    assert_eq!(code(&desk.run(&["--version"])), 0);
+}
+
+#[test]
+fn json_is_one_document_whatever_happens() {
+    let desk = Desk::new();
+    let init = document(&desk.run(&["init", "--json"]));
+    assert_eq!((&init["command"], &init["result"]["file"]), (&"init".into(), &"causeway.toml".into()));
+    let validate = document(&desk.run(&["validate", "--json"]));
+    assert_eq!(validate["result"]["stack"], "coder");
+    let plan = document(&desk.run(&["plan", "--json"]));
+    assert_eq!((&plan["command"], &plan["exit_code"]), (&"plan".into(), &69.into()));
+    assert!(
+        plan["error"]["message"].as_str().unwrap().contains("credentials") && plan.get("result").is_none()
+    );
+    let apply = document(&desk.run(&["apply", "--json"]));
+    assert_eq!(apply["exit_code"], 64);
+    desk.edit("region = \"us-east-1\"", "region = 1");
+    let wrong = document(&desk.run(&["validate", "--json"]));
+    let mistake = &wrong["error"]["mistakes"][0];
+    assert!(mistake["line"].as_u64().unwrap() > 1 && mistake["file"] == "causeway.toml", "{wrong}");
+}
+
+#[test]
+fn schemas_are_schemas() {
+    let desk = Desk::new();
+    let config: Json = serde_json::from_slice(&desk.run(&["schema"]).stdout).unwrap();
+    assert!(config["properties"]["ecs"].is_object());
+    let output: Json = serde_json::from_slice(&desk.run(&["schema", "output"]).stdout).unwrap();
+    assert!(output["anyOf"].as_array().unwrap().len() >= 8);
+    // Every reference leads somewhere.
+    for text in [config.to_string(), output.to_string()] {
+        let json: Json = serde_json::from_str(&text).unwrap();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(json.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}
+
+#[test]
+fn completions_are_offered_for_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Desk::new().run(&["completions", shell]);
+        assert_eq!(code(&output), 0);
+        assert!(out(&output).contains("deploy"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let desk = Desk::new();
+    let mut child = desk.command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 0);
+    assert_eq!(err(&output), "");
+}
+
+#[test]
+fn nothing_is_coloured_for_programs() {
+    let desk = Desk::started();
+    desk.edit("region = \"us-east-1\"", "region = 1");
+    let said = err(&desk.run(&["validate"]));
+    assert!(!said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn a_sandbox_that_does_not_run_is_said_to_not_run() {
+    let desk = Desk::new();
+    let sandbox = |flags: &[&str]| desk.command(flags).env("CAUSEWAY_CACHE", desk.path()).output().unwrap();
+    let status = sandbox(&["sandbox", "status"]);
+    assert_eq!(code(&status), 0, "{}", err(&status));
+    assert!(out(&status).contains("No sandbox is running"));
+    assert_eq!(document(&sandbox(&["sandbox", "status", "--json"]))["result"]["running"], false);
+    assert_eq!(code(&sandbox(&["sandbox", "down"])), 0);
+}
