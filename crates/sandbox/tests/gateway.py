@@ -57,10 +57,10 @@ def network():
 class Web:
     """A service with one task, without a load balancer unless `targets` is given."""
 
-    def __init__(self, image, targets=None, grace=0, **more):
+    def __init__(self, image, targets=None, grace=0, net=None, **more):
         self.ecs = client("ecs")
         self.ecs.create_cluster(clusterName="c")
-        _, _, self.subnets, self.group = network() if targets is None else targets["network"]
+        _, _, self.subnets, self.group = net or (targets["network"] if targets else network())
         self.network = {
             "awsvpcConfiguration": {
                 "subnets": self.subnets,
@@ -193,6 +193,9 @@ def rollback():
     assert live["taskDefinition"] == good and live["runningCount"] == 1, live
     web.ecs.delete_service(cluster="c", service="web", force=True)
     until(30, "inactive", lambda: web.live()["status"] == "INACTIVE")
+    # The crashed tasks of the deleted service must not count against a new one of its name.
+    live = Web("example.com/coder:v3", net=(None, None, web.subnets, web.group)).done()
+    assert live["deployments"][0]["rolloutState"] == "COMPLETED", live
 
 
 def balancer(net):

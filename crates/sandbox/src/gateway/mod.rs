@@ -20,7 +20,27 @@
 //!
 //! # What is supplied
 //!
-//! [`fixes()`] lists every correction, with the emulator's fault and what AWS does instead; each is a file in `fix/`.
+//! Every correction is a file in `fix/`; [`fixes()`] and `GET /_causeway/fixes` say for each what the emulator does and what
+//! AWS does instead.
+//!
+//! | file | supplies |
+//! | --- | --- |
+//! | `ec2_dry_run` | `DryRunOperation` (412) |
+//! | `tokens` | `ClientToken` of NAT gateways and instances, of ECS services and `RunTask`; `IdempotentParameterMismatch`, `ConflictException` |
+//! | `ec2_dependencies` | `DependencyViolation` for security groups, subnets, VPCs and internet gateways in use, also by load balancers, databases and ECS tasks; `InvalidIPAddress.InUse` |
+//! | `ec2_leftovers` | deleted NAT gateways and terminated instances take their interfaces along |
+//! | `ec2_task_interfaces` | the interface of a Fargate task, with its public address |
+//! | `ecs_task_definitions` | `ClientException` for illegal Fargate sizes, network modes and a missing execution role; `hostPort` |
+//! | `ecs_target_groups` | ARNs of target groups between the emulators; `InvalidParameterException` for one that no load balancer uses |
+//! | `ecs_deployments` | rolling deployments, circuit breaker and rollback, service deployments, events, reasons of stopped tasks |
+//! | `elbv2_refusals` | `DuplicateListener`, `DuplicateLoadBalancerName`, `OperationNotPermitted`, two subnets at least; the default scheme |
+//! | `elbv2_targets` | the health of targets, probed |
+//! | `iam_policies` | `DeleteConflict`, `MalformedPolicyDocument` |
+//! | `rds_refusals` | `ModifyDBSubnetGroup` (moto deletes the group), `DBSubnetGroupAlreadyExists`, `InvalidDBSubnetGroupStateFault`, deletion protection and final snapshots (`InvalidParameterCombination`), classes and versions that never were |
+//! | `rds_databases` | real PostgreSQL servers with their endpoints and passwords, engine versions, secrets of managed passwords |
+//!
+//! Pending states are in `pending.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
+//! validation record exists; changes of a database apply at once, maintenance window or not; `StopServiceDeployment`.
 //!
 //! # For people
 //!

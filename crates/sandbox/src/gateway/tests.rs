@@ -218,3 +218,11 @@ async fn an_emulator_that_is_gone_is_an_error_of_the_service() {
     let (status, text) = vpcs(&gateway).await.unwrap();
     assert!(status == 503 && text.contains("ServiceUnavailable"), "{status} {text}");
 }
+
+#[test]
+fn the_documentation_lists_every_correction() {
+    let text = include_str!("mod.rs");
+    for fix in fixes() {
+        assert!(text.contains(&format!("//! | `{}` |", fix.name)), "{}", fix.name);
+    }
+}

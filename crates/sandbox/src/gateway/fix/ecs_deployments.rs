@@ -118,7 +118,7 @@ struct Attempt {
     rollback: Option<(f64, String)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Service {
     arn: String,
     name: String,
@@ -629,6 +629,14 @@ fn start_failure(reason: &str) -> String {
 async fn create(state: &Arc<State>, request: Request, next: Next<'_>) -> Answer {
     let scope = request.scope.clone();
     let input = request.json();
+    let mut service = Service {
+        name: input["serviceName"].as_str().unwrap_or_default().to_owned(),
+        cluster: short(input["cluster"].as_str().unwrap_or("default")).to_owned(),
+        ..Service::default()
+    };
+    // Fakecloud remembers the tasks of an earlier service of that name; their ends are not this one's failures.
+    let earlier = look(state, &scope, &service).await.unwrap_or_default();
+    let earlier: BTreeSet<String> = earlier.into_iter().map(|task| task.arn).collect();
     let answer = next.run(request).await;
     let Ok(output) = serde_json::from_slice::<Value>(&answer.body) else { return answer };
     let live = &output["service"];
@@ -639,24 +647,11 @@ async fn create(state: &Arc<State>, request: Request, next: Next<'_>) -> Answer 
     }
     let task_definition = live["taskDefinition"].as_str().unwrap_or_default();
     let checked = has_check(state, &scope, task_definition).await;
-    let mut service = Service {
-        arn: arn.to_owned(),
-        name: live["serviceName"].as_str().unwrap_or_default().to_owned(),
-        cluster: short(live["clusterArn"].as_str().unwrap_or_default()).to_owned(),
-        desired: 0,
-        generation: 0,
-        breaker: false,
-        rollback: false,
-        grace: 0.0,
-        targets: false,
-        deployments: Vec::new(),
-        attempts: VecDeque::new(),
-        good: None,
-        suspended: false,
-        events: VecDeque::new(),
-    };
+    service.arn = arn.to_owned();
     settings(&mut service, live);
-    service.begin(task_definition, checked, BTreeSet::new(), seconds());
+    // Counts on, so that a watcher of an earlier service of that name ends.
+    service.generation = random() >> 8;
+    service.begin(task_definition, checked, earlier, seconds());
     let generation = service.generation;
     lock(&state.fixes.deployments.services).insert(arn.to_owned(), service);
     tokio::spawn(watch(state.clone(), scope, arn.to_owned(), generation));
@@ -903,24 +898,12 @@ async fn list(state: &Arc<State>, request: Request, next: Next<'_>) -> Answer {
     let cluster = short(input["cluster"].as_str().unwrap_or("default")).to_owned();
     let only: Vec<&str> =
         input["status"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let found = {
-        let services = lock(&state.fixes.deployments.services);
-        // The ARN holds the account, which we do not know; the answer of fakecloud below does when names collide.
-        let mut all = services.values().filter(|service| service.name == name && service.cluster == cluster);
-        let first = all.next().cloned();
-        if all.next().is_some() { None } else { first }
-    };
-    let found = match found {
-        Some(found) => found,
-        None => {
-            let find = json!({ "cluster": cluster, "services": [name] });
-            let live = state.json(&request.scope, "ecs", "DescribeServices", &find).await.unwrap_or_default();
-            let arn = live["services"][0]["serviceArn"].as_str().unwrap_or_default().to_owned();
-            let known = lock(&state.fixes.deployments.services).get(&arn).cloned();
-            let Some(known) = known else { return next.run(request).await };
-            known
-        }
-    };
+    // Only the emulator of the caller's account and region knows which service of that name is meant.
+    let find = json!({ "cluster": cluster, "services": [name] });
+    let live = state.json(&request.scope, "ecs", "DescribeServices", &find).await.unwrap_or_default();
+    let arn = live["services"][0]["serviceArn"].as_str().unwrap_or_default().to_owned();
+    let found = lock(&state.fixes.deployments.services).get(&arn).cloned();
+    let Some(found) = found else { return next.run(request).await };
     let shown: Vec<Value> = found
         .attempts
         .iter()
@@ -1004,16 +987,9 @@ mod tests {
             name: "web".into(),
             cluster: "c".into(),
             desired,
-            generation: 0,
             breaker: true,
             rollback: true,
-            grace: 0.0,
-            targets: false,
-            deployments: Vec::new(),
-            attempts: VecDeque::new(),
-            good: None,
-            suspended: false,
-            events: VecDeque::new(),
+            ..Service::default()
         }
     }
 
