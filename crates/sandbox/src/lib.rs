@@ -8,7 +8,8 @@
 //! # Images
 //!
 //! No image is ever run. An image of the sandbox's own registry must be there to be pulled, any other is taken to exist; what
-//! starts is a small server with `/healthz`, `/api/v2/buildinfo` and `/`. The repository's name or the tag decides how it behaves:
+//! starts is a small server with `/healthz`, `/api/v2/buildinfo` and `/`. The repository's name, the tag, or the image's label
+//! `causeway.behaviour` decides how it behaves:
 //! `crash` exits with 1 after a second, `slow` listens after 20 s, `unhealthy` answers `/healthz` with 500, `missing` cannot be
 //! pulled. With a database address in `*_PG_CONNECTION_URL` it connects first, and exits when it cannot.
 //!

@@ -3,7 +3,7 @@
     coder.py STATE      STATE/config.json: image, names of its environment, ports {inside: outside},
                    listeners {inside: file descriptor}
 
-The name or the tag of the image decides how it behaves: `crash` exits with 1 after a second, `slow` listens only after
+The name, the tag or the label `causeway.behaviour` of the image decides how it behaves: `crash` exits with 1 after a second, `slow` listens only after
 20 s, `unhealthy` answers /healthz with 500. With a database address it connects to it first, and gives up like Coder.
 """
 
@@ -24,8 +24,11 @@ DATABASE_TRIES = 5
 with open(os.path.join(sys.argv[1], "config.json")) as file:
     CONFIG = json.load(file)
 NAME = CONFIG["image"].rpartition("/")[2]
-BEHAVIOUR = CONFIG["image"].partition("/")[2] or CONFIG["image"]
-VERSION = (re.search(r":v?(\d[^@]*)", NAME) or [None, "0.0.0-devel"])[1]
+LABELS = CONFIG["image_labels"]
+# An image that is deployed by its digest says what it is in its labels.
+BEHAVIOUR = (CONFIG["image"].partition("/")[2] or CONFIG["image"]) + " " + LABELS.get("causeway.behaviour", "")
+TAGGED = (re.search(r":v?(\d[^@]*)", NAME) or [None, "0.0.0-devel"])[1]
+VERSION = LABELS.get("org.opencontainers.image.version", TAGGED).removeprefix("v")
 
 
 def log(level, source, message, **fields):

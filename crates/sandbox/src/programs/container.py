@@ -103,7 +103,7 @@ def pull(arguments):
     reference = [argument for argument in arguments if not argument.startswith("-")][0]
     registry, repository, version = split(reference)
     unknown = f"Error response from daemon: manifest for {reference} not found: manifest unknown: Requested image not found"
-    digest = None
+    digest, labels = None, {}
     if registry.startswith("127.0.0.1:"):
         try:
             status, headers, body = ask(registry, "GET", f"/v2/{repository}/manifests/{version}")
@@ -111,7 +111,9 @@ def pull(arguments):
                 digest = headers.get("Docker-Content-Digest") or "sha256:" + hashlib.sha256(body).hexdigest()
                 config = json.loads(body).get("config")
                 if config:
-                    status, _, _ = ask(registry, "HEAD", f"/v2/{repository}/blobs/{config['digest']}")
+                    status, _, body = ask(registry, "GET", f"/v2/{repository}/blobs/{config['digest']}")
+                    if status == 200:
+                        labels = json.loads(body).get("config", {}).get("Labels") or {}
         except (OSError, ValueError) as error:
             fail(f"Error response from daemon: Get \"http://{registry}/v2/\": {error}")
         if status == 404:
@@ -123,7 +125,7 @@ def pull(arguments):
     elif "missing" in f"{repository}:{version}":
         fail(unknown)
     os.makedirs(IMAGES, exist_ok=True)
-    write(image_record(reference), json.dumps({"repository": f"{registry}/{repository}", "digest": digest}))
+    write(image_record(reference), json.dumps({"repository": f"{registry}/{repository}", "digest": digest, "labels": labels}))
     print(reference)
 
 
@@ -294,8 +296,10 @@ def run(arguments):
     identity = secrets.token_hex(32)
     state = os.path.join(ROOT, identity)
     os.makedirs(state)
+    known = json.loads(read(image_record(reference)) or "{}")
     config = {
         "image": reference,
+        "image_labels": known.get("labels") or {},
         "command": command,
         "environment": sorted(environment),
         "ports": {inside: listener.getsockname()[1] for inside, listener in listeners.items()},
