@@ -1,9 +1,12 @@
-//! Load balancers, target groups, listeners and rules against an emulator of Elastic Load Balancing.
+//! Load balancers, target groups, listeners and rules in the sandbox.
 #![cfg(all(feature = "elbv2", feature = "acm", feature = "ec2"))]
 
 mod by_hand;
+mod changes;
+#[allow(dead_code, reason = "nothing here needs the engine")]
+mod in_sandbox;
 
-use by_hand::{One, client};
+use by_hand::One;
 use causeway_aws::{
     Aws,
     acm::Certificate,
@@ -11,6 +14,9 @@ use causeway_aws::{
     id::{Arn, SecurityGroupId, SubnetId, VpcId},
 };
 use causeway_core::{Name, Set, Tags};
+use changes::life;
+
+const ACCOUNT: &str = "000000003104";
 
 /// A network that stands before the tests: the one that every region has from the start.
 struct Network {
@@ -211,15 +217,15 @@ async fn certificate(aws: &Aws, name: &str) -> Arn {
 
 #[tokio::test]
 async fn load_balancers_live_and_die() {
-    let Some(aws) = client().await else { return };
+    let aws = in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "load").await;
     let changes = load_balancer_changes(&network);
-    One::new(&aws, &format!("lb{:010}", std::process::id())).life(load_balancer(&network), changes).await;
+    life(One::new(&aws, &format!("lb{:010}", std::process::id())), load_balancer(&network), changes).await;
 }
 
 #[tokio::test]
 async fn a_protected_load_balancer_stays() {
-    let Some(aws) = client().await else { return };
+    let aws = in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "protected").await;
     let spec = load_balancer(&network).attribute("deletion_protection.enabled", "true");
     let mut one = One::new(&aws, &format!("lbp{:010}", std::process::id()));
@@ -232,15 +238,15 @@ async fn a_protected_load_balancer_stays() {
 
 #[tokio::test]
 async fn target_groups_live_and_die() {
-    let Some(aws) = client().await else { return };
+    let aws = in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "target").await;
     let changes = target_group_changes(&network);
-    One::new(&aws, &format!("tg{:010}", std::process::id())).life(target_group(&network), changes).await;
+    life(One::new(&aws, &format!("tg{:010}", std::process::id())), target_group(&network), changes).await;
 }
 
 #[tokio::test]
 async fn listeners_and_rules_live_and_die() {
-    let Some(aws) = client().await else { return };
+    let aws = in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "listener").await;
     let id = format!("li{:010}", std::process::id());
     let balancer = load_balancer(&network);
@@ -256,10 +262,16 @@ async fn listeners_and_rules_live_and_die() {
     let http = One::<Listener>::new(&aws, "http")
         .apply(&Listener::http(balancer.clone(), Action::redirect_to_https()))
         .await;
-    One::new(&aws, "rule")
-        .life(rule(&http.0.outputs.arn, &group), rule_changes(&http.0.outputs.arn, &group))
-        .await;
-    One::new(&aws, "https")
-        .life(listener(&balancer, &group, &certificates), listener_changes(&balancer, &group, &certificates))
-        .await;
+    life(
+        One::new(&aws, "rule"),
+        rule(&http.0.outputs.arn, &group),
+        rule_changes(&http.0.outputs.arn, &group),
+    )
+    .await;
+    life(
+        One::new(&aws, "https"),
+        listener(&balancer, &group, &certificates),
+        listener_changes(&balancer, &group, &certificates),
+    )
+    .await;
 }

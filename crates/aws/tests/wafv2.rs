@@ -1,14 +1,20 @@
-//! Web ACLs and what they stand in front of, against an emulator of WAF.
+//! Web ACLs and what they stand in front of, in the sandbox.
 #![cfg(feature = "wafv2")]
 
 mod by_hand;
+mod changes;
+#[allow(dead_code, reason = "nothing here needs the engine")]
+mod in_sandbox;
 
-use by_hand::{One, client};
+use by_hand::One;
 use causeway_aws::{
     id::Arn,
     wafv2::{ManagedRuleGroup, WebAcl, WebAclAssociation},
 };
 use causeway_core::{Name, Set, Tags};
+use changes::life;
+
+const ACCOUNT: &str = "000000003106";
 
 fn acl() -> WebAcl {
     WebAcl {
@@ -40,18 +46,17 @@ fn association(acl: &Arn) -> WebAclAssociation {
 
 #[tokio::test]
 async fn web_acls_live_and_die() {
-    let Some(aws) = client().await else { return };
-    One::new(&aws, &format!("acl{}", std::process::id())).life(acl(), acl_changes()).await;
+    let aws = in_sandbox::client(ACCOUNT).await;
+    life(One::new(&aws, &format!("acl{}", std::process::id())), acl(), acl_changes()).await;
 }
 
 #[tokio::test]
 async fn associations_live_and_die() {
-    let Some(aws) = client().await else { return };
+    let aws = in_sandbox::client(ACCOUNT).await;
     let [one, two] = ["one", "two"].map(|name| format!("{name}{}", std::process::id()));
     let (mut first, mut second) = (One::new(&aws, &one), One::new(&aws, &two));
     let (a, b) = (first.apply(&acl()).await.0.outputs, second.apply(&acl()).await.0.outputs);
-    One::new(&aws, "association")
-        .life(association(&a.arn), vec![(association(&b.arn), &["web_acl_arn"])])
+    life(One::new(&aws, "association"), association(&a.arn), vec![(association(&b.arn), &["web_acl_arn"])])
         .await;
     first.delete(&acl()).await;
     second.delete(&acl()).await;
