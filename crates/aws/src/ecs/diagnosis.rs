@@ -79,7 +79,9 @@ impl StoppedTask {
             .filter_map(|c| {
                 let code = c.exit_code.map(|code| format!("exit code {code}"));
                 let health = c.health.clone().filter(|h| h == "UNHEALTHY").map(|_| "unhealthy".to_owned());
-                let said: Vec<_> = [code, c.reason.clone(), health].into_iter().flatten().collect();
+                // What stopped the task is often said of the container once more.
+                let why = c.reason.clone().filter(|why| why != reason);
+                let said: Vec<_> = [code, why, health].into_iter().flatten().collect();
                 (!said.is_empty()).then(|| format!("{}: {}", c.name, said.join(", ")))
             })
             .collect();

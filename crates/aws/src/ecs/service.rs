@@ -316,7 +316,8 @@ impl Service {
                 Ok(Status::Pending(format!("{text}; last: {reasons}")))
             }
             Rollout::Failed(reason) => {
-                Ok(Status::Failed(format!("{reason}; {}", self.reasons(cx, meant).await)))
+                let reason = reason.trim_end_matches('.');
+                Ok(Status::Failed(format!("{reason}: {}", self.reasons(cx, meant).await)))
             }
             Rollout::Another(state) => match meant {
                 Some(meant) => match self.given_up(cx, meant).await? {
