@@ -318,7 +318,7 @@ enum OneOrMany<T> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
-    Text(String),
+    String(String),
     Bool(bool),
     Number(serde_json::Number),
 }
@@ -334,7 +334,7 @@ impl<T> OneOrMany<T> {
 impl From<Text> for String {
     fn from(text: Text) -> Self {
         match text {
-            Text::Text(text) => text,
+            Text::String(text) => text,
             Text::Bool(bool) => bool.to_string(),
             Text::Number(number) => number.to_string(),
         }

@@ -73,7 +73,8 @@ impl Resource for InstanceProfile {
             remove_role(cx, live).await?;
             let add = iam.add_role_to_instance_profile().instance_profile_name(name);
             let add = add.role_name(self.role.get()?).send().await;
-            add.call("iam:AddRoleToInstanceProfile")?;
+            // The role may have been made a moment ago.
+            add.call_later("iam:AddRoleToInstanceProfile", &["NoSuchEntity"])?;
         }
         let steps = self.tags.steps(&live.spec.tags, diff);
         if !steps.set.is_empty() {

@@ -82,6 +82,11 @@ fn not_yet(document: &PolicyDocument) -> &'static [&'static str] {
     if document.names_principals() { &["MalformedPolicyDocument"] } else { &[] }
 }
 
+/// A policy of ours may have been made a moment ago; one of AWS is there or is a mistake.
+fn not_yet_there(policy: &Arn) -> &'static [&'static str] {
+    if policy.0.contains(":iam::aws:") { &[] } else { &["NoSuchEntity"] }
+}
+
 impl Resource for Role {
     const KIND: &'static str = "aws.iam.role";
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
@@ -219,7 +224,7 @@ impl Resource for Role {
             let there = live.spec.managed_policy_arns.get()?;
             for arn in wanted.iter().filter(|arn| !there.contains(arn)) {
                 let attach = iam.attach_role_policy().role_name(&name).policy_arn(arn.as_str());
-                attach.send().await.call("iam:AttachRolePolicy")?;
+                attach.send().await.call_later("iam:AttachRolePolicy", not_yet_there(arn))?;
             }
             for arn in there.iter().filter(|arn| !wanted.contains(arn)) {
                 detach(cx, &name, arn).await?;

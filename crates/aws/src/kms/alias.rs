@@ -49,7 +49,8 @@ impl Resource for Alias {
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
         let create = cx.client.kms.create_alias().alias_name(&self.name);
         let create = create.target_key_id(self.target_key_id.get()?.as_str()).send().await;
-        create.call("kms:CreateAlias")?;
+        // The key may have been made a moment ago: KMS spreads over seconds.
+        create.call_later("kms:CreateAlias", &["NotFoundException"])?;
         Ok(())
     }
 
