@@ -64,7 +64,11 @@ impl Failure {
     }
 
     pub(crate) fn refused(refusals: Vec<Refusal>) -> Self {
-        Failure { code: Code::Refused, said: Said::Refusals(refusals), hints: vec![] }
+        let data = refusals.iter().filter(|r| r.rule == "data").filter_map(|r| r.address.as_ref());
+        let permits: Vec<String> = data.map(|address| format!("--permit {address}")).collect();
+        let only_data = permits.len() == refusals.len() && permits.len() > 1;
+        let failure = Failure { code: Code::Refused, said: Said::Refusals(refusals), hints: vec![] };
+        if only_data { failure.hint(format!("all of them: {}", permits.join(" "))) } else { failure }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

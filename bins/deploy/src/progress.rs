@@ -1,6 +1,6 @@
 //! What is seen of an apply while it runs: plain lines, or on a terminal also one line for each step that runs.
 
-use crate::screen::{Paint, Screen, aside};
+use crate::screen::{Paint, Screen, aside, folded};
 use causeway_core::{
     Address,
     event::Event,
@@ -23,15 +23,26 @@ pub(crate) struct Progress {
     started: Instant,
     /// The width of the column of addresses.
     column: usize,
+    /// The columns of the terminal, if there is one.
+    width: Option<usize>,
     colours: Colours,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    /// When each running step began, and its line on a terminal.
-    running: BTreeMap<Address, (Instant, Option<ProgressBar>)>,
+    running: BTreeMap<Address, Running>,
     drawing: Option<Drawing>,
+    /// The run was asked to stop.
+    stopping: bool,
+    /// How long it will take from begin to end. Becomes shorter when steps end early.
     estimate: Arc<Mutex<Duration>>,
+}
+
+struct Running {
+    begun: Instant,
+    typical: Duration,
+    /// Its line on a terminal.
+    line: Option<ProgressBar>,
 }
 
 struct Drawing {
@@ -51,8 +62,9 @@ impl Progress {
         Arc::new(Progress {
             started: Instant::now(),
             column: longest.min(ADDRESS),
+            width: screen.width(),
             colours: Box::new(move |paint, text| screen.painted(paint, text)),
-            inner: Mutex::new(Inner { running: BTreeMap::new(), drawing, estimate }),
+            inner: Mutex::new(Inner { running: BTreeMap::new(), drawing, stopping: false, estimate }),
         })
     }
 
@@ -67,18 +79,20 @@ impl Progress {
             Event::Started { estimate, .. } => {
                 *inner.estimate.lock().unwrap_or_else(PoisonError::into_inner) = *estimate;
             }
-            Event::Begun { address, action, .. } => {
+            Event::Begun { address, action, typical, .. } => {
                 let line = inner
                     .drawing
                     .as_ref()
                     .map(|d| d.step(&self.head(Some(*action), address), doing(*action)));
-                inner.running.insert(address.clone(), (Instant::now(), line));
+                let running = Running { begun: Instant::now(), typical: *typical, line };
+                inner.running.insert(address.clone(), running);
             }
             Event::Waiting { address, on } => {
-                if let Some((_, Some(line))) = inner.running.get(address) {
+                if let Some(Running { line: Some(line), .. }) = inner.running.get(address) {
                     line.set_message(format!("waits: {on}"));
                 }
             }
+            Event::Draining => inner.stopping = true,
             Event::Skipped { .. } => {
                 if let Some(drawing) = &inner.drawing {
                     drawing.total.inc(1);
@@ -88,7 +102,12 @@ impl Progress {
         }
         // On a terminal a running step has its own line, so that only ends are worth a lasting one.
         let passing = matches!(event, Event::Begun { .. } | Event::Waiting { .. });
-        if let Some(line) = said(event, took).filter(|_| inner.drawing.is_none() || !passing) {
+        // Whoever stopped the run knows why nothing more is tried.
+        let known = inner.stopping && matches!(event, Event::Skipped { .. });
+        if known || (passing && inner.drawing.is_some()) {
+            return;
+        }
+        if let Some(line) = said(event, took) {
             inner.print(&self.line(event, &line));
         }
     }
@@ -112,11 +131,14 @@ impl Progress {
     /// `[   12s] + database   creating`.
     fn line(&self, event: &Event, said: &str) -> String {
         let time = format!("[{:>7}]", render::duration(self.started.elapsed()));
+        let before = time.len() + if subject(event).is_some() { self.column + 5 } else { 1 };
+        let room = self.width.map(|columns| columns.saturating_sub(before));
+        let said = folded(said, room).join(&format!("\n{:before$}", ""));
         let time = (self.colours)(Paint::Dim, &time);
         let said = match event {
-            Event::Failed { .. } => (self.colours)(Paint::Red, said),
-            Event::Skipped { .. } | Event::Draining => (self.colours)(Paint::Yellow, said),
-            _ => said.to_owned(),
+            Event::Failed { .. } => (self.colours)(Paint::Red, &said),
+            Event::Skipped { .. } | Event::Draining => (self.colours)(Paint::Yellow, &said),
+            _ => said,
         };
         match subject(event) {
             Some((address, action)) => format!("{time} {}  {said}", self.head(action, address)),
@@ -144,12 +166,24 @@ impl Inner {
             let most = drawing.total.position().max(drawing.total.length().unwrap_or_default());
             drawing.total.set_length(most);
         }
-        let (begun, line) = self.running.remove(address)?;
+        let before = self.horizon();
+        let Running { begun, line, .. } = self.running.remove(address)?;
         if let (Some(line), Some(drawing)) = (line, &self.drawing) {
             line.finish_and_clear();
             drawing.all.remove(&line);
         }
+        // What ends early while all else waits for it brings the end of the run as much closer.
+        let gained = before.saturating_sub(self.horizon());
+        let mut estimate = self.estimate.lock().unwrap_or_else(PoisonError::into_inner);
+        *estimate = estimate.saturating_sub(gained).max(Duration::from_secs(1));
+        drop(estimate);
         Some(begun.elapsed())
+    }
+
+    /// How long what runs now will still take.
+    fn horizon(&self) -> Duration {
+        let left = self.running.values().map(|r| r.typical.saturating_sub(r.begun.elapsed()));
+        left.max().unwrap_or_default()
     }
 
     fn print(&self, line: &str) {
@@ -223,6 +257,7 @@ fn subject(event: &Event) -> Option<(&Address, Option<Action>)> {
 
 /// What is printed of an event, after the time and the resource.
 fn said(event: &Event, took: Option<Duration>) -> Option<String> {
+    let took = took.filter(|t| t.as_secs() > 0);
     let took = took.map_or_else(String::new, |t| format!(" ({})", render::duration(t)));
     match event {
         Event::Started { steps, estimate } if estimate.is_zero() => Some(format!("{steps} steps")),

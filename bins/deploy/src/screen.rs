@@ -94,6 +94,11 @@ impl Screen {
         self.live
     }
 
+    /// The columns of standard error, if it is a terminal.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.err.width
+    }
+
     /// `text` in a colour, if standard error has colours.
     pub(crate) fn painted(&self, paint: Paint, text: &str) -> String {
         self.err.painted(Some(paint), text)
@@ -103,6 +108,13 @@ impl Screen {
     pub(crate) fn say(&self, text: &str) {
         if !self.json {
             self.raw(&self.out.lines(text));
+        }
+    }
+
+    /// As [`Screen::say`], for a line that people copy: it is never broken.
+    pub(crate) fn whole(&self, line: &str) {
+        if !self.json {
+            self.raw(&format!("{line}\n"));
         }
     }
 
@@ -137,7 +149,9 @@ impl Screen {
 
     /// Says on the side what is going on.
     pub(crate) fn note(&self, text: &str) {
-        self.side(&self.err.painted(Some(Paint::Dim), text));
+        for part in folded(text, self.err.width) {
+            self.side(&self.err.painted(Some(Paint::Dim), &part));
+        }
     }
 
     /// Several lines on the side, painted by their first sign.
@@ -146,11 +160,23 @@ impl Screen {
     }
 
     pub(crate) fn error(&self, text: &str) {
-        self.side(&format!("{} {text}", self.err.painted(Some(Paint::Red), "error:")));
+        self.labelled(Paint::Red, "error:", text);
     }
 
     pub(crate) fn hint(&self, text: &str) {
-        self.side(&format!("{} {text}", self.err.painted(Some(Paint::Cyan), "hint:")));
+        self.labelled(Paint::Cyan, "hint:", text);
+    }
+
+    fn labelled(&self, paint: Paint, label: &str, text: &str) {
+        for line in format!("{label} {text}").lines() {
+            for part in folded(line, self.err.width) {
+                let part = match part.strip_prefix(label) {
+                    Some(rest) => format!("{}{rest}", self.err.painted(Some(paint), label)),
+                    None => part,
+                };
+                self.side(&part);
+            }
+        }
     }
 
     /// Mistakes in a file, each at its place.
@@ -190,29 +216,43 @@ impl Paper {
         }
     }
 
-    /// Paints by the first sign of each line; lines that say more about it keep its colour dimmed.
+    /// Lines that start with a sign get their addresses in one column, in the sign's colour; all are folded.
     fn lines(self, text: &str) -> String {
+        let column =
+            text.lines().filter_map(|l| address(l)).map(|a| a.chars().count()).max().unwrap_or_default();
         let mut out = String::new();
-        for line in text.lines() {
-            let paint = Paint::of(line);
-            for (i, part) in folded(line, self.width).into_iter().enumerate() {
-                // The sign and the address in colour; what follows is for reading.
-                let end = part.find("  ").filter(|_| i == 0).unwrap_or(if i == 0 { part.len() } else { 0 });
-                let (head, rest) = part.split_at(end);
-                match paint {
-                    Some(_) if !head.is_empty() => out.push_str(&self.painted(paint, head)),
-                    _ => out.push_str(head),
+        // No text at all is an empty line.
+        for line in text.lines().chain(text.is_empty().then_some("")) {
+            match address(line) {
+                Some(head) => {
+                    let rest = line.split_at(head.len()).1;
+                    let padded = format!("{head:<width$}", width = column.min(COLUMN));
+                    let mut parts = folded(&format!("{padded}{rest}"), self.width).into_iter();
+                    let first = parts.next().unwrap_or_default();
+                    let (head, rest) = first.split_at(head.len());
+                    out.push_str(&self.painted(Paint::of(line), head));
+                    out.push_str(rest);
+                    out.push('\n');
+                    parts.for_each(|part| out.push_str(&format!("{part}\n")));
                 }
-                out.push_str(rest);
-                out.push('\n');
+                None => folded(line, self.width).iter().for_each(|part| out.push_str(&format!("{part}\n"))),
             }
         }
         out
     }
 }
 
+/// The widest that a column of addresses becomes; longer ones stick out.
+const COLUMN: usize = 40;
+
+/// Sign and address at the start of a line that has both.
+fn address(line: &str) -> Option<&str> {
+    Paint::of(line)?;
+    line.find("  ").and_then(|end| line.get(..end))
+}
+
 /// `line` in parts of at most `width` characters, broken between words, with what follows set in.
-fn folded(line: &str, width: Option<usize>) -> Vec<String> {
+pub(crate) fn folded(line: &str, width: Option<usize>) -> Vec<String> {
     let Some(width) = width.filter(|w| *w >= 40 && line.chars().count() > *w && !line.contains('\u{1b}'))
     else {
         return vec![line.to_owned()];
@@ -257,9 +297,18 @@ mod tests {
     }
 
     #[test]
+    fn addresses_stand_in_one_column() {
+        let paper = Paper { colour: false, width: None };
+        let lines = paper.lines("+ network/vpc  aws.ec2.vpc\n- key  aws.kms.key\n    a: 1\n");
+        assert_eq!(lines, "+ network/vpc  aws.ec2.vpc\n- key          aws.kms.key\n    a: 1\n");
+        assert_eq!(paper.lines(""), "\n");
+    }
+
+    #[test]
     fn only_the_sign_and_the_address_are_painted() {
         let paper = Paper { colour: true, width: Some(80) };
         assert_eq!(paper.lines("+ vpc  aws.ec2.vpc"), "\u{1b}[32m+ vpc\u{1b}[0m  aws.ec2.vpc\n");
+        assert_eq!(paper.lines("    port: 1 -> 2"), "    port: 1 -> 2\n");
         assert_eq!(Paper { colour: false, width: None }.lines("+ vpc  x"), "+ vpc  x\n");
     }
 }

@@ -79,16 +79,13 @@ impl Session {
 async fn sandbox(region: &str, screen: &Screen) -> Result<(String, PathBuf, Option<Sandbox>), Failure> {
     let running = Cache::find().and_then(|cache| Running::find(&cache, background::NAME));
     if let Some(running) = running {
-        screen.note(&format!(
-            "sandbox at {}, which keeps its journal until `deploy sandbox down`",
-            running.endpoint
-        ));
+        screen.note(&format!("sandbox at {}; its journal lasts as long as it does", running.endpoint));
         return Ok((running.endpoint, running.run_dir, None));
     }
     let options = Options { region: region.to_owned(), ..Options::default() };
     let sandbox = Sandbox::start_with(options, installing(screen)).await?;
     screen.note(&format!(
-        "sandbox at {} for this command only, a rehearsal: its journal goes with it; `deploy sandbox up` keeps one",
+        "sandbox at {} for this command only: a rehearsal, and its journal goes with it",
         sandbox.endpoint()
     ));
     Ok((sandbox.endpoint().to_owned(), sandbox.run_dir().to_owned(), Some(sandbox)))

@@ -93,6 +93,50 @@ fn every_secret_that_is_missing_is_named() {
     assert!(mistakes.position(&mistakes.all()[0]).0 > init_template().lines().count());
 }
 
+/// The template with `from` made into `to`, in a folder of its own.
+fn edited(folder: &Path, from: &str, to: &str) -> File {
+    let path = folder.join("causeway.toml");
+    assert!(init_template().contains(from), "{from}");
+    fs::write(&path, init_template().replacen(from, to, 1)).unwrap();
+    File::read(&path).unwrap()
+}
+
+#[test]
+fn what_is_to_be_protected_has_to_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let protect = |names: &str| edited(folder.path(), "# protect = []", &format!("protect = [{names}]"));
+    let file = protect("\"database/instance\"");
+    let stack = file.stack(&file.given_to_read()).unwrap();
+    let protected: Vec<_> =
+        stack.nodes().iter().filter(|(_, n)| n.protect).map(|(a, _)| a.0.as_str()).collect();
+    assert!(protected.contains(&"database/instance"), "{protected:?}");
+    let file = protect("\"databse/instance\"");
+    let mistakes = file.stack(&file.given_to_read()).unwrap_err();
+    assert_eq!(mistakes.all()[0].message, "there is no `databse/instance` to protect");
+    assert!(mistakes.render(80, false).contains("protect = [\"databse/instance\"]"));
+}
+
+#[test]
+fn a_missing_image_and_a_missing_secret_are_told_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = init_template().replacen("# source =", "source =", 1);
+    fs::write(folder.path().join("causeway.toml"), format!("{text}{SECRETS}")).unwrap();
+    let file = File::read(&folder.path().join("causeway.toml")).unwrap();
+    let mistakes = file.given(&|_| Some("x".into())).unwrap_err();
+    assert_eq!(mistakes.all().len(), 2, "{}", mistakes.render(80, false));
+    assert!(mistakes.all()[0].help.as_ref().unwrap().contains("skopeo"), "{}", mistakes.render(80, false));
+}
+
+#[test]
+fn the_rules_of_the_guard_come_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = edited(folder.path(), "# max_removals = 20", "max_removals = 3");
+    let rules = file.config.rules(["database/instance".into()]);
+    assert_eq!(rules.max_removals, Some(3));
+    assert!(rules.permits.contains(&"database/instance".into()));
+    assert_eq!(rules.public_ports, [80, 443].into());
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let error = File::read(Path::new("nowhere/causeway.toml")).unwrap_err();

@@ -101,6 +101,7 @@ pub(crate) async fn carry_out(
         if !plan.is_empty() {
             let done = format!("Done in {}.", render::duration(progress.elapsed()));
             run.screen.say(&run.screen.news(true, &done));
+            run.screen.say("");
         }
         super::outputs::show(run, &outputs);
     } else {

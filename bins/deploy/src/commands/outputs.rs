@@ -27,7 +27,7 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
 pub(crate) fn show(run: &Run<'_>, outputs: &BTreeMap<String, Json>) {
     let width = outputs.keys().map(String::len).max().unwrap_or_default();
     for (name, value) in outputs {
-        run.screen.say(&format!("{name:<width$} = {}", text(value)));
+        run.screen.whole(&format!("{name:<width$} = {}", text(value)));
     }
 }
 

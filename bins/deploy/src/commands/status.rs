@@ -90,8 +90,11 @@ fn show(
     };
     let cloud = &session.cloud;
     let account = if cloud.sandbox { "a sandbox".into() } else { format!("AWS account {}", cloud.account) };
-    screen.say(&format!("{}  {account}, {}\n", screen.title(&session.file.config.stack.name), cloud.region));
-    for (output, name) in LINES {
+    screen.say(&format!("{}  {account}, {}", screen.title(&session.file.config.stack.name), cloud.region));
+    screen.say("");
+    // Values that need nothing to be there would look as if something were.
+    let lines = LINES.into_iter().filter(|_| !state.records.is_empty());
+    for (output, name) in lines {
         if let Some(value) = known.get(output).filter(|v| !v.is_null()) {
             line(name, &value_of(output, value, known, now));
         }
