@@ -170,7 +170,7 @@ pub(crate) fn run(
 impl Run {
     /// Runs every step that can be run, at most `at_once` at a time.
     pub(crate) async fn all(self: &Arc<Self>) -> Report {
-        let waits = self.journal.with(|state| edges(&self.plan, &self.stack, state));
+        let waits = self.journal.with(|state| edges(&self.plan, &self.stack, state, &self.registry));
         let weight = |key: &Key| u64::try_from(self.typical(key).as_millis()).unwrap_or(u64::MAX);
         let priority = remaining(&waits, weight);
         let estimate = Duration::from_millis(crate::schedule::makespan(&waits, self.at_once, weight));
@@ -206,10 +206,8 @@ impl Run {
                 () = self.stop.draining(), if !told => continue,
             };
             let Some(ended) = ended else {
-                if open.is_empty() || self.stop.is_draining() {
-                    break;
-                }
-                continue;
+                // Nothing runs, so whatever is still open waits for itself; or the run is stopped.
+                break;
             };
             // A panic in a resource is a bug of ours; it must not pass for success.
             let (key, result) = match ended {
@@ -219,8 +217,13 @@ impl Run {
             over.insert(key.clone(), result.is_ok());
             self.tell(&key, result, &mut report);
         }
+        let why = if self.stop.is_draining() {
+            "the run was stopped"
+        } else {
+            "it waits for something that waits for it"
+        };
         for key in open {
-            self.skip(&key, "the run was stopped", &mut report);
+            self.skip(&key, why, &mut report);
         }
         report.outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         report

@@ -145,6 +145,33 @@ fn walk(path: &str, want: &Json, have: &Json, [applied, sent]: [&Json; 2], out: 
     }
 }
 
+/// Everything that `one` or `other` sets; where both do, what `one` says.
+pub(crate) fn either(one: &Json, other: &Json) -> Json {
+    match (one, other) {
+        (Json::Null, other) => other.clone(),
+        (Json::Object(a), Json::Object(b)) if !is_whole(one) && !is_whole(other) => {
+            let mut all = b.clone();
+            for (key, value) in a {
+                let merged = b.get(key).map_or_else(|| value.clone(), |other| either(value, other));
+                all.insert(key.clone(), merged);
+            }
+            Json::Object(all)
+        }
+        (one, _) => one.clone(),
+    }
+}
+
+/// What `one` and `other` agree on; nothing where they do not.
+pub(crate) fn both(one: &Json, other: &Json) -> Json {
+    match (one, other) {
+        (one, other) if one == other => one.clone(),
+        (Json::Object(a), Json::Object(b)) if !is_whole(one) && !is_whole(other) => {
+            a.iter().filter_map(|(key, value)| Some((key.clone(), both(value, b.get(key)?)))).collect()
+        }
+        _ => Json::Null,
+    }
+}
+
 /// Not to be looked into: a reference, a set, a secret, a generated name.
 fn is_whole(json: &Json) -> bool {
     members(json).is_some()

@@ -4,6 +4,7 @@
 //! in between leaves an open intent, and the next run finds out what became of it.
 
 use crate::{
+    diff::{both, either},
     place::PlaceData,
     secret::{SealKey, Sealed},
     store::{Store, StoreError},
@@ -107,7 +108,7 @@ pub enum Entry {
 pub enum Act {
     /// It is made.
     Create,
-    /// It is taken over.
+    /// It is taken over, or taken back: what was being replaced stays.
     Adopt,
     /// It is changed in place.
     Update,
@@ -153,14 +154,36 @@ pub struct Record {
     pub phase: Phase,
     /// The last request that was done; while creating, the one that was begun.
     pub request: Request,
-    /// While updating: the spec that is being applied.
-    pub pending: Option<Sealed>,
+    /// The other specs of which something may have been sent since the last act that was done, oldest first.
+    pub pending: Vec<Sealed>,
     /// The outputs of the last act that was done.
     pub outputs: Option<Json>,
     /// When it last changed.
     pub at: jiff::Timestamp,
     /// Why the last act did not work.
     pub error: Option<String>,
+}
+
+impl Record {
+    fn go_on(&mut self, at: jiff::Timestamp, request: &Request) {
+        self.request.after.clone_from(&request.after);
+        self.request.protect = request.protect;
+        self.pending.push(request.spec.clone());
+        self.at = at;
+    }
+
+    /// Every field that an act on it may have set: what is unset now and is in here, is to be removed.
+    pub fn applied(&self) -> Sealed {
+        let merged = |all: Json, next: &Sealed| either(&all, next.as_json());
+        Sealed::again(self.pending.iter().fold(self.request.spec.as_json().clone(), merged))
+    }
+
+    /// What the cloud has for sure of the fields that it never shows: that on which all acts agree that may have
+    /// had an effect.
+    pub fn sent(&self) -> Sealed {
+        let agreed = |all: Json, next: &Sealed| both(&all, next.as_json());
+        Sealed::again(self.pending.iter().fold(self.request.spec.as_json().clone(), agreed))
+    }
 }
 
 /// The fold of a journal.
@@ -247,7 +270,7 @@ impl State {
                 let created = record.phase == Phase::Creating;
                 let kind = record.request.kind.clone();
                 record.phase = Phase::Ready;
-                if let Some(spec) = record.pending.take() {
+                if let Some(spec) = std::mem::take(&mut record.pending).pop() {
                     record.request.spec = spec;
                 }
                 record.outputs = Some(outputs.clone());
@@ -283,6 +306,27 @@ impl State {
         request: &Request,
     ) -> Result<(), String> {
         match act {
+            // A create that goes on, with another spec: some of the first may be in the cloud.
+            Act::Create
+                if self
+                    .records
+                    .get(address)
+                    .is_some_and(|r| r.instance == instance && r.phase == Phase::Creating) =>
+            {
+                let record = self.find(address, instance)?;
+                record.go_on(at, request);
+            }
+            // What was being replaced stays after all, and what was to replace it goes.
+            Act::Adopt if self.is_leftover(address, instance) => {
+                let mut back = self.find(address, instance)?.clone();
+                self.remove(address, instance);
+                if let Some(old) = self.records.remove(address) {
+                    self.leftovers.entry(address.clone()).or_default().push(old);
+                }
+                back.phase = Phase::Updating;
+                back.go_on(at, request);
+                self.records.insert(address.clone(), back);
+            }
             Act::Create | Act::Adopt => {
                 if let Some(old) = self.records.get(address)
                     && old.instance != instance
@@ -293,7 +337,7 @@ impl State {
                     instance: instance.to_owned(),
                     phase: Phase::Creating,
                     request: request.clone(),
-                    pending: None,
+                    pending: vec![],
                     outputs: None,
                     at,
                     error: None,
@@ -303,10 +347,7 @@ impl State {
             Act::Update => {
                 let record = self.find(address, instance)?;
                 record.phase = Phase::Updating;
-                record.request.after.clone_from(&request.after);
-                record.request.protect = request.protect;
-                record.pending = Some(request.spec.clone());
-                record.at = at;
+                record.go_on(at, request);
             }
             Act::Delete => {
                 let record = self.find(address, instance)?;
@@ -315,6 +356,10 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    fn is_leftover(&self, address: &Address, instance: &str) -> bool {
+        self.leftovers.get(address).is_some_and(|all| all.iter().any(|r| r.instance == instance))
     }
 
     fn find(&mut self, address: &Address, instance: &str) -> Result<&mut Record, String> {

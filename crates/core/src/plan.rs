@@ -1,14 +1,14 @@
 //! Compares what is wanted with what is there, and decides. Pure: no call, no clock, no randomness.
 
 use crate::{
-    diff::{Change, Diff, diff},
+    diff::{Change, Diff, diff, diff_sent},
     journal::{Phase, Record, State},
     observe::{ObserveError, Observed, kind_of},
     registry::{AnyKind, AnyLive, Registry},
     resource::{Owner, Recovery, Status, Tags},
     secret::{SealKey, Sealed},
     stack::{Node, Stack, StackErrors},
-    value::{Address, is_unknown, lookup_in, resolve},
+    value::{Address, is_unknown, lookup_in, references, resolve},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -210,6 +210,8 @@ pub fn plan(
         key: state.seal_key.clone().unwrap_or_else(SealKey::none),
         outputs: BTreeMap::new(),
         delete_first: BTreeSet::new(),
+        beside: BTreeSet::new(),
+        back: BTreeMap::new(),
         plan: Plan {
             format: FORMAT,
             stack: stack.name().to_owned(),
@@ -239,6 +241,10 @@ struct Planner<'a> {
     outputs: BTreeMap<Address, Json>,
     /// Resources that are removed before they are made anew.
     delete_first: BTreeSet<Address>,
+    /// Resources that are made anew beside the old one.
+    beside: BTreeSet<Address>,
+    /// Incarnations that were being replaced and stay.
+    back: BTreeMap<Address, String>,
     plan: Plan,
 }
 
@@ -249,16 +255,29 @@ struct Decision {
     why: Option<String>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     fn wanted(&mut self, address: &Address) -> Result<(), PlanError> {
         let Some(node) = self.stack.nodes().get(address) else { return Ok(()) };
         let kind = kind_of(self.registry, address, node.kind)?;
         let record = self.state.records.get(address);
         let live = self.observed.live.get(address);
         let resolved = resolve(&node.spec, &|r| lookup_in(r, |a| self.outputs.get(a)));
-        let decision = self.decide(address, node, kind.as_ref(), record, live, resolved);
+        let mut decision = self.decide(address, node, kind.as_ref(), record, live, resolved.clone());
+        let (mut record, mut live) = (record, live);
+        if (decision.action == Action::Create || decision.action.replaces())
+            && let Some((outgoing, there, diff)) = self.outgoing(address, kind.as_ref(), &resolved)
+        {
+            let why = Some("was to be replaced when the last run ended, and stays".to_owned());
+            decision = Decision { action: Action::Adopt, diff, why };
+            (record, live) = (Some(outgoing), Some(there));
+            self.back.insert(address.clone(), outgoing.instance.clone());
+        }
         if decision.action == Action::ReplaceDeleteFirst {
             self.delete_first.insert(address.clone());
+        }
+        // What is made anew has other outputs than what is recorded.
+        if matches!(decision.action, Action::ReplaceCreateFirst | Action::Create) {
+            self.beside.insert(address.clone());
         }
         if let Some(live) = live
             && matches!(decision.action, Action::Keep | Action::Record | Action::Update | Action::Adopt)
@@ -369,10 +388,34 @@ impl Planner<'_> {
         }
     }
 
+    /// An incarnation that was being replaced, and can become what is wanted in place.
+    fn outgoing(
+        &self,
+        address: &Address,
+        kind: &dyn AnyKind,
+        spec: &Json,
+    ) -> Option<(&'a Record, &'a AnyLive, Diff)> {
+        let left = self.state.leftovers.get(address)?;
+        left.iter().rev().find_map(|record| {
+            let live = self.observed.leftovers.get(&(address.clone(), record.instance.clone()))?;
+            let theirs =
+                matches!(&live.owner, Owner::Tagged { instance, .. } if *instance != record.instance);
+            let usable =
+                matches!(record.phase, Phase::Ready | Phase::Updating) && live.status == Status::Ready;
+            if theirs || !usable {
+                return None;
+            }
+            let mut spec = spec.clone();
+            own(&mut spec, self.stack, address, &json!(record.instance));
+            let diff = self.diff(&spec, live, Some(record));
+            replacing(kind, &diff).is_none().then_some((record, live, diff))
+        })
+    }
+
     fn replace(&self, node: &Node, kind: &dyn AnyKind, record: &Record, diff: Diff, field: &str) -> Decision {
         let identity = kind.recovery().identity();
         let generated = |f: &&str| node.spec.get(*f).is_some_and(|v| v.get("$generated").is_some());
-        let moved = identity.iter().any(|f| diff.touches(f) && certainly(&diff, f));
+        let moved = identity.iter().any(|f| certainly(&diff, f) || self.follows(&diff, f));
         let beside = identity.is_empty() || identity.iter().any(|f| generated(&f)) || moved;
         let parent =
             node.after.iter().find(|d| self.delete_first.contains(d) && record.request.after.contains(d));
@@ -391,15 +434,28 @@ impl Planner<'_> {
         Decision { action, diff, why: Some(format!("`{field}` cannot change in place{perhaps}; {order}")) }
     }
 
+    /// Whether `field` will differ because what it comes from is made anew beside the old one.
+    fn follows(&self, diff: &Diff, field: &str) -> bool {
+        let inside =
+            |path: &str| path == field || path.strip_prefix(field).is_some_and(|r| r.starts_with('.'));
+        let mut from = BTreeSet::new();
+        for change in diff.changes.iter().filter(|c| inside(&c.path)) {
+            if let Change::Unknown { to, .. } = &change.change {
+                references(to, &mut from);
+            }
+        }
+        from.iter().any(|a| self.beside.contains(a))
+    }
+
     /// What must outlive `node`: what it waits for, and through kinds that are only observed, what those wait for.
     fn outlived_by(&self, node: &Node) -> BTreeSet<Address> {
         outlived_by(self.stack, self.registry, node)
     }
 
     fn diff(&self, spec: &Json, live: &AnyLive, record: Option<&Record>) -> Diff {
-        let applied = record.map(|r| r.request.spec.clone()).unwrap_or_default();
         let seal = |json| Sealed::of(json, &self.key);
-        diff(&seal(spec), &seal(&live.spec), &applied)
+        let (applied, sent) = record.map(|r| (r.applied(), r.sent())).unwrap_or_default();
+        diff_sent(&seal(spec), &seal(&live.spec), &applied, &sent)
     }
 
     /// Everything that is wanted, as a diff from nothing.
@@ -414,11 +470,19 @@ impl Planner<'_> {
         diff(&Sealed::of(&spec, &self.key), &empty, &Sealed::default())
     }
 
+    fn is_current(&self, address: &Address, instance: &str) -> bool {
+        self.state.records.get(address).is_some_and(|r| r.instance == instance)
+    }
+
     /// Removals of what is recorded and not wanted, each after what depends on it.
     fn removals(&mut self) -> Result<(), PlanError> {
         let mut removed: Vec<(&Address, &Record, bool)> = vec![];
         for (address, record) in self.state.incarnations() {
-            let leftover = self.state.records.get(address).is_none_or(|r| r.instance != record.instance);
+            let back = self.back.get(address);
+            if back == Some(&record.instance) {
+                continue;
+            }
+            let leftover = back.is_some() || !self.is_current(address, &record.instance);
             if leftover || !self.stack.nodes().contains_key(address) {
                 removed.push((address, record, leftover));
             }
@@ -438,10 +502,10 @@ impl Planner<'_> {
                 continue;
             };
             let kind = kind_of(self.registry, address, &record.request.kind)?;
-            let live = if leftover {
-                self.observed.leftovers.get(&(address.clone(), instance.to_owned()))
-            } else {
+            let live = if self.is_current(address, instance) {
                 self.observed.live.get(address)
+            } else {
+                self.observed.leftovers.get(&(address.clone(), instance.to_owned()))
             };
             // Under a fixed name there may be the next incarnation by now, or somebody else's thing.
             let live = live.filter(|l| match &l.owner {
@@ -452,6 +516,9 @@ impl Planner<'_> {
             let unsure = record.phase == Phase::Creating && kind.recovery().identity().is_empty();
             let (action, why) = match live {
                 Some(_) if kind.retain() => (Action::Forget, Some("stays where it is".to_owned())),
+                Some(_) if self.back.contains_key(address) => {
+                    (Action::Delete, Some("was to replace what stays".to_owned()))
+                }
                 Some(_) if leftover => (Action::Delete, Some("was replaced".to_owned())),
                 Some(_) => (Action::Delete, None),
                 None if unsure => {

@@ -2,7 +2,7 @@
 
 use super::{Run, StepError, Target};
 use crate::{
-    diff::{Diff, diff, diff_sent},
+    diff::{Change, Diff, diff_sent},
     error::Class,
     event::Event,
     journal::{Act, Entry, Phase, Record, Request},
@@ -21,6 +21,9 @@ use tokio::time::Instant;
 
 /// How often a create is tried whose failure may pass.
 const ATTEMPTS: u32 = 10;
+
+/// How long the tag index may lag for kinds that are made with a token, where the token is not sent again.
+const TOKEN_SETTLE: Duration = Duration::from_secs(60);
 
 /// How long an accepted update may take to show.
 const LAG: Duration = Duration::from_secs(30);
@@ -45,6 +48,15 @@ impl Run {
                 let target = target(record.instance.clone(), record.outputs.clone());
                 self.record(&target, node, spec, &record).await
             }
+            (Action::Adopt, _) if step.instance.is_some() => {
+                let outgoing = step.instance.as_ref().and_then(|i| self.journal.record(address, i));
+                let Some(outgoing) = outgoing else {
+                    return Err(StepError::Stale("what the journal says of it changed".into()));
+                };
+                let target = target(outgoing.instance.clone(), outgoing.outputs.clone());
+                self.update(&target, node, spec, &outgoing, &step.diff, Act::Adopt).await?;
+                Ok(Action::Adopt)
+            }
             (Action::Adopt, None) => self.adopt(target(String::new(), None), node, spec, &step.diff).await,
             (Action::Create, None) => {
                 self.create(&target((self.new_instance)(), None), node, spec, None).await?;
@@ -62,7 +74,7 @@ impl Run {
             }
             (Action::Update, Some(record)) => {
                 let target = target(record.instance.clone(), record.outputs.clone());
-                self.update(&target, node, spec, &record, &step.diff).await
+                self.update(&target, node, spec, &record, &step.diff, Act::Update).await
             }
             (Action::ReplaceDeleteFirst, None) => {
                 self.create(&target((self.new_instance)(), None), node, spec, None).await?;
@@ -75,11 +87,11 @@ impl Run {
                     return Ok(Action::ReplaceCreateFirst);
                 }
                 self.keep(address);
-                self.update(&old, node, spec, &record, &step.diff).await
+                self.update(&old, node, spec, &record, &step.diff, Act::Update).await
             }
             (Action::ReplaceDeleteFirst, Some(record)) if self.is_kept(address) => {
                 let old = target(record.instance.clone(), record.outputs.clone());
-                self.update(&old, node, spec, &record, &step.diff).await
+                self.update(&old, node, spec, &record, &step.diff, Act::Update).await
             }
             _ => Err(StepError::Stale("what the journal says of it changed".into())),
         }
@@ -109,7 +121,7 @@ impl Run {
         own(&mut spec, &self.stack, old.address, &json!(record.instance));
         let recorded = record.request.spec.as_json();
         let Some(live) = self.read(old, recorded).await? else { return Ok(true) };
-        let rest = diff(&self.seal(&spec), &self.seal(&live.spec), &record.request.spec);
+        let rest = diff_sent(&self.seal(&spec), &self.seal(&live.spec), &record.applied(), &record.sent());
         Ok(replacing(old.kind, &rest).is_some())
     }
 
@@ -214,6 +226,8 @@ impl Run {
     ) -> Result<Option<AnyLive>, StepError> {
         let settle = match target.kind.recovery() {
             Recovery::Tag { settle } => settle,
+            // Until its id is recorded it is found by its tag, too.
+            Recovery::Token => TOKEN_SETTLE,
             _ => Duration::ZERO,
         };
         let deadline = Instant::now() + settle;
@@ -239,7 +253,11 @@ impl Run {
         own(&mut spec, &self.stack, target.address, &json!(target.instance));
         let since = Instant::now();
         let resumed = begun.is_some_and(|r| r.instance == target.instance);
-        let mut there = if resumed {
+        let replayed = resumed && target.kind.recovery() == Recovery::Token;
+        let mut there = if replayed {
+            // The same request with the same token finds it, whatever the index says.
+            self.read(target, &spec).await?
+        } else if resumed {
             self.settled(target, &spec).await?
         } else if target.kind.recovery().identity().is_empty() {
             // Nothing can carry an incarnation that was made up just now.
@@ -248,8 +266,11 @@ impl Run {
             self.read(target, &spec).await?
         };
         self.check_owner(target, there.as_ref(), resumed)?;
-        if !resumed {
-            self.begin(target, Act::Create, self.request(node, target, &spec)).await?;
+        let request = self.request(node, target, &spec);
+        // What is there was made by an earlier run, as that one wanted it.
+        let made = begun.filter(|_| resumed && there.is_some());
+        if begun.is_none_or(|r| !resumed || r.request != request || !r.pending.is_empty()) {
+            self.begin(target, Act::Create, request).await?;
         }
         if there.is_none() {
             there = self.create_once(target, &spec).await?;
@@ -258,8 +279,9 @@ impl Run {
             return Err(StepError::Failed(why.clone()));
         }
         let live = self.until_ready(target, &spec).await?;
-        let sent = self.seal(&spec);
-        let live = self.converge(target, &spec, live, &Sealed::default(), sent, None).await?;
+        let (applied, sent) =
+            made.map_or_else(|| (Sealed::default(), self.seal(&spec)), |r| (r.applied(), r.sent()));
+        let live = self.converge(target, &spec, live, &applied, sent, None).await?;
         self.done(target, &live, since).await
     }
 
@@ -305,8 +327,9 @@ impl Run {
             if !backoff.pause(&self.stop).await {
                 return Err(error.into());
             }
-            // It may have had an effect.
+            // It may have had an effect. The same token finds that out by itself.
             if error.class() == Class::Transient
+                && target.kind.recovery() != Recovery::Token
                 && let Some(live) = self.settled(target, spec).await?
             {
                 return Ok(Some(live));
@@ -333,6 +356,7 @@ impl Run {
             }
             self.within(target.kind, &rest, planned)?;
             match &last {
+                Some((before, _)) if given_up(&rest, before) => return Ok(live),
                 Some((same, since)) if *same == rest => {
                     if since.elapsed() > LAG {
                         let fields = rest.changes.into_iter().map(|c| c.path).collect();
@@ -342,7 +366,10 @@ impl Run {
                 }
                 _ => {
                     self.update_once(target, spec, &live, &rest).await?;
-                    sent.clone_from(&wanted);
+                    // A step that could also have gone to a field which shows may have left the others out.
+                    if rest.changes.iter().all(|c| never_shown(&c.change)) {
+                        sent.clone_from(&wanted);
+                    }
                     last = Some((rest, Instant::now()));
                 }
             }
@@ -390,31 +417,33 @@ impl Run {
         mut spec: Json,
         record: &Record,
         planned: &Diff,
+        act: Act,
     ) -> Result<Action, StepError> {
         own(&mut spec, &self.stack, target.address, &json!(record.instance));
         let since = Instant::now();
-        let applied = &record.request.spec;
-        let Some(live) = self.read(target, applied.as_json()).await? else {
+        let (recorded, applied, sent) = (record.request.spec.as_json(), record.applied(), record.sent());
+        let Some(live) = self.read(target, recorded).await? else {
             return Err(StepError::Stale("it has disappeared".into()));
         };
-        let rest = diff(&self.seal(&spec), &self.seal(&live.spec), applied);
+        let rest = diff_sent(&self.seal(&spec), &self.seal(&live.spec), &applied, &sent);
         self.within(target.kind, &rest, Some(planned))?;
         let request = self.request(node, target, &spec);
-        if rest.is_empty() && record.phase == Phase::Ready && live.status == Status::Ready {
+        let idle = act == Act::Update && record.phase == Phase::Ready;
+        if idle && rest.is_empty() && live.status == Status::Ready {
             if request == record.request {
                 self.publish(target.address, &live.outputs);
                 return Ok(Action::Keep);
             }
             return self.record(target, node, spec, record).await;
         }
-        let act = if record.phase == Phase::Creating { Act::Create } else { Act::Update };
+        let act = if record.phase == Phase::Creating { Act::Create } else { act };
         self.begin(target, act, request).await?;
         let live = match live.status {
             // It may be the very thing that this update mends.
             Status::Failed(_) if !rest.is_empty() => live,
-            _ => self.until_ready(target, applied.as_json()).await?,
+            _ => self.until_ready(target, recorded).await?,
         };
-        let live = self.converge(target, &spec, live, applied, applied.clone(), Some(planned)).await?;
+        let live = self.converge(target, &spec, live, &applied, sent, Some(planned)).await?;
         self.done(target, &live, since).await?;
         Ok(Action::Update)
     }
@@ -445,6 +474,23 @@ impl Run {
         self.done(&target, &live, since).await?;
         Ok(Action::Adopt)
     }
+}
+
+/// Whether the cloud will not say if it took this change.
+fn never_shown(change: &Change) -> bool {
+    matches!(change, Change::Set { from: Json::Null, .. } | Change::Removed { .. })
+}
+
+/// Whether `rest`, left by an accepted update of `before`, is only what the cloud chose for fields that are wanted no
+/// more: what is unset is unmanaged.
+fn given_up(rest: &Diff, before: &Diff) -> bool {
+    let removal = |d: &Diff| d.changes.iter().all(|c| matches!(c.change, Change::Removed { .. }));
+    let alone = removal(before);
+    removal(rest)
+        && rest
+            .changes
+            .iter()
+            .all(|c| before.changes.iter().any(|b| b.path == c.path && (alone || b.change != c.change)))
 }
 
 fn unresolved(spec: &Json) -> crate::error::Error {

@@ -1,8 +1,9 @@
 //! The order of steps: nothing is made before what it needs, nothing removed before what needs it is gone.
 
 use crate::{
-    journal::State,
+    journal::{Phase, State},
     plan::{Action, Plan},
+    registry::Registry,
     schedule::order,
     stack::Stack,
     value::Address,
@@ -22,8 +23,11 @@ pub(crate) type Key = (Address, Part);
 pub(crate) type Edges = BTreeMap<Key, BTreeSet<Key>>;
 
 /// What each part of `plan` waits for.
-pub(crate) fn edges(plan: &Plan, stack: &Stack, state: &State) -> Edges {
+pub(crate) fn edges(plan: &Plan, stack: &Stack, state: &State, registry: &Registry) -> Edges {
     let parts = parts(plan);
+    let in_the_way = in_the_way(stack, state, registry);
+    let wait_for =
+        |plan, stack, state, parts, moving| wait_for(plan, stack, state, parts, &in_the_way, moving);
     let hard = wait_for(plan, stack, state, &parts, Moving::None);
     // What moves off a thing should have moved before the thing goes; where that is a circle, the thing goes first.
     [Moving::All, Moving::OffKept]
@@ -54,7 +58,32 @@ enum Moving {
     None,
 }
 
-fn wait_for(plan: &Plan, stack: &Stack, state: &State, parts: &BTreeSet<Key>, moving: Moving) -> Edges {
+/// Incarnations that were replaced and have to go before the next is made: they are half gone, or have its name.
+fn in_the_way(stack: &Stack, state: &State, registry: &Registry) -> BTreeSet<Key> {
+    let mut out = BTreeSet::new();
+    for (address, record) in state.leftovers.iter().flat_map(|(a, all)| all.iter().map(move |r| (a, r))) {
+        let Some(node) = stack.nodes().get(address) else { continue };
+        let identity = registry.get(node.kind).map_or(&[][..], |k| k.recovery().identity());
+        let had = record.request.spec.as_json();
+        let generated = |f: &&str| node.spec[*f].get("$generated").is_some();
+        let same = !identity.is_empty()
+            && !identity.iter().any(generated)
+            && identity.iter().all(|f| node.spec[*f] == had[*f]);
+        if same || record.phase == Phase::Deleting {
+            out.insert((address.clone(), Part::Remove(record.instance.clone())));
+        }
+    }
+    out
+}
+
+fn wait_for(
+    plan: &Plan,
+    stack: &Stack,
+    state: &State,
+    parts: &BTreeSet<Key>,
+    in_the_way: &BTreeSet<Key>,
+    moving: Moving,
+) -> Edges {
     let action = |a: &Address| plan.step(a).map(|s| s.action);
     let make = |a: &Address| (a.clone(), Part::Make);
     let after = |a: &Address| stack.nodes().get(a).map(|n| n.after.clone()).unwrap_or_default();
@@ -66,13 +95,16 @@ fn wait_for(plan: &Plan, stack: &Stack, state: &State, parts: &BTreeSet<Key>, mo
         match part {
             Part::Make => {
                 waits.extend(after(address).iter().map(make));
+                if action(address) == Some(Action::Create) || action(address).is_some_and(Action::replaces) {
+                    waits.extend(in_the_way.iter().filter(|(a, _)| a == address).cloned());
+                }
                 if delete_first {
                     waits.extend(parts.iter().filter(|(a, p)| a == address && *p != Part::Make).cloned());
                 }
             }
             Part::Remove(instance) => {
                 let current = state.records.get(address).is_some_and(|r| r.instance == *instance);
-                if !(current && delete_first) {
+                if !(current && delete_first) && !in_the_way.contains(key) {
                     waits.insert(make(address));
                 }
                 for (dependent, record) in

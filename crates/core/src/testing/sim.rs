@@ -81,6 +81,8 @@ pub enum Fault {
     NotNow,
     /// Refused for good.
     Refused,
+    /// Accepted, and nothing comes of it.
+    Ignored,
     /// A create is accepted, and what it made never comes right; it keeps its name.
     Stillborn,
 }
@@ -244,6 +246,25 @@ impl World {
         format!("{}-{:06}", kind.trim_start_matches("sim."), self.ids)
     }
 
+    fn copy(&self) -> World {
+        World {
+            random: self.random,
+            ids: self.ids,
+            objects: self.objects.clone(),
+            habits: self.habits.clone(),
+            rules: vec![],
+            calls: vec![],
+            reads: 0,
+            running: 0,
+            most_running: 0,
+        }
+    }
+
+    /// Tells whether anything was made or began to go.
+    fn shape(&self) -> (usize, usize) {
+        (self.objects.len(), self.objects.values().filter(|o| o.going.is_some()).count())
+    }
+
     fn sweep(&mut self, now: Duration) {
         self.objects.retain(|_, o| o.going.is_none_or(|at| at > now));
     }
@@ -401,9 +422,7 @@ impl SimCloud {
 
     /// How many calls of `kind` and `verb` had their effect.
     pub fn count(&self, kind: &str, verb: Verb) -> usize {
-        self.with(|w| {
-            w.calls.iter().filter(|c| c.kind == kind && c.verb == verb && c.effect).count()
-        })
+        self.with(|w| w.calls.iter().filter(|c| c.kind == kind && c.verb == verb && c.effect).count())
     }
 
     /// A call that changes something.
@@ -437,19 +456,23 @@ impl SimCloud {
             Some(Fault::LostBefore) => Err(refusal("InternalError", Class::Transient, "lost before")),
             Some(Fault::NotNow) => Err(refusal("NotYet", Class::NotNow, "something has not spread")),
             Some(Fault::Refused) => Err(refusal("Refused", Class::Final, "will not work")),
+            // The effect is on a world that is thrown away.
+            Some(Fault::Ignored) => self.with(|w| effect(&mut w.copy(), now)),
             Some(Fault::LostAfter) => self
                 .with(|w| {
                     w.sweep(now);
+                    let before = w.shape();
                     let answer = effect(w, now);
-                    effective = answer.is_ok();
+                    effective = answer.is_ok() && (verb == Verb::Update || w.shape() != before);
                     answer
                 })
                 .and(Err(refusal("InternalError", Class::Transient, "lost after"))),
             Some(Fault::Stillborn) | None => self.with(|w| {
                 w.sweep(now);
                 let before: BTreeSet<String> = w.objects.keys().cloned().collect();
+                let shape = w.shape();
                 let answer = effect(w, now);
-                effective = answer.is_ok();
+                effective = answer.is_ok() && (verb == Verb::Update || w.shape() != shape);
                 if fault == Some(Fault::Stillborn) {
                     let made = w.objects.values_mut().filter(|o| !before.contains(&o.id));
                     made.for_each(|o| o.failed = Some("no capacity".into()));

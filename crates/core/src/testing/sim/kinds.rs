@@ -191,8 +191,8 @@ fn caller<'a, R: Resource<Client = SimCloud>>(cx: &'a Cx<'_, R>) -> Caller<'a> {
 
 /// What the cloud keeps of a spec: everything but its tags.
 fn fields<R: Resource>(spec: &R, name: Option<String>) -> Result<Json, Error> {
-    let mut json = serde_json::to_value(spec)
-        .map_err(|source| Error::Decode { what: "spec", kind: R::KIND, source })?;
+    let mut json =
+        serde_json::to_value(spec).map_err(|source| Error::Decode { what: "spec", kind: R::KIND, source })?;
     if let Some(m) = json.as_object_mut() {
         m.remove("tags");
         if let Some(name) = name {
@@ -239,10 +239,8 @@ fn by_field(
 fn by_tag(world: &World, now: Duration, kind: &str, region: &str, instance: &str) -> Option<Object> {
     let lag = world.habits.tag_lag;
     let mut all = world.objects.values().filter(|o| o.kind == kind && o.region == region);
-    all.find(|o| {
-        !instance.is_empty() && o.tag(Tags::INSTANCE) == Some(instance) && o.born + lag <= now
-    })
-    .cloned()
+    all.find(|o| !instance.is_empty() && o.tag(Tags::INSTANCE) == Some(instance) && o.born + lag <= now)
+        .cloned()
 }
 
 /// Puts a new object into the world.
@@ -255,8 +253,7 @@ fn make(
     tags: Option<Tags>,
 ) -> String {
     let id = world.new_id(kind);
-    let busy =
-        world.habits.ready_after.get(kind).map(|after| (now + *after, "being created".to_owned()));
+    let busy = world.habits.ready_after.get(kind).map(|after| (now + *after, "being created".to_owned()));
     let object = Object {
         id: id.clone(),
         kind,
@@ -339,8 +336,7 @@ async fn found<R: Resource<Client = SimCloud>>(
     outputs: impl FnOnce(&Object) -> R::Outputs,
 ) -> Result<Option<Live<R>>, Error> {
     let region = cx.client.region().to_owned();
-    let seen =
-        cx.client.look(R::KIND, |w, now| find(w, now, &region).map(|o| (o.status(now), o))).await?;
+    let seen = cx.client.look(R::KIND, |w, now| find(w, now, &region).map(|o| (o.status(now), o))).await?;
     let Some((status, object)) = seen else { return Ok(None) };
     let name = name.and_then(|n| Some(n.live(cx.instance, object.field("name").as_str()?)));
     Ok(Some(Live { spec: spec(&object, name)?, outputs: outputs(&object), status, owner: object.owner() }))
@@ -371,7 +367,9 @@ async fn removed<R: Resource<Client = SimCloud>>(
     cx.client
         .mutate(caller(cx), Verb::Delete, |w, now| {
             object(w, id)?;
-            w.unused(id)?;
+            if matches!(R::KIND, "sim.network" | "sim.subnet") {
+                w.unused(id)?;
+            }
             let object = object(w, id)?;
             if object.failed.is_none() && object.busy.as_ref().is_some_and(|(until, _)| *until > now) {
                 return Err(refusal("InvalidState", Class::NotNow, format!("{id} is busy")));
@@ -526,9 +524,7 @@ impl Resource for Subnet {
         let make = |w: &mut World, now| {
             w.usable(&network, now)?;
             let mut all = w.objects.values().filter(|o| o.kind == Self::KIND);
-            if let Some(o) =
-                all.find(|o| *o.field("network") == network && *o.field("cidr") == self.cidr)
-            {
+            if let Some(o) = all.find(|o| *o.field("network") == network && *o.field("cidr") == self.cidr) {
                 return Err(refusal("CidrConflict", Class::Final, format!("overlaps with {}", o.id)));
             }
             make(w, now, Self::KIND, cx.client.region(), fields, None);
@@ -629,7 +625,8 @@ impl Resource for Task {
     type Outputs = TaskOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let find = |w: &World, now, region: &str| by_field(w, now, Self::KIND, region, "family", &self.family);
+        let find =
+            |w: &World, now, region: &str| by_field(w, now, Self::KIND, region, "family", &self.family);
         let outputs = |o: &Object| TaskOutputs {
             arn: self.arn(o),
             revision: o.field("revision").as_u64().unwrap_or_default(),
