@@ -95,7 +95,8 @@ fn open_port(step: &Step, rules: &Rules) -> Option<Refusal> {
         })
     };
     let inbound = wanted("direction").is_some_and(|d| d == "ingress");
-    let public = step.diff.changes.iter().any(|c| matches!(&c.change, Change::Set { to, .. } if names_everybody(to)));
+    let public =
+        step.diff.changes.iter().any(|c| matches!(&c.change, Change::Set { to, .. } if names_everybody(to)));
     if !inbound || !public {
         return None;
     }

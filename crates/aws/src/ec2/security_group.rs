@@ -146,7 +146,7 @@ impl Described for types::SecurityGroup {
 }
 
 /// The rules of AWS's making: all protocols to everywhere (a second one where the network has IPv6), without a tag.
-fn default_egress(rules: &[types::SecurityGroupRule]) -> Vec<String> {
+pub(super) fn default_egress(rules: &[types::SecurityGroupRule]) -> Vec<String> {
     rules
         .iter()
         .filter(|r| r.is_egress() == Some(true) && r.ip_protocol() == Some("-1") && r.tags().is_empty())

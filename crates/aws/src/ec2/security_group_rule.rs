@@ -4,6 +4,7 @@
 use super::{
     Cidr, Spreads, live_tags,
     lookup::{Described, PAGE, filter},
+    security_group::default_egress,
     tagged,
 };
 use crate::{
@@ -229,7 +230,10 @@ impl Resource for SecurityGroupRule {
         }
         let group = self.security_group_id.get()?.as_str().to_owned();
         let rules = ec2.rules_of_group.get(group).await?.unwrap_or_default();
-        Ok(rules.iter().map(live).find(|live| live.spec.is(self)))
+        // The rule that AWS puts into every new group is the group's own, and is on its way out.
+        let defaults = default_egress(&rules);
+        let own = rules.iter().filter(|r| !defaults.iter().any(|id| r.security_group_rule_id() == Some(id)));
+        Ok(own.map(live).find(|live| live.spec.is(self)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {

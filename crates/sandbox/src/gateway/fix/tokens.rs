@@ -17,7 +17,7 @@ use crate::gateway::route::Protocol;
 pub(super) const EC2: FixInfo = FixInfo {
     name: "tokens",
     service: "ec2",
-    operations: &["CreateNatGateway", "RunInstances"],
+    operations: &["CreateNatGateway", "CreateRouteTable", "RunInstances"],
     why: "moto ignores ClientToken; AWS gives the resource of the first call, or IdempotentParameterMismatch",
 };
 

@@ -1,0 +1,152 @@
+//! `deploy` against the local cloud, from the empty account and back, checked with boto3 rather than with our own code.
+
+mod world;
+
+use serde_json::Value as Json;
+use std::{collections::BTreeMap, time::Duration};
+use world::World;
+
+/// What the calls of an apply changed, each call once.
+fn changes(world: &World) -> Vec<String> {
+    world.mutations().into_iter().map(|c| c.name()).collect()
+}
+
+#[test]
+fn applied_twice_nothing_happens_and_a_change_touches_nothing_else() {
+    let world = World::new(1);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let there = world.inventory();
+    assert_eq!(there["services"], serde_json::json!(["workshop"]));
+    assert_eq!(there["databases"], serde_json::json!(["workshop"]));
+
+    world.forget_calls();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    world.deploy(&["drift"]).succeeds();
+    assert_eq!(changes(&world), Vec::<String>::new());
+
+    world.edit("CODER_TELEMETRY_ENABLE = \"false\"", "CODER_TELEMETRY_ENABLE = \"true\"");
+    world.deploy(&["plan", "--detailed-exitcode"]).exits(2);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(changes(&world), ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]);
+
+    world.forget_calls();
+    world.image("v2.28.4", "");
+    world.deploy(&["apply", "--yes", "--only", "app"]).succeeds();
+    let changed = changes(&world);
+    assert!(changed.iter().all(|c| c.starts_with("ecr:") || c.starts_with("ecs:")), "{changed:?}");
+    assert_eq!(changed.iter().filter(|c| *c == "ecs:RegisterTaskDefinition").count(), 1);
+    assert_eq!(changed.iter().filter(|c| *c == "ecs:UpdateService").count(), 1);
+
+    world.forget_calls();
+    world.edit("[ecs.alarms.database-space]\nwatch = \"database-free-gib\"\nbelow = 5.0\n", "");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(changes(&world), ["monitoring:DeleteAlarms"]);
+    let status = world.deploy(&["status"]).succeeds();
+    assert!(status.contains("https://coder.example.com") && status.contains("workshop:3"), "{status}");
+}
+
+#[test]
+fn what_changes_behind_our_back_is_named_and_repaired() {
+    let world = World::new(2);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let before = world.inventory();
+    world.boto3(
+        "ecs = boto3.client('ecs')\n\
+         ecs.delete_service(cluster='workshop', service='workshop', force=True)\n\
+         ec2 = boto3.client('ec2')\n\
+         group = [g for g in ec2.describe_security_groups()['SecurityGroups'] if g['GroupName'] == 'workshop-database'][0]\n\
+         rules = ec2.describe_security_group_rules(Filters=[{'Name': 'group-id', 'Values': [group['GroupId']]}])\n\
+         rule = [r for r in rules['SecurityGroupRules'] if not r['IsEgress']][0]\n\
+         ec2.revoke_security_group_ingress(GroupId=group['GroupId'], SecurityGroupRuleIds=[rule['SecurityGroupRuleId']])\n\
+         vpc = [v for v in ec2.describe_vpcs()['Vpcs'] if not v['IsDefault']][0]\n\
+         ec2.create_tags(Resources=[vpc['VpcId']], Tags=[{'Key': 'team', 'Value': 'somebody else'}])\n",
+    );
+    let drift = world.deploy(&["drift"]).exits(2);
+    for address in ["app/service", "security/database-in", "network/vpc"] {
+        assert!(drift.contains(address), "{address} is missing in\n{drift}");
+    }
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    assert_eq!(world.inventory(), before);
+}
+
+#[test]
+fn an_image_that_does_not_work_fails_with_its_reason_and_the_old_one_goes_on() {
+    let world = World::new(3);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let serving = world.serving();
+    for (version, behaviour, reason) in
+        [("v3.0.0", "crash", "exit code 1"), ("v3.0.1", "unhealthy", "health check")]
+    {
+        world.image(version, behaviour);
+        let failure = world.deploy(&["apply", "--yes"]).exits(100);
+        assert!(failure.contains(reason), "{behaviour}: {failure}");
+        assert_eq!(world.serving(), serving, "{behaviour}");
+    }
+    // An image that is not there at all.
+    world.edit("source = \"image\"\n", &format!("digest = \"sha256:{}\"\n", "0".repeat(64)));
+    let failure = world.deploy(&["apply", "--yes"]).exits(100);
+    assert!(failure.contains("CannotPullContainer"), "{failure}");
+    assert_eq!(world.serving(), serving);
+}
+
+#[test]
+fn destroy_wants_a_permit_for_the_database_and_leaves_a_snapshot() {
+    let world = World::new(4);
+    let empty = world.inventory();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let refused = world.deploy(&["destroy", "--yes"]).exits(101);
+    assert!(refused.contains("--permit database/instance"), "{refused}");
+    assert_eq!(world.inventory()["databases"], serde_json::json!(["workshop"]));
+    let permits = ["database/instance", "database/password", "database/url", "security/key", "registry"];
+    let mut flags = vec!["destroy", "--yes"];
+    permits.iter().for_each(|p| flags.extend(["--permit", p]));
+    world.deploy(&flags).succeeds();
+    let mut left = world.inventory();
+    assert_eq!(left["snapshots"], 1, "the final snapshot");
+    left["snapshots"] = Json::from(0);
+    assert_eq!(left, empty);
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_in_the_same_place() {
+    let reference = World::new(5);
+    reference.deploy(&["apply", "--yes"]).succeeds();
+    let wanted = reference.inventory();
+    // The moments are counted in changes, so they are spread over the whole run whatever the machine does.
+    let total = reference.mutations().len();
+    let moments: Vec<usize> = (0..20).map(|i| 1 + i * (total - 1) / 19).collect();
+    let worlds: Vec<(usize, World)> =
+        moments.iter().enumerate().map(|(i, m)| (*m, World::new(100 + i as u64))).collect();
+    // A few at once: a run mostly waits.
+    for some in worlds.chunks(4) {
+        std::thread::scope(|scope| {
+            for (moment, world) in some {
+                let wanted = &wanted;
+                scope.spawn(move || {
+                    world.kill_after(*moment, Duration::from_secs(120));
+                    world.deploy(&["apply", "--yes"]).succeeds();
+                    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+                    assert_eq!(
+                        differences(&world.inventory(), wanted),
+                        BTreeMap::new(),
+                        "killed after {moment} changes"
+                    );
+                });
+            }
+        });
+    }
+}
+
+/// What differs, by name.
+fn differences(found: &Json, wanted: &Json) -> BTreeMap<String, (Json, Json)> {
+    let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object()) else { return BTreeMap::new() };
+    wanted
+        .iter()
+        .filter(|(k, v)| found.get(*k) != Some(*v))
+        // A revision that was registered and never answered for is there twice, which harms nobody.
+        .filter(|(k, _)| *k != "revisions")
+        .map(|(k, v)| (k.clone(), (found.get(k).cloned().unwrap_or_default(), v.clone())))
+        .collect()
+}

@@ -1,0 +1,174 @@
+//! One account of the local cloud, a folder with a configuration, and the binary between them.
+
+use causeway_sandbox::{Sandbox, gateway::Call, shared};
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+const EXAMPLE: &str = include_str!("../../../../examples/ecs.toml");
+const INVENTORY: &str = include_str!("inventory.py");
+
+pub(crate) struct World {
+    folder: TempDir,
+    key: String,
+    secret: String,
+    forgotten: AtomicUsize,
+}
+
+/// What a command answered.
+pub(crate) struct Answer {
+    code: Option<i32>,
+    text: String,
+    what: String,
+}
+
+impl Answer {
+    pub(crate) fn exits(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}:\n{}", self.what, self.text);
+        self.text
+    }
+
+    pub(crate) fn succeeds(self) -> String {
+        self.exits(0)
+    }
+}
+
+fn sandbox() -> &'static Sandbox {
+    shared().unwrap_or_else(|e| panic!("no sandbox: {e:?}"))
+}
+
+impl World {
+    /// An account of its own, with the example as its configuration.
+    pub(crate) fn new(number: u64) -> Self {
+        let (key, secret) = sandbox().credentials(&format!("{number:012}")).unwrap();
+        let world = World { folder: TempDir::new().unwrap(), key, secret, forgotten: AtomicUsize::new(0) };
+        fs::write(world.file(), EXAMPLE).unwrap();
+        world.image("v2.28.3", "");
+        // Coder gets two minutes to migrate its database; a stand-in has nothing to migrate.
+        world.edit("count = 1\n", "count = 1\nhealth_check_grace_seconds = 0\n");
+        world
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("causeway.toml")
+    }
+
+    /// Changes the configuration, which must hold `from`.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file()).unwrap();
+        assert!(text.contains(from), "the configuration does not hold {from:?}");
+        fs::write(self.file(), text.replace(from, to)).unwrap();
+    }
+
+    /// Puts another image beside the configuration and names its version there.
+    pub(crate) fn image(&self, version: &str, behaviour: &str) {
+        write_image(&self.folder.path().join("image"), version, behaviour);
+        let text = fs::read_to_string(self.file()).unwrap();
+        let line = text.lines().find(|l| l.starts_with("version = \"v")).unwrap().to_owned();
+        fs::write(self.file(), text.replace(&line, &format!("version = \"{version}\""))).unwrap();
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(self.folder.path());
+        for name in ["PATH", "HOME", "CAUSEWAY_CACHE"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
+        command.envs(sandbox().env());
+        command.env("AWS_ACCESS_KEY_ID", &self.key).env("AWS_SECRET_ACCESS_KEY", &self.secret);
+        command
+    }
+
+    pub(crate) fn deploy(&self, flags: &[&str]) -> Answer {
+        let output =
+            self.command(env!("CARGO_BIN_EXE_deploy")).args(flags).stdin(Stdio::null()).output().unwrap();
+        let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
+        Answer { code: output.status.code(), text, what: format!("deploy {}", flags.join(" ")) }
+    }
+
+    /// Starts an apply and kills it, with SIGKILL, when it has made `changes` changes.
+    pub(crate) fn kill_after(&self, changes: usize, limit: Duration) {
+        let mut apply = self.command(env!("CARGO_BIN_EXE_deploy"));
+        let mut apply = apply
+            .args(["apply", "--yes"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let since = Instant::now();
+        while self.mutations().len() < changes && apply.try_wait().unwrap().is_none() {
+            assert!(since.elapsed() < limit, "{changes} changes did not come about");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        apply.kill().unwrap();
+        apply.wait().unwrap();
+    }
+
+    pub(crate) fn boto3(&self, script: &str) -> String {
+        let mut python = self.command(sandbox().installed().python.to_str().unwrap());
+        let output = python.args(["-c", &format!("import boto3\n{script}")]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn inventory(&self) -> Json {
+        serde_json::from_str(&self.boto3(INVENTORY)).unwrap()
+    }
+
+    /// The revision whose tasks run, and how many there are.
+    pub(crate) fn serving(&self) -> Json {
+        let script = "import json\n\
+            ecs = boto3.client('ecs')\n\
+            arns = ecs.list_tasks(cluster='workshop', serviceName='workshop', desiredStatus='RUNNING')['taskArns']\n\
+            tasks = ecs.describe_tasks(cluster='workshop', tasks=arns)['tasks'] if arns else []\n\
+            print(json.dumps(sorted(t['taskDefinitionArn'] for t in tasks if t['lastStatus'] == 'RUNNING')))";
+        serde_json::from_str(&self.boto3(script)).unwrap()
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        sandbox().gateway().calls().into_iter().filter(|c| c.access_key == self.key).collect()
+    }
+
+    /// Calls that changed something, since [`World::forget_calls`].
+    pub(crate) fn mutations(&self) -> Vec<Call> {
+        self.calls().into_iter().filter(|c| c.mutates).skip(self.forgotten.load(Ordering::SeqCst)).collect()
+    }
+
+    pub(crate) fn forget_calls(&self) {
+        let all = self.calls().iter().filter(|c| c.mutates).count();
+        self.forgotten.store(all, Ordering::SeqCst);
+    }
+}
+
+/// An image in OCI layout, without layers: the sandbox runs none, and reads how to behave from the labels.
+fn write_image(folder: &Path, version: &str, behaviour: &str) {
+    let blobs = folder.join("blobs/sha256");
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |json: &Json, media: &str| {
+        let bytes = json.to_string().into_bytes();
+        let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        fs::write(blobs.join(&digest), &bytes).unwrap();
+        json!({ "mediaType": media, "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    };
+    let labels = json!({ "org.opencontainers.image.version": version, "causeway.behaviour": behaviour });
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": { "Labels": labels },
+        "rootfs": { "type": "layers", "diff_ids": [] },
+    });
+    let config = put(&config, "application/vnd.oci.image.config.v1+json");
+    let media = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = json!({ "schemaVersion": 2, "mediaType": media, "config": config, "layers": [] });
+    let manifest = put(&manifest, media);
+    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
+    fs::write(folder.join("index.json"), index.to_string()).unwrap();
+    fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+}
