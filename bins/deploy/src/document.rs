@@ -10,7 +10,7 @@ use causeway_core::{
     guard::Refusal,
     plan::{self, Action},
 };
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ const VERSION: u32 = 1;
 
 /// The document of one run: a result, or an error.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Document_{T}")]
 pub(crate) struct Document<T> {
     /// The version of this format.
     version: u32,
@@ -133,7 +134,7 @@ pub(crate) struct Validate {
 
 /// Of `plan`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Plan {
+pub(crate) struct Planned {
     /// Where.
     pub(crate) cloud: Cloud,
     /// What would be done.
@@ -257,11 +258,12 @@ pub(crate) struct Sandbox {
 
 /// The JSON Schema of all documents.
 pub(crate) fn schema() -> Json {
-    let mut generator = SchemaGenerator::default();
+    // As it is written: what may be left out is not required.
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     let documents = [
         ("init", generator.subschema_for::<Document<Init>>()),
         ("validate", generator.subschema_for::<Document<Validate>>()),
-        ("plan", generator.subschema_for::<Document<Plan>>()),
+        ("plan", generator.subschema_for::<Document<Planned>>()),
         ("apply and destroy", generator.subschema_for::<Document<Apply>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),

@@ -237,10 +237,14 @@ fn remaining(estimate: Duration, elapsed: Duration) -> String {
     match estimate.saturating_sub(elapsed).as_secs() {
         _ if estimate.is_zero() => String::new(),
         0 => ", longer than usual".into(),
-        // Seconds are of no use in what is a guess.
-        s if s > 90 => format!(", about {} left", render::duration(Duration::from_secs(s.div_ceil(60) * 60))),
-        s => format!(", about {s}s left"),
+        s => format!(", about {} left", guess(Duration::from_secs(s))),
     }
+}
+
+/// A duration without the seconds that a guess cannot know.
+fn guess(time: Duration) -> String {
+    let seconds = time.as_secs();
+    render::duration(if seconds > 90 { Duration::from_secs(seconds.div_ceil(60) * 60) } else { time })
 }
 
 /// The resource that an event is about, and what is done to it where the event says so.
@@ -261,9 +265,7 @@ fn said(event: &Event, took: Option<Duration>) -> Option<String> {
     let took = took.map_or_else(String::new, |t| format!(" ({})", render::duration(t)));
     match event {
         Event::Started { steps, estimate } if estimate.is_zero() => Some(format!("{steps} steps")),
-        Event::Started { steps, estimate } => {
-            Some(format!("{steps} steps, about {}", render::duration(*estimate)))
-        }
+        Event::Started { steps, estimate } => Some(format!("{steps} steps, about {}", guess(*estimate))),
         Event::Begun { action, .. } => Some(doing(*action).to_owned()),
         Event::Waiting { on, .. } => Some(format!("waits: {on}")),
         Event::Done { action: Action::Keep, .. } => Some(format!("nothing left to do{took}")),

@@ -212,6 +212,13 @@ fn schemas_are_schemas() {
     assert!(config["properties"]["ecs"].is_object());
     let output: Json = serde_json::from_slice(&desk.run(&["schema", "output"]).stdout).unwrap();
     assert!(output["anyOf"].as_array().unwrap().len() >= 8);
+    // What is left out of documents where there is none of it must not be required.
+    for (of, field) in [("Error", "mistakes"), ("Step", "data"), ("Document_Planned", "error")] {
+        let definition = &output["$defs"][of];
+        assert!(definition["properties"][field].is_object(), "{of} has no {field}");
+        let required = definition["required"].as_array().unwrap();
+        assert!(!required.contains(&field.into()), "{of} requires {field}");
+    }
     // Every reference leads somewhere.
     for text in [config.to_string(), output.to_string()] {
         let json: Json = serde_json::from_str(&text).unwrap();

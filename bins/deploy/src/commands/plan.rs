@@ -31,7 +31,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     };
     if run.screen.json() {
         let digest = planned.plan.digest();
-        let result = document::Plan { cloud: session.cloud.clone(), plan: planned.plan, digest, refusals };
+        let result = document::Planned { cloud: session.cloud.clone(), plan: planned.plan, digest, refusals };
         run.screen.document(&document::done(run.name, code, result));
     }
     session.close().await;

@@ -7,6 +7,7 @@ use crate::{
     session::{self, Session},
 };
 use causeway_core::{
+    Address,
     engine::Drift,
     journal::{Phase, State},
     plan::PlanOptions,
@@ -108,6 +109,9 @@ fn show(
     if !unfinished.is_empty() {
         line("Unfinished", &screen.news(false, &format!("{}; `deploy apply` goes on", unfinished.len())));
     }
+    // What was not finished differs of course, and is told above.
+    let begun = |address: &Address| unfinished.iter().any(|u| u.address == *address);
+    let drift: Vec<Drift> = drift.iter().filter(|d| !begun(&d.address)).cloned().collect();
     let (good, text) = match drift.len() {
         _ if state.records.is_empty() => (true, "nothing is deployed".to_owned()),
         0 => (true, "none".to_owned()),
@@ -122,7 +126,7 @@ fn show(
         screen.say(&format!("\n{}", lines.collect::<String>()));
     }
     if !drift.is_empty() {
-        screen.say(&format!("\n{}", drift::text(drift).trim_end()));
+        screen.say(&format!("\n{}", drift::text(&drift).trim_end()));
     }
 }
 
