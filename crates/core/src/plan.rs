@@ -78,13 +78,13 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Whether it holds data that nobody can bring back.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub data: bool,
     /// Whether it is protected.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
     /// Whether it is an incarnation that was replaced before.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leftover: bool,
 }
 
@@ -400,8 +400,7 @@ impl<'a> Planner<'a> {
             let live = self.observed.leftovers.get(&(address.clone(), record.instance.clone()))?;
             let theirs =
                 matches!(&live.owner, Owner::Tagged { instance, .. } if *instance != record.instance);
-            let usable =
-                matches!(record.phase, Phase::Ready | Phase::Updating) && live.status == Status::Ready;
+            let usable = record.phase != Phase::Creating && live.status == Status::Ready;
             if theirs || !usable {
                 return None;
             }

@@ -170,12 +170,12 @@ async fn the_old_network_after_a_crashed_replacement() {
 
 #[tokio::test(start_paused = true)]
 async fn two_crashes_while_a_stack_is_made() {
-    told(&enumerate_pairs(&Fixture::new("from nothing, twice", vec![], web().stack()), 7).await);
+    told(&enumerate_pairs(&Fixture::new("from nothing, twice", vec![], web().stack()), 17).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_crashes_while_a_network_is_replaced() {
     let changed = Web { cidr: "10.0.0.0/8", ..web() };
     let fixture = Fixture::new("replace with children, twice", vec![web().stack()], changed.stack());
-    told(&enumerate_pairs(&fixture, 11).await);
+    told(&enumerate_pairs(&fixture, 29).await);
 }

@@ -26,15 +26,15 @@ pub(crate) type Edges = BTreeMap<Key, BTreeSet<Key>>;
 pub(crate) fn edges(plan: &Plan, stack: &Stack, state: &State, registry: &Registry) -> Edges {
     let parts = parts(plan);
     let in_the_way = in_the_way(stack, state, registry);
-    let wait_for =
-        |plan, stack, state, parts, moving| wait_for(plan, stack, state, parts, &in_the_way, moving);
-    let hard = wait_for(plan, stack, state, &parts, Moving::None);
+    let wait_for = |(way, moving)| wait_for(plan, stack, state, &parts, way, moving);
+    let nothing = BTreeSet::new();
     // What moves off a thing should have moved before the thing goes; where that is a circle, the thing goes first.
-    [Moving::All, Moving::OffKept]
-        .into_iter()
-        .map(|moving| wait_for(plan, stack, state, &parts, moving))
+    let all = [Moving::All, Moving::OffKept, Moving::None];
+    let wishes = [&in_the_way, &nothing].into_iter().flat_map(|way| all.map(|moving| (way, moving)));
+    wishes
+        .map(wait_for)
         .find(|edges| order(edges).is_ok())
-        .unwrap_or(hard)
+        .unwrap_or_else(|| wait_for((&nothing, Moving::None)))
 }
 
 fn parts(plan: &Plan) -> BTreeSet<Key> {

@@ -566,13 +566,18 @@ impl SimCloud {
         });
     }
 
-    /// What is there, without anything that chance chose: ids as the names of what they are of, incarnations as `*`.
+    /// What is there, without anything that chance chose: ids as the names of what they are of, incarnations as `*`,
+    /// the latest revision as `latest`.
     pub fn inventory(&self) -> Json {
         let now = self.now();
         self.with(|w| {
             w.sweep(now);
             let mut names: Vec<(String, String)> = vec![];
             for o in w.objects.values() {
+                // How many revisions it took is history.
+                if let Some(revision) = o.field("revision").as_u64() {
+                    names.push((format!("{}:{revision}\"", o.id), format!("{}:latest\"", o.id)));
+                }
                 if let Some(instance) = o.tag(Tags::INSTANCE) {
                     names.push((instance.to_owned(), "*".to_owned()));
                 }
@@ -597,11 +602,11 @@ impl SimCloud {
                     })
                     .to_string();
                     names.iter().for_each(|(from, to)| text = text.replace(from, to));
-                    text
+                    canonical(serde_json::from_str(&text).unwrap_or(Json::Null)).to_string()
                 })
                 .collect();
             all.sort();
-            all.iter().map(|t| serde_json::from_str(t).unwrap_or_else(|_| json!(t))).collect()
+            all.iter().map(|t| serde_json::from_str(t).unwrap_or(Json::Null)).collect()
         })
     }
 
@@ -650,6 +655,25 @@ impl Drop for Running<'_> {
 
 fn error(kind: &'static str, refused: Refusal) -> Error {
     Error::Call { call: kind, class: refused.class, source: Box::new(refused) }
+}
+
+/// Sets in the order of what their members are called now.
+fn canonical(json: Json) -> Json {
+    match json {
+        Json::Object(m) => m
+            .into_iter()
+            .filter(|(k, _)| k != "revision")
+            .map(|(k, v)| match v {
+                Json::Array(mut members) if k == "$set" => {
+                    members.sort_by_key(Json::to_string);
+                    (k, Json::Array(members))
+                }
+                v => (k, canonical(v)),
+            })
+            .collect(),
+        Json::Array(a) => a.into_iter().map(canonical).collect(),
+        other => other,
+    }
 }
 
 /// The token that an incarnation's create must carry.
