@@ -10,7 +10,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
 use causeway_aws::Call;
 use causeway_config::File;
-use causeway_core::{Engine, Registry, error::chain, store::LocalStore};
+use causeway_core::{
+    Engine, Registry,
+    engine::EngineError,
+    error::chain,
+    store::{LocalStore, Store, StoreError},
+};
 use causeway_sandbox::{
     Options, Sandbox, account,
     background::{self, Running},
@@ -65,6 +70,15 @@ impl Session {
         causeway_aws::register(&mut registry, config);
         let engine = Engine::new(registry, Arc::new(LocalStore::new(&journal)));
         Ok(Session { file, engine, cloud, journal, sandbox })
+    }
+
+    /// Looks whether another run is at work. A plan that is made meanwhile takes what that run has just made for
+    /// somebody else's.
+    ///
+    /// # Errors
+    /// One is, or the journal cannot be locked.
+    pub(crate) async fn is_free(&self) -> Result<(), Failure> {
+        is_free(&self.journal).await
     }
 
     /// Ends the sandbox, if it was for this command only.
@@ -161,10 +175,39 @@ async fn identify(config: &SdkConfig, region: &str, sandbox: bool) -> Result<Clo
     })
 }
 
+async fn is_free(journal: &Path) -> Result<(), Failure> {
+    // Where there is no journal yet nobody is at work, and asking would make its folder.
+    if !journal.exists() {
+        return Ok(());
+    }
+    match LocalStore::new(journal).hold(&actor()).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Held(who)) => Err(EngineError::Held(who).into()),
+        Err(other) => Err(EngineError::Load(other).into()),
+    }
+}
+
 /// Who runs this, for the journal and for others who wait.
 pub(crate) fn actor() -> String {
     let user = environment("USER").or_else(|| environment("LOGNAME")).unwrap_or_else(|| "somebody".into());
     let host = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).ok();
     let host = host.or_else(|| environment("HOSTNAME")).unwrap_or_else(|| "an unnamed host".into());
     format!("{user}@{}, process {}", host.trim(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_is_at_work_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = folder.path().join("journal");
+        assert!(is_free(&nowhere).await.is_ok() && !nowhere.exists());
+        let hold = LocalStore::new(folder.path()).hold("ada@host, process 7").await.unwrap();
+        let failure = is_free(folder.path()).await.unwrap_err();
+        assert!(format!("{failure:?}").contains("ada@host, process 7"), "{failure:?}");
+        drop(hold);
+        assert!(is_free(folder.path()).await.is_ok());
+    }
 }

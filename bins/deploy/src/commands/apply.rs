@@ -52,6 +52,7 @@ pub(crate) async fn carry_out(
     detail: bool,
     permits: &cli::Permits,
 ) -> Result<Code, Failure> {
+    session.is_free().await?;
     let planned = session.engine.plan(stack, options).await?;
     let plan = planned.plan.clone();
     run.screen.say(&render::plan(&plan, detail));
