@@ -613,5 +613,23 @@ async fn a_plan_reads_like_this() {
     let sim = standing().await;
     let changed =
         Web { cidr: "10.0.0.0/8", image: "web:2", password: "x", gateway: false, ..Web::default() }.stack();
-    insta::assert_snapshot!(render::plan(&sim.plan(&changed, &usual()).await.unwrap(), false), @"");
+    insta::assert_snapshot!(render::plan(&sim.plan(&changed, &usual()).await.unwrap(), false), @r#"
+    ± network/network  sim.network  (`cidr` cannot change in place; the new one is made first)
+        cidr: "10.0.0.0/16" -> "10.0.0.0/8"
+    ± network/subnet-a  sim.subnet  (`network` cannot change in place, if it turns out to differ; the new one is made first)
+        network: "network-000002" -> (known after network/network)
+    ± network/subnet-b  sim.subnet  (`network` cannot change in place, if it turns out to differ; the new one is made first)
+        network: "network-000002" -> (known after network/network)
+    ~ database  sim.database
+        password: (none) -> (secret)
+        subnets: ["subnet-000005", "subnet-000006"] -> [(known after network/subnet-a), (known after network/subnet-b)]
+    ~ task  sim.task
+        image: "web:1" -> "web:2"
+    ∓ service  sim.service  (`subnets` cannot change in place, if it turns out to differ; the old one goes first, because `name` stays the same)
+        subnets: ["subnet-000005", "subnet-000006"] -> [(known after network/subnet-a), (known after network/subnet-b)]
+        task: "task-000008:1" -> (known after task)
+    - network/gateway  sim.gateway
+
+    Plan: 2 to change, 4 to replace, 1 to delete, 2 unchanged.
+    "#);
 }

@@ -118,7 +118,8 @@ fn wait_for(
                         Moving::OffKept => !delete_first,
                         Moving::None => false,
                     };
-                    if wanted && !goes_first {
+                    // What is in the way cannot wait for what is made after it.
+                    if wanted && !goes_first && !in_the_way.contains(key) {
                         waits.insert(make(dependent));
                     }
                 }
