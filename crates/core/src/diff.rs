@@ -79,8 +79,8 @@ fn within(path: &str, field: &str) -> bool {
 /// Compares what is wanted with what is there.
 ///
 /// Unset means unmanaged, unless the last apply set it: then it is to be removed. Objects compare by our keys, lists
-/// of objects item by item, a [`Set`](crate::Set) ignores order. A field that the cloud never shows back compares with
-/// what was applied.
+/// of objects item by item, a [`Set`](crate::Set) ignores order. A field that the cloud never shows back, which is null
+/// in `live`, compares with what was applied; a key of a map that is missing there does not.
 pub fn diff(wanted: &Sealed, live: &Sealed, applied: &Sealed) -> Diff {
     diff_sent(wanted, live, applied, applied)
 }
@@ -116,13 +116,11 @@ fn walk(path: &str, want: &Json, have: &Json, [applied, sent]: [&Json; 2], out: 
                 w.keys().chain(applied.as_object().into_iter().flat_map(|a| a.keys())).collect();
             for key in keys {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                walk(
-                    &path,
-                    w.get(key).unwrap_or(&none),
-                    h.get(key).unwrap_or(&none),
-                    [applied.get(key).unwrap_or(&none), sent.get(key).unwrap_or(&none)],
-                    out,
-                );
+                let want = w.get(key).unwrap_or(&none);
+                // A field that the cloud never shows is there and null. A key that is missing was taken away.
+                let sent = if h.contains_key(key) { sent.get(key) } else { None };
+                let witness = [applied.get(key), sent].map(|j| j.unwrap_or(&none));
+                walk(&path, want, h.get(key).unwrap_or(&none), witness, out);
             }
         }
         (Json::Array(w), Json::Array(h))
@@ -239,6 +237,12 @@ mod tests {
         let want = |p: &str| json!({ "password": Secret::new(p) });
         assert!(paths(want("one"), json!({ "password": null }), want("one")).is_empty());
         assert_eq!(paths(want("two"), json!({ "password": null }), want("one")), ["password"]);
+    }
+
+    #[test]
+    fn a_tag_that_somebody_removed_is_seen() {
+        let want = json!({ "tags": { "team": "platform" } });
+        assert_eq!(paths(want.clone(), json!({ "tags": {} }), want), ["tags.team"]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Refuses plans that are dangerous, before anything is changed.
 
 use crate::{
-    diff::Change,
     plan::{Action, Plan, Step},
     value::Address,
 };
@@ -80,7 +79,7 @@ fn data(step: &Step, rules: &Rules) -> Option<Refusal> {
     })
 }
 
-/// Reads the step as data: any kind with a public CIDR and a port range can open a door.
+/// Reads what is wanted as data: any kind with a direction, a range of addresses and ports can open a door.
 fn open_port(step: &Step, rules: &Rules) -> Option<Refusal> {
     if !matches!(
         step.action,
@@ -88,18 +87,12 @@ fn open_port(step: &Step, rules: &Rules) -> Option<Refusal> {
     ) {
         return None;
     }
-    let wanted = |field: &str| {
-        step.diff.changes.iter().find(|c| c.path == field).and_then(|c| match &c.change {
-            Change::Set { to, .. } => Some(to),
-            _ => None,
-        })
-    };
-    let inbound = wanted("direction").is_some_and(|d| d == "ingress");
-    let public =
-        step.diff.changes.iter().any(|c| matches!(&c.change, Change::Set { to, .. } if names_everybody(to)));
-    if !inbound || !public {
+    let rule = step.wanted.as_json();
+    let inbound = rule.get("direction").is_some_and(|d| d == "ingress");
+    if !inbound || !names_everybody(rule) {
         return None;
     }
+    let wanted = |field: &str| rule.get(field);
     let port = |field| wanted(field).and_then(Json::as_u64).and_then(|p| u16::try_from(p).ok());
     let allowed = match (port("from_port"), port("to_port")) {
         (Some(from), Some(to)) => (from..=to).all(|p| rules.public_ports.contains(&p)),

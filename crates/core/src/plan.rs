@@ -72,6 +72,8 @@ pub struct Step {
     /// The incarnation that is there; none for a create.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// What is wanted, as far as it is known; null for a removal.
+    pub wanted: Sealed,
     /// The fields that differ; for a create, all that are wanted.
     pub diff: Diff,
     /// Why, where the fields do not say it.
@@ -293,12 +295,18 @@ impl<'a> Planner<'a> {
             self.plan.unchanged += 1;
             return Ok(());
         }
+        let mut wanted = resolved;
+        match record {
+            Some(record) => own(&mut wanted, self.stack, address, &json!(record.instance)),
+            None => share_tags(&mut wanted, self.stack),
+        }
         self.plan.steps.push(Step {
             address: address.clone(),
             kind: node.kind.to_owned(),
             place: node.place.label(),
             action: decision.action,
             instance: record.map(|r| r.instance.clone()),
+            wanted: Sealed::of(&wanted, &self.key),
             diff: decision.diff,
             why: decision.why,
             data: kind.data(),
@@ -460,11 +468,7 @@ impl<'a> Planner<'a> {
     /// Everything that is wanted, as a diff from nothing.
     fn all_of(&self, spec: &Json) -> Diff {
         let mut spec = spec.clone();
-        if let Some(tags) = spec.get_mut("tags").and_then(Json::as_object_mut) {
-            for (key, value) in self.stack.tags() {
-                tags.entry(key).or_insert_with(|| json!(value));
-            }
-        }
+        share_tags(&mut spec, self.stack);
         let empty = Sealed::of(&json!({}), &self.key);
         diff(&Sealed::of(&spec, &self.key), &empty, &Sealed::default())
     }
@@ -509,7 +513,7 @@ impl<'a> Planner<'a> {
             // Under a fixed name there may be the next incarnation by now, or somebody else's thing.
             let live = live.filter(|l| match &l.owner {
                 Owner::Tagged { instance: theirs, .. } => theirs == instance,
-                Owner::Parent => !leftover || kind.recovery().identity().is_empty(),
+                Owner::Parent => !passed_on(kind.as_ref(), self.state, address, record),
                 Owner::Nobody => true,
             });
             let unsure = record.phase == Phase::Creating && kind.recovery().identity().is_empty();
@@ -532,6 +536,7 @@ impl<'a> Planner<'a> {
                 place: record.request.place.label(),
                 action,
                 instance: Some(instance.to_owned()),
+                wanted: Sealed::default(),
                 diff: Diff::default(),
                 why,
                 data: kind.data(),
@@ -579,12 +584,29 @@ pub(crate) fn outlived_by(stack: &Stack, registry: &Registry, node: &Node) -> BT
     out
 }
 
-/// Writes the stack's tags and the ownership tags into a spec that has tags.
-pub(crate) fn own(spec: &mut Json, stack: &Stack, address: &Address, instance: &Json) {
+/// Writes the stack's tags into a spec that has tags.
+fn share_tags(spec: &mut Json, stack: &Stack) {
     let Some(tags) = spec.get_mut("tags").and_then(Json::as_object_mut) else { return };
     for (key, value) in stack.tags() {
         tags.entry(key).or_insert_with(|| json!(value));
     }
+}
+
+/// Whether what `record` is found by is now what the incarnation that counts is found by.
+pub(crate) fn passed_on(kind: &dyn AnyKind, state: &State, address: &Address, record: &Record) -> bool {
+    let identity = kind.recovery().identity();
+    state.records.get(address).is_some_and(|current| {
+        let (theirs, ours) = (current.request.spec.as_json(), record.request.spec.as_json());
+        current.instance != record.instance
+            && !identity.is_empty()
+            && identity.iter().all(|f| theirs.get(f) == ours.get(f))
+    })
+}
+
+/// Writes the stack's tags and the ownership tags into a spec that has tags.
+pub(crate) fn own(spec: &mut Json, stack: &Stack, address: &Address, instance: &Json) {
+    share_tags(spec, stack);
+    let Some(tags) = spec.get_mut("tags").and_then(Json::as_object_mut) else { return };
     tags.insert(Tags::STACK.into(), json!(stack.name()));
     tags.insert(Tags::ADDRESS.into(), json!(address));
     tags.insert(Tags::INSTANCE.into(), instance.clone());

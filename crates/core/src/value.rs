@@ -368,7 +368,13 @@ pub fn members(json: &Json) -> Option<&Vec<Json>> {
     json.get("$set").and_then(Json::as_array)
 }
 
-fn set_of(mut items: Vec<Json>) -> Json {
+/// A member that turned out to be a list stands for its members: all subnets of a network that is there already.
+fn set_of(items: Vec<Json>) -> Json {
+    let spread = |item| match item {
+        Json::Array(inner) => inner,
+        one => vec![one],
+    };
+    let mut items: Vec<Json> = items.into_iter().flat_map(spread).collect();
     items.sort_by_cached_key(Json::to_string);
     items.dedup();
     json!({ "$set": items })

@@ -141,7 +141,9 @@ impl StackConfig {
         let parts: Vec<&str> = region.split('-').collect();
         let shape = parts.len() >= 3
             && parts.last().is_some_and(|n| n.parse::<u8>().is_ok())
-            && parts.iter().all(|p| p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !p.is_empty());
+            && parts
+                .iter()
+                .all(|p| p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !p.is_empty());
         if !shape {
             out.push(Problem::at(
                 "stack.region",

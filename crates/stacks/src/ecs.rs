@@ -29,7 +29,9 @@ pub struct Given {
 /// alone, `app` is the rest.
 pub fn group(name: &str) -> Option<&'static [&'static str]> {
     match name {
-        "infra" => Some(&["network/*", "security/*", "database/*", "balancer/*", "dns/*", "alarms/*", "registry"]),
+        "infra" => {
+            Some(&["network/*", "security/*", "database/*", "balancer/*", "dns/*", "alarms/*", "registry"])
+        }
         "app" => Some(&["app/*"]),
         _ => None,
     }
@@ -46,17 +48,18 @@ pub fn ecs(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: &Given)
         let database = database::database(stack, config, &network, &security);
         let balancer = balancer::balancer(stack, config, &network, &security);
         dns::records(stack, config, &balancer);
-        let app = app::app(stack, common, config, given, &app::Around {
-            network: &network,
-            security: &security,
-            database: &database,
-            balancer: &balancer,
-        });
-        alarms::alarms(stack, config, &alarms::Watched {
-            database: &database,
-            balancer: &balancer,
-            app: &app,
-        });
+        let app = app::app(
+            stack,
+            common,
+            config,
+            given,
+            &app::Around { network: &network, security: &security, database: &database, balancer: &balancer },
+        );
+        alarms::alarms(
+            stack,
+            config,
+            &alarms::Watched { database: &database, balancer: &balancer, app: &app },
+        );
         stack.output("access_url", config.access_url.trim_end_matches('/'));
     });
 }

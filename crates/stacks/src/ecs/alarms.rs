@@ -128,7 +128,9 @@ fn metric(watch: Watch, watched: &Watched<'_>) -> Metric {
         Watch::ResponseSeconds => of_balancer("Seconds to answer", "TargetResponseTime", "Average"),
         Watch::ServiceCpu => of_service("CPU of the tasks, in percent,", "CPUUtilization"),
         Watch::ServiceMemory => of_service("Memory of the tasks, in percent,", "MemoryUtilization"),
-        Watch::DatabaseCpu => of_database("CPU of the database, in percent,", "CPUUtilization", "Average", 1.0),
+        Watch::DatabaseCpu => {
+            of_database("CPU of the database, in percent,", "CPUUtilization", "Average", 1.0)
+        }
         Watch::DatabaseFreeGib => {
             of_database("Free GiB of the database", "FreeStorageSpace", "Minimum", 1024.0 * 1024.0 * 1024.0)
         }

@@ -1,12 +1,16 @@
 //! Coder itself: its image, its task, its service.
 
-use super::{Architecture, Ecs, Given, balancer::Balancer, database::Database, environment, network::Networks, security::Security};
+use super::{
+    Architecture, Ecs, Given, balancer::Balancer, database::Database, environment, network::Networks,
+    security::Security,
+};
 use crate::config::{SecretSource, StackConfig};
 use causeway_aws::{
     ecr::{ExistingImage, Image, Repository},
     ecs::{
-        CircuitBreaker, Cluster, Container, ContainerInsights, DeploymentConfiguration, LinuxParameters, LoadBalancer,
-        LogConfiguration, NetworkConfiguration, PortMapping, RuntimePlatform, Service, TaskDefinition, image_tag,
+        CircuitBreaker, Cluster, Container, ContainerInsights, DeploymentConfiguration, LinuxParameters,
+        LoadBalancer, LogConfiguration, NetworkConfiguration, PortMapping, RuntimePlatform, Service,
+        TaskDefinition, image_tag,
     },
     iam::{PolicyDocument, Role, Statement},
     id::Arn,
@@ -33,11 +37,20 @@ pub(super) struct App {
 /// The container, and the name of everything that is about it.
 const CODER: &str = "coder";
 
-pub(super) fn app(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: &Given, around: &Around<'_>) -> App {
+pub(super) fn app(
+    stack: &mut Stack,
+    common: &StackConfig,
+    config: &Ecs,
+    given: &Given,
+    around: &Around<'_>,
+) -> App {
     let prefix = stack.name().to_owned();
     let repository = stack.add(
         "registry",
-        Repository { force_delete: Some(config.image.force_delete), ..Repository::new(config.image.repository.as_str()) },
+        Repository {
+            force_delete: Some(config.image.force_delete),
+            ..Repository::new(config.image.repository.as_str())
+        },
     );
     stack.output("repository", &repository.repository_uri);
     stack.scope("app", |stack| {
@@ -45,7 +58,10 @@ pub(super) fn app(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: 
         let logs = LogGroup::new(format!("/ecs/{prefix}"), i32::from(config.logs.days));
         let logs = stack.add("logs", logs);
         let secrets = secrets(stack, config, given, around);
-        let task = task(stack, &Task { common, config, around, repository: &repository, digest, logs: &logs, secrets });
+        let task = task(
+            stack,
+            &Task { common, config, around, repository: &repository, digest, logs: &logs, secrets },
+        );
         let cluster = stack.add(
             "cluster",
             Cluster {
@@ -187,7 +203,9 @@ fn task(stack: &mut Stack, task: &Task<'_>) -> Handle<TaskDefinition> {
             task.common.region.as_str(),
             CODER,
         )),
-        linux_parameters: wanted.execute_command.then_some(LinuxParameters { init_process_enabled: Some(true) }),
+        linux_parameters: wanted
+            .execute_command
+            .then_some(LinuxParameters { init_process_enabled: Some(true) }),
         // Coder finishes the requests that it has; 30 seconds, the default, cut off long ones.
         stop_timeout: Some(60),
         ..Container::default()
@@ -245,7 +263,10 @@ fn task_role(stack: &str, execute_command: bool) -> Role {
     let policy = PolicyDocument::new([Statement::allow(channels, ["*"])]);
     Role {
         description: Some("What Coder may do in this account".into()),
-        inline_policies: execute_command.then(|| ("execute-command".to_owned(), policy)).into_iter().collect(),
+        inline_policies: execute_command
+            .then(|| ("execute-command".to_owned(), policy))
+            .into_iter()
+            .collect(),
         ..Role::assumed_by(format!("{stack}-task"), "ecs-tasks.amazonaws.com")
     }
 }

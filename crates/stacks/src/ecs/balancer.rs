@@ -40,8 +40,7 @@ pub(super) fn balancer(stack: &mut Stack, config: &Ecs, network: &Networks, secu
         targets.health_check.unhealthy_threshold = Some(3);
         let targets = targets.attribute("deregistration_delay.timeout_seconds", "60");
         let targets = stack.add("targets", targets);
-        let https =
-            Listener::https(balancer.arn.clone(), certificate, Action::forward(targets.arn.clone()));
+        let https = Listener::https(balancer.arn.clone(), certificate, Action::forward(targets.arn.clone()));
         let https = stack.add("https", https);
         stack.add("http", Listener::http(balancer.arn.clone(), Action::redirect_to_https()));
         if let Some(waf) = &config.waf {

@@ -260,9 +260,8 @@ pub struct Waf {
 
 /// The retentions that CloudWatch Logs accepts, in days.
 /// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
-const RETENTIONS: [u16; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+const RETENTIONS: [u16; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 impl Ecs {
     /// The name in the access URL.
@@ -336,7 +335,10 @@ impl Ecs {
         if self.database.storage < 20 || self.database.max_storage < self.database.storage {
             out.push(Problem::at(
                 "ecs.database.storage",
-                format!("{} GiB growing to {} GiB cannot work", self.database.storage, self.database.max_storage),
+                format!(
+                    "{} GiB growing to {} GiB cannot work",
+                    self.database.storage, self.database.max_storage
+                ),
                 "gp3 starts at 20 GiB, and max_storage must not be smaller than storage",
             ));
         }

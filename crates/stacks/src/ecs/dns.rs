@@ -46,8 +46,10 @@ fn requested(stack: &mut Stack, config: &Ecs, zone: &Value<HostedZoneId>) -> Val
         stack.add(&format!("proof-{domain}"), proof).fqdn.clone()
     });
     let validated_by = Set(proofs.collect());
-    let issued =
-        stack.add("certificate-issued", CertificateIssued { certificate_arn: certificate.arn.clone(), validated_by });
+    let issued = stack.add(
+        "certificate-issued",
+        CertificateIssued { certificate_arn: certificate.arn.clone(), validated_by },
+    );
     stack.output("certificate_expires", &issued.not_after);
     issued.arn.clone()
 }
@@ -59,7 +61,8 @@ pub(super) fn records(stack: &mut Stack, config: &Ecs, balancer: &Balancer) {
     stack.scope("dns", |stack| {
         for (name, host) in names {
             let Some(host) = host else { continue };
-            let record = Record::alias(zone.clone(), host, balancer.dns_name.clone(), balancer.dns_zone.clone());
+            let record =
+                Record::alias(zone.clone(), host, balancer.dns_name.clone(), balancer.dns_zone.clone());
             stack.add(name, record);
         }
     });

@@ -92,7 +92,8 @@ pub(super) fn own(config: &Ecs) -> BTreeMap<String, String> {
 pub(super) fn problems(config: &Ecs) -> Vec<Problem> {
     let mut out = vec![];
     let prefix = &config.env_prefix;
-    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') {
+    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    {
         out.push(Problem::at(
             "ecs.env_prefix",
             format!("`{prefix}` cannot start the name of a variable"),
@@ -115,7 +116,9 @@ pub(super) fn problems(config: &Ecs) -> Vec<Problem> {
             && !id.starts_with("arn:")
         {
             let message = format!("`{id}` is the name of a secret, and ECS takes only its ARN");
-            out.push(Problem::at("ecs.secrets", message, "write `aws-secret:arn:aws:secretsmanager:..`").key(name));
+            out.push(
+                Problem::at("ecs.secrets", message, "write `aws-secret:arn:aws:secretsmanager:..`").key(name),
+            );
         }
     }
     out
@@ -123,10 +126,10 @@ pub(super) fn problems(config: &Ecs) -> Vec<Problem> {
 
 fn mistake(config: &Ecs, name: &str) -> Option<(String, String)> {
     let meant = |right: &str| {
-        let right = right.strip_prefix("CODER_").filter(|r| r.ends_with("ACCESS_URL")).map_or_else(
-            || right.to_owned(),
-            |rest| format!("{}{rest}", config.env_prefix),
-        );
+        let right = right
+            .strip_prefix("CODER_")
+            .filter(|r| r.ends_with("ACCESS_URL"))
+            .map_or_else(|| right.to_owned(), |rest| format!("{}{rest}", config.env_prefix));
         (format!("Coder does not know `{name}`"), format!("did you mean `{right}`?"))
     };
     if name == DATABASE || own(config).contains_key(name) {

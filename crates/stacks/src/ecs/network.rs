@@ -41,10 +41,8 @@ fn new(stack: &mut Stack, config: &Network) -> Networks {
             tags: super::named(stack, "vpc"),
         },
     );
-    let gateway = stack.add(
-        "gateway",
-        InternetGateway { vpc_id: vpc.vpc_id.clone(), tags: super::named(stack, "gateway") },
-    );
+    let gateway = stack
+        .add("gateway", InternetGateway { vpc_id: vpc.vpc_id.clone(), tags: super::named(stack, "gateway") });
     let mut subnets = |kind: &str, blocks: &[String]| -> Set<SubnetId> {
         let one = |(i, block): (usize, &String)| {
             let name = format!("{kind}-{}", i + 1);
@@ -82,8 +80,8 @@ fn new(stack: &mut Stack, config: &Network) -> Networks {
 
 fn existing(stack: &mut Stack, selector: VpcSelector) -> Networks {
     let vpc = stack.add("vpc", ExistingVpc { selector });
-    // A load balancer needs two zones, and the look-up sorts subnets by zone.
-    let public: Set<SubnetId> = ["0", "1"].into_iter().map(|i| vpc.public_subnet_ids.at::<SubnetId>(i)).collect();
+    // A list of subnets as a member of a set stands for all of them.
+    let public = Set(vec![vpc.public_subnet_ids.cast()]);
     Networks { vpc_id: vpc.vpc_id.clone(), private: public.clone(), public }
 }
 

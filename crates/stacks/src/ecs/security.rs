@@ -45,8 +45,16 @@ pub(super) fn security(stack: &mut Stack, config: &Ecs, network: &Networks) -> S
             stack.add(name, rule.described(why));
         };
         let port = environment::PORT;
-        rule("balancer-out", SecurityGroupRule::tcp_out(&balancer, port, Peer::group(&service)), "To the tasks");
-        rule("service-in", SecurityGroupRule::tcp_in(&service, port, Peer::group(&balancer)), "Load balancer");
+        rule(
+            "balancer-out",
+            SecurityGroupRule::tcp_out(&balancer, port, Peer::group(&service)),
+            "To the tasks",
+        );
+        rule(
+            "service-in",
+            SecurityGroupRule::tcp_in(&service, port, Peer::group(&balancer)),
+            "Load balancer",
+        );
         rule(
             "service-out",
             SecurityGroupRule::all_out(&service, Peer::anywhere()),
