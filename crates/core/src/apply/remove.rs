@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     journal::{Act, Entry, Phase},
     observe::kind_of,
-    plan::Action,
+    plan::{Action, passed_on},
     registry::AnyLive,
     resource::{Owner, Status},
     value::{Address, is_unknown, resolve},
@@ -44,7 +44,15 @@ impl Run {
         let unsure = record.phase == Phase::Creating;
         let found =
             if unsure { self.settled(&target, spec).await? } else { self.read(&target, spec).await? };
-        if let Some(live) = ours(found, instance).filter(|_| !kind.retain()) {
+        let passed_on = self.journal.with(|state| passed_on(kind, state, address, &record));
+        let found = ours(found, instance).filter(|live| live.owner != Owner::Parent || !passed_on);
+        let forgotten = self.plan.steps.iter().any(|s| {
+            s.action == Action::Forget && s.address == *address && s.instance.as_deref() == Some(instance)
+        });
+        if let Some(live) = found.filter(|_| !kind.retain()) {
+            if forgotten {
+                return Err(StepError::Stale("it has come back".into()));
+            }
             let begin = Entry::Begin {
                 address: address.clone(),
                 instance: instance.to_owned(),
