@@ -438,11 +438,9 @@ impl Run {
         }
         let act = if record.phase == Phase::Creating { Act::Create } else { act };
         self.begin(target, act, request).await?;
-        let live = match live.status {
-            // It may be the very thing that this update mends.
-            Status::Failed(_) if !rest.is_empty() => live,
-            _ => self.until_ready(target, recorded).await?,
-        };
+        // A change may be the very thing that mends what is failing, or what never gets ready; a cloud that does not
+        // take it yet says so.
+        let live = if rest.is_empty() { self.until_ready(target, &spec).await? } else { live };
         let live = self.converge(target, &spec, live, &applied, sent, Some(planned)).await?;
         self.done(target, &live, since).await?;
         Ok(Action::Update)
