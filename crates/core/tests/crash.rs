@@ -1,5 +1,7 @@
 //! The power goes at every moment of every fixture; one more run must end where an undisturbed run ends.
 
+#![allow(clippy::print_stdout, reason = "the number of crash points is the result")]
+
 mod web;
 
 use causeway_core::{

@@ -1,5 +1,7 @@
 //! What the engine promises, each at least once, on the simulated cloud.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 mod web;
 
 use causeway_core::{
@@ -592,6 +594,28 @@ async fn a_journal_of_another_stack_is_refused() {
     let sim = standing().await;
     let error = sim.plan(&Stack::new("other"), &usual()).await.unwrap_err();
     assert!(chain(&error).contains("of the stack `web`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_being_replaced_stays_when_it_is_wanted_again() {
+    let sim = standing().await;
+    let before = sim.state().records[&Address::from("role")].instance.clone();
+    sim.cloud.fault(Some("sim.role"), Verb::Delete, When::Always, Fault::Refused);
+    let generated = Web { role: Name::generated("web"), ..Web::default() }.stack();
+    assert!(!sim.apply(&generated, &usual()).await.unwrap().is_complete());
+    sim.cloud.heal();
+    let stack = Web::default().stack();
+    let plan = sim.plan(&stack, &usual()).await.unwrap();
+    assert_eq!(
+        plan.step(&"role".into()).map(|s| s.action),
+        Some(Action::Adopt),
+        "{}",
+        render::plan(&plan, true)
+    );
+    sim.run(&stack, &usual()).await.unwrap();
+    assert_eq!(sim.state().records[&Address::from("role")].instance, before);
+    assert_eq!(sim.cloud.count("sim.role", Verb::Create), 2);
+    settled(&sim, &stack).await;
 }
 
 #[tokio::test(start_paused = true)]

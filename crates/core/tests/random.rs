@@ -1,6 +1,8 @@
 //! Random stacks, applied one after the other with random faults and with the power going at random moments: the last
 //! one is reached, as if it had been the first.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 mod web;
 
 use causeway_core::{

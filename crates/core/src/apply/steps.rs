@@ -104,7 +104,7 @@ fn wait_for(
             }
             Part::Remove(instance) => {
                 let current = state.records.get(address).is_some_and(|r| r.instance == *instance);
-                if !(current && delete_first) && !in_the_way.contains(key) {
+                if !(in_the_way.contains(key) || current && delete_first) {
                     waits.insert(make(address));
                 }
                 for (dependent, record) in
