@@ -3,7 +3,7 @@
 use crate::{
     diff::{Change, Diff, diff, diff_sent},
     journal::{Phase, Record, State},
-    observe::{ObserveError, Observed, kind_of},
+    observe::{ObserveError, Observed, kind_of, resolved_place},
     registry::{AnyKind, AnyLive, Registry},
     resource::{Owner, Recovery, Status, Tags},
     secret::{SealKey, Sealed},
@@ -290,6 +290,16 @@ impl<'a> Planner<'a> {
         }
         if let (Some(AnyLive { status: Status::Failed(why), .. }), Action::Keep) = (live, decision.action) {
             self.plan.notes.push(Conflict { address: address.clone(), why: format!("is failed: {why}") });
+        }
+        let place = resolved_place(&node.place, &|r| lookup_in(r, |a| self.outputs.get(a)));
+        if let (Some(record), Some(place)) = (record, place)
+            && record.request.place.spec != place
+        {
+            let (there, here) = (record.request.place.label(), node.place.label());
+            let why = format!(
+                "is in {there} and is wanted in {here}; nothing moves: give the new one another address"
+            );
+            self.plan.conflicts.push(Conflict { address: address.clone(), why });
         }
         if decision.action == Action::Keep {
             self.plan.unchanged += 1;

@@ -416,6 +416,23 @@ async fn what_another_stack_owns_is_refused_even_when_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_moves_to_another_place() {
+    let sim = fresh();
+    let stack = |region: &str| {
+        let mut stack = nothing();
+        let place = causeway_core::testing::sim::SimPlace { region: region.into() };
+        stack.at(&place, |stack| {
+            stack.add("network", Network { cidr: "10.0.0.0/16".into(), dns: None, tags: Default::default() })
+        });
+        stack
+    };
+    sim.run(&stack("sim-1"), &usual()).await.unwrap();
+    let planned = sim.engine().plan(&stack("sim-2"), &usual()).await.unwrap();
+    let refusals = guard(&planned.plan, &all_rules(&planned.plan));
+    assert!(refusals[0].why.contains("is in sim-1 and is wanted in sim-2"), "{refusals:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn unset_is_unmanaged() {
     let sim = standing().await;
     sim.cloud.tamper("sim.network", "network/network", "dns", json!(false));

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 ///
 /// It is ready when all tasks of *our* revision run and ECS calls the deployment complete. ECS calls a service steady
 /// after a rollback too; here that is a failure, with the reasons for which the tasks stopped.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Service {
     /// Unique in the cluster.
     pub name: String,

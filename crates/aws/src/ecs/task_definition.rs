@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Nothing is ever changed: other content is another revision, and the old ones stay active, so that a service can be
 /// rolled back to them. Equal content never makes another revision.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TaskDefinition {
     /// Unique in the account and region.
     pub family: String,
