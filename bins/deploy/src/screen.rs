@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_word_that_is_too_long_stays_whole() {
         let word = "x".repeat(60);
-        assert_eq!(folded(&word, Some(40)), [word.clone()]);
+        assert_eq!(folded(&word, Some(40)), [word.as_str()]);
         assert_eq!(
             folded(&format!("    {word} y"), Some(40)),
             [format!("    {word}"), "        y".to_owned()]

@@ -1,5 +1,7 @@
 //! The built program, from outside: files and flags in, text and exit codes out.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use serde_json::Value as Json;
 use std::{
     fs,

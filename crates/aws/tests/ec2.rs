@@ -1,4 +1,6 @@
 //! Networks and security groups: their lives in the sandbox, and how few calls a look at many takes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(feature = "ec2")]
 
 mod in_sandbox;

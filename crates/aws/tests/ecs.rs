@@ -1,4 +1,6 @@
 //! Clusters, task definitions and services through their lives in the sandbox, where tasks really run.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(all(feature = "ecs", feature = "ec2", feature = "elbv2"))]
 
 mod in_sandbox;

@@ -1,4 +1,6 @@
 //! Load balancers, target groups, listeners and rules in the sandbox.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(all(feature = "elbv2", feature = "acm", feature = "ec2"))]
 
 mod by_hand;

@@ -1,4 +1,6 @@
 //! Databases through their lives in the sandbox.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(all(feature = "rds", feature = "ec2"))]
 
 mod in_sandbox;

@@ -81,14 +81,16 @@ impl<'s> Checker<'s> {
         }
         let expected = schema.get("type").map(types).unwrap_or_default();
         let fits = expected.is_empty()
-            || expected.iter().any(|t| match (*t, value.get_ref()) {
-                ("string", DeValue::String(_))
-                | ("integer", DeValue::Integer(_))
-                | ("number", DeValue::Integer(_) | DeValue::Float(_))
-                | ("boolean", DeValue::Boolean(_))
-                | ("array", DeValue::Array(_))
-                | ("object", DeValue::Table(_)) => true,
-                _ => false,
+            || expected.iter().any(|t| {
+                matches!(
+                    (*t, value.get_ref()),
+                    ("string", DeValue::String(_))
+                        | ("integer", DeValue::Integer(_))
+                        | ("number", DeValue::Integer(_) | DeValue::Float(_))
+                        | ("boolean", DeValue::Boolean(_))
+                        | ("array", DeValue::Array(_))
+                        | ("object", DeValue::Table(_))
+                )
             });
         if !fits {
             let wanted = expected.iter().find(|t| **t != "null").map_or("something else", |t| described(t));

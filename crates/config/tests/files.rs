@@ -1,5 +1,7 @@
 //! The template, the schema, and secrets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use causeway_config::{Config, Error, File, init_template, schema};
 use std::{fs, path::Path};
 

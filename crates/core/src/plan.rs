@@ -431,9 +431,9 @@ impl<'a> Planner<'a> {
 
     fn replace(&self, node: &Node, kind: &dyn AnyKind, record: &Record, diff: Diff, field: &str) -> Decision {
         let identity = kind.recovery().identity();
-        let generated = |f: &&str| node.spec.get(*f).is_some_and(|v| v.get("$generated").is_some());
+        let generated = |f: &str| node.spec.get(f).is_some_and(|v| v.get("$generated").is_some());
         let moved = identity.iter().any(|f| certainly(&diff, f) || self.follows(&diff, f));
-        let beside = identity.is_empty() || identity.iter().any(|f| generated(&f)) || moved;
+        let beside = identity.is_empty() || identity.iter().any(|f| generated(f)) || moved;
         let parent =
             node.after.iter().find(|d| self.delete_first.contains(d) && record.request.after.contains(d));
         let unknown = !certainly(&diff, field);

@@ -232,7 +232,6 @@ impl<C: Client> ProviderKinds<'_, C> {
     ///
     /// # Panics
     /// If a kind of the same name is there already.
-    #[expect(clippy::should_implement_trait, reason = "reads as what it does, and nothing is summed")]
     pub fn add<R: Resource<Client = C>>(self) -> Self {
         let kind = Arc::new(Kind::<R> { connections: Arc::clone(&self.connections) });
         let previous = self.registry.kinds.insert(R::KIND, kind);

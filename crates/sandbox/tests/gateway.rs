@@ -1,5 +1,7 @@
 //! The gateway's corrections and faults as boto3 sees them, in front of the real emulators.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use std::process::Command;
 
 use causeway_sandbox::gateway::{Act, Rule};
@@ -24,7 +26,6 @@ fn scenario(account: &str, name: &str) -> Value {
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    eprintln!("{errors}");
     assert!(output.status.success(), "{errors}");
     serde_json::from_slice(&output.stdout).unwrap()
 }

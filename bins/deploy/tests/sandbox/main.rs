@@ -1,5 +1,7 @@
 //! `deploy` against the local cloud, from the empty account and back, checked with boto3 rather than with our own code.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 mod world;
 
 use serde_json::Value as Json;

@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(at(&[taken("db-before-17-2", "creating", 0)]), Snapshot::Wait("db-before-17-2".into()));
         assert_eq!(at(&[taken("db-before-17-2", "available", 9_990_000)]), Snapshot::Ready);
         let old = taken("db-before-17-2", "available", 1_000_000);
-        assert_eq!(at(&[old.clone()]), Snapshot::Take("db-before-17-2-2".into()));
+        assert_eq!(at(std::slice::from_ref(&old)), Snapshot::Take("db-before-17-2-2".into()));
         assert_eq!(at(&[old, taken("db-before-17-2-2", "available", 9_999_999)]), Snapshot::Ready);
         assert_eq!(
             at(&[taken("db-before-17-2", "failed", 9_999_999)]),

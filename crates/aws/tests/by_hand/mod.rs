@@ -1,5 +1,7 @@
 //! One incarnation of a resource without the engine, for what the engine never shows: a create that was not recorded.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 use causeway_core::{
     Address, Class, Cx, Error, Live, Owner, Resource, Status, Tags,
     diff::{Diff, diff},

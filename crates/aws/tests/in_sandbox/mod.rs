@@ -8,7 +8,8 @@ use causeway_core::Registry;
 /// The region of all tests.
 pub(crate) const REGION: &str = "us-east-1";
 
-async fn config(account: &str) -> SdkConfig {
+/// What all clients start from.
+pub(crate) async fn config(account: &str) -> SdkConfig {
     let sandbox = causeway_sandbox::shared().unwrap_or_else(|e| panic!("{}", causeway_core::error::chain(e)));
     let (key, secret) = sandbox.credentials(account).expect("an account has twelve digits");
     aws_config::defaults(BehaviorVersion::latest())

@@ -120,14 +120,14 @@ impl Pendings {
                 kind: index,
                 id,
             };
-            let starts = kind.operations.contains(&request.operation.name.as_str());
             let time = (kind.time)(&times);
-            if !(starts && !time.is_zero()) && !until.keys().any(|key| key.kind == index) {
+            let starts = kind.operations.contains(&request.operation.name.as_str()) && !time.is_zero();
+            if !starts && !until.keys().any(|key| key.kind == index) {
                 continue;
             }
             let shown = visit(&answer.body, kind, &mut |id| {
                 let key = key(id.to_owned());
-                if starts && !time.is_zero() {
+                if starts {
                     until.insert(key, now + time);
                     return true;
                 }

@@ -31,7 +31,10 @@ pub(super) const ECS: FixInfo = FixInfo {
 /// Account, region, operation and token, with the parameters and the answer of the first call. One lock, so that two
 /// calls with one token do not both go through.
 #[derive(Default)]
-pub(crate) struct Tokens(Mutex<BTreeMap<String, (Vec<(String, String)>, Answer)>>);
+pub(crate) struct Tokens(Mutex<BTreeMap<String, First>>);
+
+/// The parameters and the answer of the first call with a token.
+type First = (Vec<(String, String)>, Answer);
 
 pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -> BoxFuture<'a, Answer> {
     Box::pin(async move {
