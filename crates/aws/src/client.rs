@@ -88,6 +88,9 @@ pub struct Services {
     /// DNS.
     #[cfg(feature = "route53")]
     pub route53: crate::route53::Route53,
+    /// Buckets.
+    #[cfg(feature = "s3")]
+    pub s3: crate::s3::S3,
     /// Secrets.
     #[cfg(feature = "secretsmanager")]
     pub secretsmanager: crate::secretsmanager::SecretsManager,
@@ -102,8 +105,7 @@ pub struct Services {
 impl Aws {
     /// The clients of `region`, on one connection pool.
     pub fn new(config: &SdkConfig, region: &Region) -> Self {
-        let config =
-            config.to_builder().region(aws_config::Region::new(region.region.clone())).build();
+        let config = config.to_builder().region(aws_config::Region::new(region.region.clone())).build();
         let _ = &config;
         Aws(Arc::new(Services {
             region: region.region.clone(),
@@ -129,6 +131,8 @@ impl Aws {
             rds: crate::rds::Rds::new(&config),
             #[cfg(feature = "route53")]
             route53: crate::route53::Route53::new(&config),
+            #[cfg(feature = "s3")]
+            s3: crate::s3::S3::new(&config),
             #[cfg(feature = "secretsmanager")]
             secretsmanager: crate::secretsmanager::SecretsManager::new(&config),
             #[cfg(feature = "sns")]

@@ -34,6 +34,8 @@ pub mod logs;
 pub mod rds;
 #[cfg(feature = "route53")]
 pub mod route53;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "secretsmanager")]
 pub mod secretsmanager;
 #[cfg(feature = "sns")]
@@ -72,6 +74,8 @@ pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
     let kinds = rds::register(kinds);
     #[cfg(feature = "route53")]
     let kinds = route53::register(kinds);
+    #[cfg(feature = "s3")]
+    let kinds = s3::register(kinds);
     #[cfg(feature = "secretsmanager")]
     let kinds = secretsmanager::register(kinds);
     #[cfg(feature = "sns")]

@@ -1,5 +1,9 @@
 //! Where journals are kept. One format in all of them.
 
+mod copy;
+
+pub use copy::{CopyError, copy};
+
 use crate::journal::Stamped;
 use futures::future::BoxFuture;
 use std::{
