@@ -170,8 +170,24 @@ pub(crate) fn both(one: &Json, other: &Json) -> Json {
     }
 }
 
+/// The value at `path`, as the paths of a [`Diff`] are written. Keys may hold dots themselves.
+pub fn at<'j>(json: &'j Json, path: &str) -> Option<&'j Json> {
+    if path.is_empty() {
+        return Some(json);
+    }
+    let behind = |key: &str| match path.strip_prefix(key)? {
+        "" => Some(""),
+        rest => rest.strip_prefix('.'),
+    };
+    match json {
+        Json::Object(m) => m.iter().find_map(|(key, value)| at(value, behind(key)?)),
+        Json::Array(a) => a.iter().enumerate().find_map(|(i, value)| at(value, behind(&i.to_string())?)),
+        _ => None,
+    }
+}
+
 /// Not to be looked into: a reference, a set, a secret, a generated name.
-fn is_whole(json: &Json) -> bool {
+pub(crate) fn is_whole(json: &Json) -> bool {
     members(json).is_some()
         || json.as_object().is_some_and(|m| m.len() == 1 && m.keys().all(|k| k.starts_with('$')))
 }
@@ -252,6 +268,16 @@ mod tests {
         assert!(
             matches!(&d.changes[0].change, Change::Unknown { to, .. } if to["$ref"] == "network/vpc#vpc_id")
         );
+    }
+
+    #[test]
+    fn a_path_leads_through_keys_with_dots() {
+        let spec = json!({ "labels": { "app.io/name": "x", "app": { "b": 1 } }, "rules": [{ "port": 80 }] });
+        assert_eq!(at(&spec, "labels.app.io/name"), Some(&json!("x")));
+        assert_eq!(at(&spec, "labels.app.b"), Some(&json!(1)));
+        assert_eq!(at(&spec, "rules.0.port"), Some(&json!(80)));
+        assert_eq!(at(&spec, "rules.1.port"), None);
+        assert_eq!(at(&spec, "label"), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod guard;
+pub mod history;
 pub mod journal;
 pub mod observe;
 pub mod place;
