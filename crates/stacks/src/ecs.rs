@@ -46,8 +46,9 @@ pub fn ecs(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: &Given)
         let network = network::network(stack, &config.network);
         let security = security::security(stack, config, &network);
         let database = database::database(stack, config, &network, &security);
-        let balancer = balancer::balancer(stack, config, &network, &security);
-        dns::records(stack, config, &balancer);
+        let (zone, certificate) = dns::certificate(stack, config);
+        let balancer = balancer::balancer(stack, config, &network, &security, certificate);
+        dns::records(stack, config, zone, &balancer);
         let app = app::app(
             stack,
             common,

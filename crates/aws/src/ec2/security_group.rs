@@ -3,7 +3,7 @@
 use super::{
     Spreads, live_tags,
     lookup::{Described, PAGE},
-    security_group_rule::everything_out,
+    security_group_rule::{default_egress, everything_out},
     tagged,
 };
 use crate::{
@@ -143,16 +143,6 @@ impl Described for types::SecurityGroup {
         let request = api.describe_security_groups().set_filters(Some(filters)).max_results(PAGE);
         request.into_paginator().items().send().try_collect().await.call("ec2:DescribeSecurityGroups")
     }
-}
-
-/// The rules of AWS's making: all protocols to everywhere (a second one where the network has IPv6), without a tag.
-pub(super) fn default_egress(rules: &[types::SecurityGroupRule]) -> Vec<String> {
-    rules
-        .iter()
-        .filter(|r| r.is_egress() == Some(true) && r.ip_protocol() == Some("-1") && r.tags().is_empty())
-        .filter(|r| r.cidr_ipv4() == Some("0.0.0.0/0") || r.cidr_ipv6() == Some("::/0"))
-        .filter_map(|r| r.security_group_rule_id().map(str::to_owned))
-        .collect()
 }
 
 fn live(group: &types::SecurityGroup, name: Name, rules: &[types::SecurityGroupRule]) -> Live<SecurityGroup> {

@@ -4,7 +4,6 @@
 use super::{
     Cidr, Spreads, live_tags,
     lookup::{Described, PAGE, filter},
-    security_group::default_egress,
     tagged,
 };
 use crate::{
@@ -303,6 +302,16 @@ const KEY: &[&str] = &["security_group_id", "direction", "ip_protocol", "from_po
 pub(super) fn everything_out() -> IpPermission {
     let range = IpRange::builder().cidr_ip("0.0.0.0/0").build();
     IpPermission::builder().ip_protocol("-1").ip_ranges(range).build()
+}
+
+/// The rules of AWS's making: all protocols to everywhere (a second one where the network has IPv6), without a tag.
+pub(super) fn default_egress(rules: &[types::SecurityGroupRule]) -> Vec<String> {
+    rules
+        .iter()
+        .filter(|r| r.is_egress() == Some(true) && r.ip_protocol() == Some("-1") && r.tags().is_empty())
+        .filter(|r| r.cidr_ipv4() == Some("0.0.0.0/0") || r.cidr_ipv6() == Some("::/0"))
+        .filter_map(|r| r.security_group_rule_id().map(str::to_owned))
+        .collect()
 }
 
 /// All rules of many groups with one call.

@@ -1,6 +1,6 @@
 //! The load balancer: HTTPS for people, HTTP to the tasks, and nothing else open.
 
-use super::{Ecs, dns, environment, network::Networks, security::Security};
+use super::{Ecs, environment, network::Networks, security::Security};
 use causeway_aws::{
     elbv2::{Action, Listener, LoadBalancer, TargetGroup},
     id::{Arn, HostedZoneId},
@@ -17,11 +17,15 @@ pub(super) struct Balancer {
     pub target_group_full_name: Value<String>,
     /// A service can register with a target group only once a listener uses it.
     pub listener: Address,
-    pub zone: Option<Value<HostedZoneId>>,
 }
 
-pub(super) fn balancer(stack: &mut Stack, config: &Ecs, network: &Networks, security: &Security) -> Balancer {
-    let (zone, certificate) = dns::certificate(stack, config);
+pub(super) fn balancer(
+    stack: &mut Stack,
+    config: &Ecs,
+    network: &Networks,
+    security: &Security,
+    certificate: Value<Arn>,
+) -> Balancer {
     stack.scope("balancer", |stack| {
         let prefix = stack.name().to_owned();
         let balancer = LoadBalancer::internet_facing(
@@ -58,7 +62,6 @@ pub(super) fn balancer(stack: &mut Stack, config: &Ecs, network: &Networks, secu
             target_group: targets.arn.clone(),
             target_group_full_name: targets.full_name.clone(),
             listener: https.address().clone(),
-            zone,
         }
     })
 }

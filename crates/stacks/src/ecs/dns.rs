@@ -55,8 +55,13 @@ fn requested(stack: &mut Stack, config: &Ecs, zone: &Value<HostedZoneId>) -> Val
 }
 
 /// The names that people type, as aliases of the load balancer.
-pub(super) fn records(stack: &mut Stack, config: &Ecs, balancer: &Balancer) {
-    let Some(zone) = &balancer.zone else { return };
+pub(super) fn records(
+    stack: &mut Stack,
+    config: &Ecs,
+    zone: Option<Value<HostedZoneId>>,
+    balancer: &Balancer,
+) {
+    let Some(zone) = zone else { return };
     let names = [("access", Some(config.host())), ("wildcard", config.wildcard_access_url.as_deref())];
     stack.scope("dns", |stack| {
         for (name, host) in names {

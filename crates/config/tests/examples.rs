@@ -1,0 +1,32 @@
+//! The examples of this repository: each is read, built and planned for an empty account, and the plan reads as it did.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+use causeway_config::File;
+use causeway_core::{
+    Registry,
+    guard::guard,
+    journal::State,
+    observe::Observed,
+    plan::{PlanOptions, plan},
+    render,
+};
+use std::path::Path;
+
+#[test]
+fn the_ecs_example_plans_as_it_did() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/ecs.toml");
+    let file = File::read(&path).unwrap();
+    let mut given = file.given(&|_| None).unwrap();
+    // The snapshot is about the stack, not about the stand-in's bytes.
+    given.source_digest = Some(format!("sha256:{}", "d".repeat(64)));
+    let stack = file.stack(&given).unwrap();
+    stack.check().unwrap();
+    let mut registry = Registry::new();
+    causeway_aws::register(&mut registry, aws_config::SdkConfig::builder().build());
+    let plan = || plan(&stack, &State::default(), &Observed::default(), &registry, &PlanOptions::default()).unwrap();
+    assert_eq!(plan(), plan(), "a plan is the same every time");
+    assert!(guard(&plan(), &file.config.rules([])).is_empty());
+    let text = render::plan(&plan(), true).replace(&path.parent().unwrap().display().to_string(), "examples");
+    insta::assert_snapshot!(text);
+}
