@@ -31,7 +31,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{Mutex, MutexGuard},
+};
 
 const ACCOUNT: &str = "000000000536";
 const JOURNALS: &str = "000000000537";
@@ -316,6 +319,73 @@ async fn damage_is_told_from_the_end() {
     s3.delete_object().bucket(place.bucket).key(key).send().await.unwrap();
     let error = chain(&place.store().load().await.unwrap_err());
     assert!(error.contains("entry 2 is missing"), "{error}");
+}
+
+/// Answers one request after the other as `script` says, whatever is asked, and tells what was.
+async fn scripted(script: Vec<(u16, &'static str)>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let mut asked = vec![];
+        for (status, body) in script {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut text = vec![];
+            loop {
+                let mut part = [0; 4096];
+                let read = stream.read(&mut part).await.unwrap();
+                assert!(read > 0, "the request was cut off");
+                text.extend_from_slice(&part[..read]);
+                let all = String::from_utf8_lossy(&text).into_owned();
+                let Some((head, body)) = all.split_once("\r\n\r\n") else { continue };
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                    asked.push(all);
+                    break;
+                }
+            }
+            let head =
+                format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+        asked
+    });
+    (endpoint, asked)
+}
+
+const NOTHING_LISTED: (u16, &str) =
+    (200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
+
+#[tokio::test]
+async fn a_conflict_with_a_write_that_is_under_way_is_looked_into() {
+    let conflict = (409, "<Error><Code>ConditionalRequestConflict</Code></Error>");
+    let no_key = (404, "<Error><Code>NoSuchKey</Code></Error>");
+    let (endpoint, asked) = scripted(vec![NOTHING_LISTED, NOTHING_LISTED, conflict, no_key, (200, "")]).await;
+    let config = config(JOURNALS).await.into_builder().endpoint_url(endpoint).build();
+    let store = S3Store::new(&config, "b", "", None);
+    store.load().await.unwrap();
+    store.append(0, &all(1, 2)).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let asked = asked.await.unwrap();
+    for put in [&asked[2], &asked[4]] {
+        assert!(put.starts_with("PUT /b/entries/00000000000000000001?"), "{put}");
+        assert!(put.contains("\r\nif-none-match: *\r\n"), "{put}");
+        assert!(put.contains("\r\nx-amz-server-side-encryption: AES256\r\n"), "{put}");
+        assert_eq!(put.split_once("\r\n\r\n").unwrap().1.lines().count(), 2);
+    }
+    assert!(asked[3].starts_with("GET /b/entries/00000000000000000001?"), "{}", asked[3]);
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_is_not_tried_again() {
+    let denied = (403, "<Error><Code>AccessDenied</Code><Message>No.</Message></Error>");
+    let (endpoint, asked) = scripted(vec![NOTHING_LISTED, NOTHING_LISTED, denied]).await;
+    let config = config(JOURNALS).await.into_builder().endpoint_url(endpoint).build();
+    let store = S3Store::new(&config, "b", "", None);
+    store.load().await.unwrap();
+    let error = chain(&store.append(0, &all(1, 1)).await.unwrap_err());
+    assert!(
+        error.contains("writing s3://b/entries/00000000000000000001") && error.contains("AccessDenied: No.")
+    );
+    assert_eq!(asked.await.unwrap().len(), 3);
 }
 
 // ---- Snapshots
@@ -743,7 +813,8 @@ fn network(cidrs: &[&str]) -> Stack {
     stack
 }
 
-/// Applies, changes and removes; answers all entries, without what differs from run to run.
+/// Applies, changes and removes; answers all entries, without what differs from run to run: how long steps took, and
+/// the order that the engine gives to independent ones by that.
 async fn deployed(store: Arc<dyn Store>) -> (Vec<String>, String) {
     let cloud = SimCloud::new(7, sim::Fuse::default());
     cloud.habits(|habits| {
@@ -779,10 +850,12 @@ async fn deployed(store: Arc<dyn Store>) -> (Vec<String>, String) {
         }
         match stamped.entry {
             Entry::Opened { stack, .. } => stack,
-            _ => serde_json::to_string(&stamped).unwrap(),
+            entry => serde_json::to_string(&entry).unwrap(),
         }
     });
-    (entries.collect(), inventory)
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort();
+    (entries, inventory)
 }
 
 #[tokio::test]
@@ -799,7 +872,7 @@ async fn the_engine_does_the_same_as_with_a_journal_in_memory() {
     let puts = calls.iter().filter(|c| *c == "PutObject").count();
     let bytes: usize = entries.iter().map(String::len).sum();
     eprintln!(
-        "{} entries in {puts} PUTs (three leases among them), {} calls in all, {} bytes an entry",
+        "{} entries in {puts} PUTs (six for the lease), {} calls in all, {} bytes an entry",
         entries.len(),
         calls.len(),
         bytes / entries.len()

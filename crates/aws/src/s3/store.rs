@@ -36,7 +36,11 @@ const AT_ONCE: usize = 16;
 /// Keeps a journal in S3. The bucket must be there; `Bucket::private` says what it should be like.
 ///
 /// An append is one call. What it does in the background ends with [`S3Store::settle`], which a program should await
-/// before it exits.
+/// before it exits: a lease that was not given back keeps others waiting until it expires.
+///
+/// Needs `s3:ListBucket` on the bucket, `s3:GetObject` and `s3:PutObject` under the prefix, and `s3:DeleteObject` under
+/// `snapshots/` there, without which old snapshots stay. A policy may well forbid everybody to delete entries.
+#[derive(Clone)]
 pub struct S3Store(Arc<Inner>);
 
 struct Inner {
@@ -97,9 +101,7 @@ impl S3Store {
     }
 
     /// Makes a snapshot in the background once more than `objects` objects hold what came after the last one: 100
-    /// unless said otherwise. Zero has no meaning of its own: every append is followed by a snapshot.
-    ///
-    /// Only before the first use.
+    /// unless said otherwise. To be said before the store is used or cloned.
     #[must_use]
     pub fn compact_after(mut self, objects: usize) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
@@ -109,8 +111,7 @@ impl S3Store {
     }
 
     /// How long a lease counts that is not renewed: a minute unless said otherwise. Renewed after a third of it.
-    ///
-    /// Only before the first use.
+    /// To be said before the store is used or cloned.
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
