@@ -69,6 +69,19 @@ pub(crate) enum Command {
     Status,
     /// Print the values that the stack tells, like the access URL
     Outputs,
+    /// Show what the journal knows, without asking AWS
+    #[command(subcommand)]
+    State(State),
+    /// Show the runs: when, who, which plan, what was done
+    History,
+    /// Show what changed in the journal between two of its entries
+    Diff(Diff),
+    /// Show which run set a field, when, and who ran it
+    Blame {
+        /// A field as plans show it, `network/vpc.cidr`, or an output, `network/vpc#vpc_id`
+        #[arg(value_name = "ADDRESS.FIELD")]
+        field: String,
+    },
     /// Print a JSON Schema
     Schema {
         /// Of what
@@ -97,6 +110,11 @@ impl Command {
             Command::Drift => "drift",
             Command::Status => "status",
             Command::Outputs => "outputs",
+            Command::State(State::List) => "state list",
+            Command::State(State::Show { .. }) => "state show",
+            Command::History => "history",
+            Command::Diff(_) => "diff",
+            Command::Blame { .. } => "blame",
             Command::Schema { .. } => "schema",
             Command::Completions { .. } => "completions",
             Command::Sandbox(Sandbox::Up { .. }) => "sandbox up",
@@ -149,6 +167,33 @@ pub(crate) struct Permits {
     /// Allow this data-bearing resource to be deleted or replaced; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) permit: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum State {
+    /// One line a resource
+    List,
+    /// All of one resource; secrets are not kept and not shown
+    Show {
+        /// As `state list` shows it
+        address: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The first entry, like @12; @0 is before everything
+    #[arg(value_parser = entry)]
+    pub(crate) from: u64,
+    /// The second entry [default: the last one]
+    #[arg(value_parser = entry)]
+    pub(crate) to: Option<u64>,
+}
+
+/// The number of an entry, with or without its `@`.
+fn entry(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('@').unwrap_or(text);
+    number.parse().map_err(|_| "expected the number of an entry, like @12".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -8,12 +8,14 @@ use causeway_core::{
     Address,
     engine::Drift,
     guard::Refusal,
+    history::{Blame, Difference, PastRun},
     plan::{self, Action},
+    secret::Sealed,
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of all documents.
 const VERSION: u32 = 1;
@@ -241,6 +243,76 @@ pub(crate) struct Outputs {
     pub(crate) outputs: BTreeMap<String, Json>,
 }
 
+/// Of `state list`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct StateList {
+    /// The last entry of the journal.
+    pub(crate) last: u64,
+    /// What it knows, by address.
+    pub(crate) resources: Vec<Recorded>,
+}
+
+/// What the journal knows of a resource.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Recorded {
+    /// Which resource.
+    pub(crate) address: Address,
+    /// Its kind.
+    pub(crate) kind: String,
+    /// Where it lives, in a word.
+    pub(crate) place: String,
+    /// Which incarnation.
+    pub(crate) instance: String,
+    /// `ready`, or what was begun: `creating`, `changing`, `deleting`.
+    pub(crate) phase: String,
+    /// When that was written, in UTC.
+    pub(crate) at: String,
+    /// Whether it is protected.
+    pub(crate) protect: bool,
+    /// Whether it was replaced and is still to be removed.
+    pub(crate) leftover: bool,
+}
+
+/// Of `state show`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct StateShow {
+    /// The incarnation that counts, and then those that are still to be removed.
+    pub(crate) incarnations: Vec<Incarnation>,
+}
+
+/// All that the journal knows of an incarnation.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Incarnation {
+    /// In short.
+    pub(crate) resource: Recorded,
+    /// What must outlive it.
+    pub(crate) after: BTreeSet<Address>,
+    /// What was applied last; digests stand for secrets.
+    pub(crate) spec: Sealed,
+    /// What it tells others; null before it was made.
+    pub(crate) outputs: Option<Json>,
+    /// Why the last act did not work.
+    pub(crate) error: Option<String>,
+}
+
+/// Of `history`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct History {
+    /// Oldest first.
+    pub(crate) runs: Vec<PastRun>,
+}
+
+/// Of `diff`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Differences {
+    /// The first entry.
+    pub(crate) from: u64,
+    /// The second entry.
+    pub(crate) to: u64,
+    /// What changed in between, by address.
+    pub(crate) differences: Vec<Difference>,
+}
+
 /// Of `sandbox up`, `status` and `down`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Sandbox {
@@ -268,6 +340,11 @@ pub(crate) fn schema() -> Json {
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),
+        ("state list", generator.subschema_for::<Document<StateList>>()),
+        ("state show", generator.subschema_for::<Document<StateShow>>()),
+        ("history", generator.subschema_for::<Document<History>>()),
+        ("diff", generator.subschema_for::<Document<Differences>>()),
+        ("blame", generator.subschema_for::<Document<Blame>>()),
         ("sandbox", generator.subschema_for::<Document<Sandbox>>()),
     ];
     let any: Vec<Json> = documents

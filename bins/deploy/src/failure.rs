@@ -6,7 +6,8 @@ use crate::{
 };
 use causeway_config::Mistakes;
 use causeway_core::{
-    engine::EngineError, error::chain, guard::Refusal, plan::PlanError, render, store::StoreError,
+    engine::EngineError, error::chain, guard::Refusal, history::HistoryError, plan::PlanError, render,
+    store::StoreError,
 };
 use std::{error::Error, process::ExitCode};
 
@@ -150,6 +151,18 @@ impl From<EngineError> for Failure {
                     .hint("the journal is damaged, or of a newer version of this program")
             }
             _ => Failure::new(Code::Unavailable, text),
+        }
+    }
+}
+
+impl From<HistoryError> for Failure {
+    fn from(error: HistoryError) -> Self {
+        let failure = Failure::usage(chain(&error));
+        match error {
+            HistoryError::Bad(bad) => EngineError::Bad(bad).into(),
+            HistoryError::NoEntry { .. } => failure.hint("`deploy history` shows the entries of each run"),
+            HistoryError::NoResource(_) => failure.hint("`deploy state list` shows what there is"),
+            HistoryError::NeverSet { known, .. } => failure.hint(format!("it has {}", known.join(", "))),
         }
     }
 }

@@ -14,6 +14,8 @@ use causeway_core::{
     Engine, Registry,
     engine::EngineError,
     error::chain,
+    journal::{Stamped, State},
+    plan::PlanError,
     store::{LocalStore, Store, StoreError},
 };
 use causeway_sandbox::{
@@ -30,6 +32,41 @@ use std::{
 
 /// Longer than every sound way to credentials takes, and than a person waits.
 const CREDENTIALS: Duration = Duration::from_secs(20);
+
+/// What the journal says, for commands that ask nothing else.
+pub(crate) struct Past {
+    pub(crate) entries: Vec<Stamped>,
+    pub(crate) state: State,
+}
+
+impl Past {
+    /// Reads the journal that `global` and the configuration choose. Reaches no cloud.
+    pub(crate) async fn read(global: &Global) -> Result<Self, Failure> {
+        let file = configuration(global)?;
+        let name = &file.config.stack.name;
+        let folder = if global.sandbox {
+            let running = Cache::find().and_then(|cache| Running::find(&cache, background::NAME));
+            let none =
+                || Failure::new(Code::Unavailable, "no sandbox is running, and its journal goes with it");
+            let running = running.ok_or_else(|| none().hint("`deploy sandbox up` keeps one running"))?;
+            running.run_dir.join("journals").join(name)
+        } else {
+            folder(global, &file)
+        };
+        let entries = LocalStore::new(folder).load().await.map_err(EngineError::Load)?;
+        let state = State::fold(&entries).map_err(EngineError::Bad)?;
+        if !state.stack.is_empty() && state.stack != *name {
+            return Err(EngineError::Plan(PlanError::OtherStack(state.stack)).into());
+        }
+        Ok(Past { entries, state })
+    }
+}
+
+/// The folder of the journal of a stack that is not in a sandbox.
+fn folder(global: &Global, file: &File) -> PathBuf {
+    let beside = || file.folder().join(".causeway").join(&file.config.stack.name);
+    global.state.clone().unwrap_or_else(beside)
+}
 
 /// What a command works with.
 pub(crate) struct Session {
@@ -59,8 +96,7 @@ impl Session {
             let (endpoint, folder, own) = sandbox(&region, screen).await?;
             (sandboxed(&endpoint, &region).await?, folder.join("journals").join(&name), own)
         } else {
-            let beside = || file.folder().join(".causeway").join(&name);
-            (causeway_aws::sdk_config().await, global.state.clone().unwrap_or_else(beside), None)
+            (causeway_aws::sdk_config().await, folder(global, &file), None)
         };
         let cloud = identify(&config, &region, global.sandbox).await?;
         if !cloud.sandbox {

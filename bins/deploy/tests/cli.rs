@@ -52,6 +52,41 @@ impl Desk {
         fs::write(path, text.replacen(from, to, 1)).unwrap();
     }
 
+    /// With a journal in which Ada makes a network and Bob makes it larger.
+    fn deployed() -> Self {
+        let desk = Desk::started();
+        let folder = desk.path().join(".causeway/coder");
+        fs::create_dir_all(&folder).unwrap();
+        let request = |cidr: &str| {
+            serde_json::json!({
+                "kind": "aws.ec2.vpc", "place": { "provider": "aws", "spec": { "region": "us-east-1" } },
+                "spec": { "cidr": cidr, "password": { "$sealed": "5ea1ed" } }, "after": [], "protect": true,
+            })
+        };
+        let about = |rest: Json| {
+            let mut entry = serde_json::json!({ "address": "network/vpc", "instance": "abc" });
+            entry.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            entry
+        };
+        let done = || about(serde_json::json!({ "outputs": { "vpc_id": "vpc-1" }, "took_ms": 5 }));
+        let begin =
+            |act: &str, cidr: &str| about(serde_json::json!({ "act": act, "request": request(cidr) }));
+        let entries = [
+            serde_json::json!({ "opened": { "format": 1, "stack": "coder", "seal_key": "canary-key" } }),
+            serde_json::json!({ "plan": { "digest": "d1", "actor": "ada@host" } }),
+            serde_json::json!({ "begin": begin("create", "10.0.0.0/24") }),
+            serde_json::json!({ "done": done() }),
+            serde_json::json!({ "plan": { "digest": "d2", "actor": "bob@host" } }),
+            serde_json::json!({ "begin": begin("update", "10.0.0.0/16") }),
+            serde_json::json!({ "done": done() }),
+        ];
+        let lines = entries.iter().enumerate().map(|(i, entry)| {
+            format!("{}\n", serde_json::json!({ "seq": i + 1, "at": "2026-11-21T19:30:00Z", "entry": entry }))
+        });
+        fs::write(folder.join("journal.jsonl"), lines.collect::<String>()).unwrap();
+        desk
+    }
+
     /// What is in the folder, without the configuration.
     fn others(&self) -> Vec<String> {
         let names = fs::read_dir(self.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
@@ -205,6 +240,62 @@ fn json_is_one_document_whatever_happens() {
     let wrong = document(&desk.run(&["validate", "--json"]));
     let mistake = &wrong["error"]["mistakes"][0];
     assert!(mistake["line"].as_u64().unwrap() > 1 && mistake["file"] == "causeway.toml", "{wrong}");
+}
+
+#[test]
+fn the_journal_answers_without_an_account() {
+    let desk = Desk::deployed();
+    let said = |flags: &[&str]| {
+        let output = desk.run(flags);
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        assert!(!out(&output).contains("canary-key"));
+        out(&output)
+    };
+    assert_eq!(said(&["state", "list"]), "network/vpc  aws.ec2.vpc  us-east-1  ready, protected\n");
+    let show = said(&["state", "show", "network/vpc"]);
+    assert!(show.contains("cidr: \"10.0.0.0/16\"") && show.contains("password: (secret)"), "{show}");
+    assert!(show.contains("vpc_id: \"vpc-1\"") && !show.contains("5ea1ed"), "{show}");
+    let history = said(&["history"]);
+    assert!(history.contains("@2 to @4") && history.contains("ada@host\n    plan d1\n+ network/vpc"));
+    assert!(history.contains("bob@host\n    plan d2\n~ network/vpc"), "{history}");
+    assert_eq!(
+        said(&["diff", "@4", "@7"]),
+        "~ network/vpc  aws.ec2.vpc\n    cidr: \"10.0.0.0/24\" -> \"10.0.0.0/16\"\n"
+    );
+    assert_eq!(said(&["diff", "4"]), said(&["diff", "@4", "@7"]));
+    assert!(said(&["blame", "network/vpc.cidr"]).contains("by bob@host\n    plan d2"));
+    assert!(said(&["blame", "network/vpc#vpc_id"]).contains("by ada@host\n    plan d1"));
+    let blame: Json = serde_json::from_str(&said(&["blame", "network/vpc.cidr", "--json"])).unwrap();
+    assert_eq!((&blame["result"]["seq"], &blame["result"]["act"]), (&7.into(), &"update".into()));
+    let list: Json = serde_json::from_str(&said(&["state", "list", "--json"])).unwrap();
+    assert_eq!(list["result"]["resources"][0]["address"], "network/vpc");
+    let runs: Json = serde_json::from_str(&said(&["history", "--json"])).unwrap();
+    assert_eq!(runs["result"]["runs"][1]["deeds"][0]["outcome"], "done");
+}
+
+#[test]
+fn questions_that_the_journal_cannot_answer_are_refused() {
+    let desk = Desk::deployed();
+    for (flags, what) in [
+        (&["state", "show", "network/vpcs"][..], "has no resource `network/vpcs`"),
+        (&["diff", "@4", "@8"], "has no entry 8; its last one is 7"),
+        (&["diff", "@x"], "like @12"),
+        (&["blame", "network/vpc.cdir"], "it has #vpc_id, cidr, password"),
+        (&["blame", "nothing"], "deploy state list"),
+    ] {
+        let output = desk.run(flags);
+        assert_eq!(code(&output), 64, "{flags:?}");
+        assert!(err(&output).contains(what), "{}", err(&output));
+    }
+    desk.edit("name = \"coder\"", "name = \"other\"");
+    let journal = desk.path().join(".causeway/coder");
+    let output = desk.run(&["history", "--state", journal.to_str().unwrap()]);
+    assert_eq!(code(&output), 64, "a journal of another stack");
+    // Before the first apply there is nothing, and nothing is made by asking.
+    let desk = Desk::started();
+    assert_eq!(code(&desk.run(&["state", "list"])), 0);
+    assert_eq!(code(&desk.run(&["history"])), 0);
+    assert!(desk.others().is_empty());
 }
 
 #[test]

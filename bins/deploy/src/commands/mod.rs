@@ -1,14 +1,18 @@
 //! One file a command.
 
 mod apply;
+mod blame;
 mod completions;
 mod destroy;
+mod diff;
 mod drift;
+mod history;
 mod init;
 mod outputs;
 mod plan;
 mod sandbox;
 mod schema;
+mod state;
 mod status;
 mod validate;
 
@@ -40,6 +44,10 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<Code, Failure
         Command::Drift => drift::run(&run).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
+        Command::State(what) => state::run(&run, what).await,
+        Command::History => history::run(&run).await,
+        Command::Diff(flags) => diff::run(&run, flags).await,
+        Command::Blame { field } => blame::run(&run, field).await,
         Command::Schema { of } => schema::run(&run, *of),
         Command::Completions { shell } => completions::run(&run, *shell),
         Command::Sandbox(what) => sandbox::run(&run, what).await,

@@ -53,15 +53,20 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
 fn unfinished(state: &State) -> Vec<Unfinished> {
     let open = state.incarnations().filter(|(_, r)| r.phase != Phase::Ready);
     open.map(|(address, record)| {
-        let phase = match record.phase {
-            Phase::Creating => "creating",
-            Phase::Updating => "changing",
-            Phase::Deleting => "deleting",
-            Phase::Ready => "ready",
-        };
-        Unfinished { address: address.clone(), phase: phase.to_owned(), error: record.error.clone() }
+        let phase = phase(record.phase).to_owned();
+        Unfinished { address: address.clone(), phase, error: record.error.clone() }
     })
     .collect()
+}
+
+/// In a word.
+pub(crate) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Creating => "creating",
+        Phase::Updating => "changing",
+        Phase::Deleting => "deleting",
+        Phase::Ready => "ready",
+    }
 }
 
 /// The outputs that people look for first, with the words for them; all others follow in `deploy outputs`.
@@ -150,7 +155,7 @@ fn value_of(output: &str, value: &Json, known: &BTreeMap<String, Json>, now: Tim
 }
 
 /// `2026-11-21 19:30 UTC (3 hours ago)`.
-fn moment(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn moment(at: Timestamp, now: Timestamp) -> String {
     let words = match now.since(at).and_then(|span| span.total(Unit::Second)) {
         Ok(seconds) if seconds >= 0.0 => format!("{} ago", about(seconds)),
         Ok(seconds) => format!("in {}", about(-seconds)),
