@@ -270,7 +270,10 @@ fn said(event: &Event, took: Option<Duration>) -> Option<String> {
         Event::Waiting { on, .. } => Some(format!("waits: {on}")),
         Event::Done { action: Action::Keep, .. } => Some(format!("nothing left to do{took}")),
         Event::Done { .. } => Some(format!("done{took}")),
-        Event::Failed { error, .. } => Some(format!("FAILED{took}: {error}")),
+        // The rest is told at the end, together.
+        Event::Failed { error, .. } => {
+            Some(format!("FAILED{took}: {}", error.lines().next().unwrap_or_default()))
+        }
         Event::Skipped { why, .. } => Some(format!("skipped: {why}")),
         Event::Draining => {
             Some("stopping: nothing new is begun, what runs comes to its end; Ctrl-C again leaves it".into())

@@ -78,12 +78,14 @@ fn an_image_that_does_not_work_fails_with_its_reason_and_the_old_one_goes_on() {
     let world = World::new(3);
     world.deploy(&["apply", "--yes"]).succeeds();
     let serving = world.serving();
-    for (version, behaviour, reason) in
-        [("v3.0.0", "crash", "exit code 1"), ("v3.0.1", "unhealthy", "health check")]
-    {
+    for (version, behaviour, reasons) in [
+        // The program's own words, from its log.
+        ("v3.0.0", "crash", ["exit code 1", "this image crashes on purpose"]),
+        ("v3.0.1", "unhealthy", ["health check", "last lines of coder"]),
+    ] {
         world.image(version, behaviour);
         let failure = world.deploy(&["apply", "--yes"]).exits(100);
-        assert!(failure.contains(reason), "{behaviour}: {failure}");
+        assert!(reasons.iter().all(|r| failure.contains(r)), "{behaviour}: {failure}");
         assert_eq!(world.serving(), serving, "{behaviour}");
     }
     // An image that is not there at all.

@@ -408,6 +408,10 @@ fn exit(code: i32) -> Option<(Cause, &'static str)> {
 
 /// Why tasks stopped, in one line: the last ones, and the likeliest remedy.
 pub fn summary(tasks: &[StoppedTask]) -> String {
+    explained(tasks, &diagnose(tasks, &[]))
+}
+
+fn explained(tasks: &[StoppedTask], guesses: &[Guess]) -> String {
     let failed: Vec<_> = tasks.iter().filter(|t| !t.is_routine()).collect();
     if failed.is_empty() {
         return "no stopped task says why".into();
@@ -419,8 +423,7 @@ pub fn summary(tasks: &[StoppedTask]) -> String {
             lines.push(line);
         }
     }
-    let remedy =
-        diagnose(tasks, &[]).into_iter().next().map(|g| format!(". {}", g.remedy)).unwrap_or_default();
+    let remedy = guesses.first().map(|g| format!(". {}", g.remedy)).unwrap_or_default();
     format!("{}{remedy}", lines.join(" / ").trim_end_matches('.'))
 }
 
@@ -491,6 +494,23 @@ pub struct Report {
     pub log: BTreeMap<String, Vec<String>>,
     /// What it probably means, the likeliest first.
     pub guesses: Vec<Guess>,
+}
+
+#[cfg(feature = "logs")]
+impl Report {
+    /// What happened and what it probably means, other possible causes, and the last lines of the log, each on a line
+    /// of its own.
+    pub fn text(&self) -> String {
+        let mut text = explained(&self.tasks, &self.guesses);
+        for other in self.guesses.iter().skip(1) {
+            text.push_str(&format!("\nor: {} ({})", other.remedy, other.because));
+        }
+        for (container, lines) in &self.log {
+            text.push_str(&format!("\nlast lines of {container}:"));
+            lines.iter().for_each(|line| text.push_str(&format!("\n  {}", line.trim_end())));
+        }
+        text
+    }
 }
 
 /// Collects why the tasks of a service stopped, with up to `lines` log lines of each container of the last one.

@@ -126,6 +126,10 @@ outputs! {
     }
 }
 
+/// How many of the last lines of a failed task are told.
+#[cfg(feature = "logs")]
+const LOG_LINES: i32 = 12;
+
 impl Resource for Service {
     const KIND: &'static str = "aws.ecs.service";
     const RECOVERY: Recovery = Recovery::Name(&["cluster", "name"]);
@@ -317,12 +321,13 @@ impl Service {
             }
             Rollout::Failed(reason) => {
                 let reason = reason.trim_end_matches('.');
-                Ok(Status::Failed(format!("{reason}: {}", self.reasons(cx, meant).await)))
+                Ok(Status::Failed(format!("{reason}: {}", self.full_reasons(cx, meant).await)))
             }
             Rollout::Another(state) => match meant {
                 Some(meant) => match self.given_up(cx, meant).await? {
                     Some(reason) => {
-                        Ok(Status::Failed(format!("{reason}; {}", self.reasons(cx, Some(meant)).await)))
+                        let reasons = self.full_reasons(cx, Some(meant)).await;
+                        Ok(Status::Failed(format!("{reason}; {reasons}")))
                     }
                     None => Ok(state),
                 },
@@ -341,6 +346,22 @@ impl Service {
         let found = call.send().await.call("ecs:DescribeServiceRevisions")?;
         let is_meant = |r: &types::ServiceRevision| r.task_definition().is_some_and(|d| same(meant, d));
         Ok(found.service_revisions().iter().any(is_meant).then_some(reason))
+    }
+
+    /// As [`Service::reasons`], with the last lines that the tasks wrote.
+    #[cfg(feature = "logs")]
+    async fn full_reasons(&self, cx: &Cx<'_, Self>, revision: Option<&str>) -> String {
+        let Ok(cluster) = self.cluster.get() else { return String::new() };
+        match diagnosis::report(cx.client, cluster, &self.name, revision, LOG_LINES).await {
+            Ok(report) => report.text(),
+            // Logs that cannot be read must not hide what ECS says.
+            Err(_) => self.reasons(cx, revision).await,
+        }
+    }
+
+    #[cfg(not(feature = "logs"))]
+    async fn full_reasons(&self, cx: &Cx<'_, Self>, revision: Option<&str>) -> String {
+        self.reasons(cx, revision).await
     }
 
     /// Why tasks stopped, in one line. That they cannot be read must not hide that they failed.
