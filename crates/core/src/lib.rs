@@ -20,6 +20,7 @@ pub mod plan;
 pub mod registry;
 pub mod render;
 pub mod resource;
+pub mod saved;
 pub mod schedule;
 pub mod secret;
 pub mod stack;

@@ -77,6 +77,21 @@ pub fn sign(action: Action) -> &'static str {
     }
 }
 
+/// What an action has done once it is done: `created`.
+pub fn deed(action: Action) -> &'static str {
+    match action {
+        Action::Keep => "kept",
+        Action::Create => "created",
+        Action::Update => "changed",
+        Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => "replaced",
+        Action::Delete => "deleted",
+        Action::Adopt => "adopted",
+        Action::Wait => "waited for",
+        Action::Forget => "forgotten",
+        Action::Record => "recorded",
+    }
+}
+
 fn line(out: &mut String, step: &Step, detail: bool) {
     let _ = write!(out, "{} {}", sign(step.action), step.address);
     let _ = write!(out, "  {}", step.kind);
