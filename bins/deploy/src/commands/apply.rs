@@ -1,6 +1,6 @@
 //! `deploy apply`: makes it so. `destroy` is an apply of the empty stack.
 
-use super::{Run, plan};
+use super::{Run, plan, saved};
 use crate::{
     cli,
     document::{self, Done, NotDone},
@@ -15,17 +15,30 @@ use causeway_core::{
     guard::guard,
     plan::{Action, Plan, PlanOptions, stack_outputs},
     render,
+    saved::SavedPlan,
 };
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failure> {
     may_ask(run)?;
+    let saved = match &flags.plan {
+        Some(path) => Some(saved::read(path, flags.digest.as_deref())?),
+        None => None,
+    };
     let file = session::configuration(run.global)?;
     let stack = file.stack(&file.given(&session::environment)?)?;
-    let options = plan::options(run, &flags.scope, &stack)?;
+    let options = match &saved {
+        Some(saved) => saved.options(),
+        None => plan::options(run, &flags.scope, &stack)?,
+    };
     let session = Session::open(run.global, file, run.screen).await?;
-    let code = carry_out(run, &session, &stack, &options, flags.scope.detail, &flags.permits).await;
+    let how = How { options, detail: flags.scope.detail, permits: &flags.permits, saved };
+    let code = carry_out(run, &session, &stack, &how).await;
+    let code = match code {
+        Ok(Code::Done) => super::answers::check(run, &session).await,
+        other => other,
+    };
     session.close().await;
     code
 }
@@ -43,20 +56,31 @@ pub(crate) fn may_ask(run: &Run<'_>) -> Result<(), Failure> {
     Err(failure.hint("look at `deploy plan`, and then add --yes"))
 }
 
+/// How a stack is applied.
+pub(crate) struct How<'a> {
+    pub(crate) options: PlanOptions,
+    /// Show the fields of what is created, too.
+    pub(crate) detail: bool,
+    pub(crate) permits: &'a cli::Permits,
+    /// Do this and nothing else.
+    pub(crate) saved: Option<SavedPlan>,
+}
+
 /// Plans, shows, asks and applies.
 pub(crate) async fn carry_out(
     run: &Run<'_>,
     session: &Session,
     stack: &Stack,
-    options: &PlanOptions,
-    detail: bool,
-    permits: &cli::Permits,
+    how: &How<'_>,
 ) -> Result<Code, Failure> {
     session.is_free().await?;
-    let planned = session.engine.plan(stack, options).await?;
+    let planned = session.engine.plan(stack, &how.options).await?;
+    if let Some(saved) = &how.saved {
+        saved::check(saved, &planned, &session.cloud)?;
+    }
     let plan = planned.plan.clone();
-    run.screen.say(&render::plan(&plan, detail));
-    let rules = session.file.config.rules(permitted(permits, &plan)?);
+    run.screen.say(&render::plan(&plan, how.detail));
+    let rules = session.file.config.rules(permitted(how.permits, &plan)?);
     let refusals = guard(&plan, &rules);
     if !refusals.is_empty() {
         return Err(Failure::refused(refusals));

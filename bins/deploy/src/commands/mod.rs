@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod answers;
 mod apply;
 mod blame;
 mod completions;
@@ -11,6 +12,7 @@ mod init;
 mod outputs;
 mod plan;
 mod sandbox;
+mod saved;
 mod schema;
 mod state;
 mod status;
