@@ -143,6 +143,9 @@ pub(crate) struct Scope {
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) scope: Scope,
+    /// Keep the plan in this file, for `deploy apply FILE`; it holds no secrets
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     /// Exit with 2 if there is anything to do
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -150,6 +153,12 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
+    /// Do what this saved plan says and nothing else; refused if anything that it touches has moved
+    #[arg(value_name = "FILE", conflicts_with_all = ["only", "adopt"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Refuse a saved plan with another digest than this one, which `plan --output` told
+    #[arg(long, value_name = "SHA256", requires = "plan")]
+    pub(crate) digest: Option<String>,
     #[command(flatten)]
     pub(crate) scope: Scope,
     #[command(flatten)]

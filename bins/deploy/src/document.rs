@@ -145,6 +145,18 @@ pub(crate) struct Planned {
     pub(crate) digest: String,
     /// Why `apply` would refuse it.
     pub(crate) refusals: Vec<Refusal>,
+    /// Where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) saved: Option<Saved>,
+}
+
+/// A plan in a file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Saved {
+    /// The file.
+    pub(crate) file: String,
+    /// SHA-256 of its content, for `apply --digest`.
+    pub(crate) digest: String,
 }
 
 /// Of `apply` and `destroy`.

@@ -299,6 +299,25 @@ fn questions_that_the_journal_cannot_answer_are_refused() {
 }
 
 #[test]
+fn what_is_no_saved_plan_is_refused_before_anything_is_asked() {
+    let desk = Desk::started();
+    let apply = |flags: &[&str]| {
+        let output = desk.run(&[&["apply", "--yes"], flags].concat());
+        (code(&output), err(&output))
+    };
+    let (exit, said) = apply(&["causeway.toml"]);
+    assert!(exit == 64 && said.contains("causeway.toml cannot be applied: it is not a saved plan"), "{said}");
+    let (exit, said) = apply(&["none.json"]);
+    assert!(exit == 64 && said.contains("cannot read none.json"), "{said}");
+    fs::write(desk.path().join("plan.json"), "{\"version\":\"0.1.0\",\"digest\":\"00\"}").unwrap();
+    let (exit, said) = apply(&["plan.json"]);
+    assert!(exit == 101 && said.contains("altered after it was made"), "{said}");
+    for flags in [&["plan.json", "--adopt"][..], &["plan.json", "--only", "app"], &["--digest", "00"]] {
+        assert_eq!(apply(flags).0, 64, "{flags:?}");
+    }
+}
+
+#[test]
 fn schemas_are_schemas() {
     let desk = Desk::new();
     let config: Json = serde_json::from_slice(&desk.run(&["schema"]).stdout).unwrap();

@@ -14,7 +14,9 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Destroy) -> Result<Code, Fai
     // Deleting needs no program: the journal knows what there is, and in which order it goes.
     let empty = Stack::new(&file.config.stack.name);
     let session = Session::open(run.global, file, run.screen).await?;
-    let code = apply::carry_out(run, &session, &empty, &PlanOptions::default(), false, &flags.permits).await;
+    let how =
+        apply::How { options: PlanOptions::default(), detail: false, permits: &flags.permits, saved: None };
+    let code = apply::carry_out(run, &session, &empty, &how).await;
     session.close().await;
     code
 }

@@ -1,6 +1,6 @@
 //! `deploy plan`: what apply would do.
 
-use super::Run;
+use super::{Run, saved};
 use crate::{
     cli::{self, Scope},
     document,
@@ -25,13 +25,18 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     if !refusals.is_empty() && !run.screen.json() {
         run.screen.note_lines(&format!("\n`apply` would refuse this:\n{}", render::refusals(&refusals)));
     }
+    let saved = match &flags.output {
+        Some(path) => Some(saved::write(run, path, &planned, &options, &session.cloud)?),
+        None => None,
+    };
     let code = match planned.plan.is_empty() {
         false if flags.detailed_exitcode => Code::Changes,
         _ => Code::Done,
     };
     if run.screen.json() {
         let digest = planned.plan.digest();
-        let result = document::Planned { cloud: session.cloud.clone(), plan: planned.plan, digest, refusals };
+        let (cloud, plan) = (session.cloud.clone(), planned.plan);
+        let result = document::Planned { cloud, plan, digest, refusals, saved };
         run.screen.document(&document::done(run.name, code, result));
     }
     session.close().await;
