@@ -11,6 +11,7 @@ pub mod diff;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod graph;
 pub mod guard;
 pub mod history;
 pub mod journal;
@@ -29,6 +30,7 @@ pub mod store;
 pub mod testing;
 pub mod value;
 mod wait;
+pub mod why;
 
 pub use engine::Engine;
 pub use error::{Class, Error};

@@ -52,6 +52,89 @@ pub fn summary(plan: &Plan) -> String {
     format!("Plan: {}, {} unchanged.", parts.join(", "), plan.unchanged)
 }
 
+/// As many characters of the details as fit into a comment of a code host, which takes 65,536 in all.
+const COMMENT: usize = 55_000;
+
+/// `plan` as Markdown for a pull request: the summary, a table of the steps, and the fields to unfold.
+pub fn markdown(plan: &Plan, against: &[Refusal]) -> String {
+    let mut out = format!("### {}\n\n{}\n", cell(&plan.stack), summary(plan));
+    if !against.is_empty() {
+        out.push_str("\n**`apply` would refuse this:**\n\n");
+        for refusal in against {
+            let about = refusal.address.as_ref().map_or_else(String::new, |a| format!("{}: ", code(&a.0)));
+            let _ = writeln!(out, "- {about}{} [{}]", cell(&refusal.why), refusal.rule);
+        }
+    }
+    for note in &plan.notes {
+        let _ = writeln!(out, "\n> {}: {}", code(&note.address.0), cell(&note.why));
+    }
+    if plan.steps.is_empty() {
+        return out;
+    }
+    let mut rows = String::from("\n| | resource | kind | why |\n| --- | --- | --- | --- |\n");
+    let mut shown = 0;
+    for step in &plan.steps {
+        let why = step.why.as_deref().map(cell).unwrap_or_default();
+        let (address, kind) = (code(&step.address.0), cell(&step.kind));
+        let row = format!("| {} | {address} | {kind} | {why} |\n", deed(step.action));
+        if out.len() + rows.len() + row.len() > COMMENT {
+            break;
+        }
+        rows.push_str(&row);
+        shown += 1;
+    }
+    out.push_str(&rows);
+    if shown < plan.steps.len() {
+        let _ = writeln!(out, "\n{} more steps are not shown.", plan.steps.len() - shown);
+    }
+    let (mut details, mut cut) = (String::new(), false);
+    for step in &plan.steps {
+        let mut text = String::new();
+        line(&mut text, step, true);
+        cut = out.len() + details.len() + text.len() > COMMENT;
+        if cut {
+            break;
+        }
+        details.push_str(&text);
+    }
+    // Longer than any run of backticks inside, so that no value ends the block.
+    let fence = "`".repeat(longest_ticks(&details).max(2) + 1);
+    let _ = write!(out, "\n<details><summary>Fields</summary>\n\n{fence}diff\n");
+    for line in details.lines() {
+        // `diff` blocks colour `!`, and know nothing of our other signs.
+        let line =
+            line.strip_prefix(['~', '±', '∓']).map_or_else(|| line.to_owned(), |rest| format!("!{rest}"));
+        let _ = writeln!(out, "{line}");
+    }
+    let rest = if cut { "\nThe other steps do not fit here.\n" } else { "" };
+    let _ = write!(out, "{fence}\n{rest}\n</details>\n");
+    let _ = writeln!(out, "\nPlan {}", code(&plan.digest()));
+    out
+}
+
+/// Text that is no Markdown and no HTML, on one line.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            // Backticks stay: our own reasons name fields in them.
+            '|' | '*' | '_' | '[' | ']' | '\\' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", text.replace(['`', '\n'], "").replace('|', "\\|"))
+}
+
+fn longest_ticks(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or_default()
+}
+
 /// What speaks against a plan, one line each.
 pub fn refusals(refusals: &[Refusal]) -> String {
     let mut out = String::new();
@@ -174,5 +257,64 @@ pub fn duration(time: Duration) -> String {
         (0, m, s) => format!("{m}m {s}s"),
         (h, 0, _) => format!("{h}h"),
         (h, m, _) => format!("{h}h {m}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{diff::Diff, secret::Sealed};
+    use serde_json::json;
+
+    fn step(address: &str, action: Action, to: &str) -> Step {
+        let change = Change::Set { from: json!("old"), to: json!(to) };
+        Step {
+            address: address.into(),
+            kind: "aws.ec2.vpc".into(),
+            place: "us-east-1".into(),
+            action,
+            instance: None,
+            wanted: Sealed::default(),
+            diff: Diff { changes: vec![FieldChange { path: "field".into(), change }] },
+            why: Some("`field` is a|b".into()),
+            data: false,
+            protect: false,
+            leftover: false,
+        }
+    }
+
+    fn of(steps: Vec<Step>) -> Plan {
+        let (conflicts, notes) = (vec![], vec![]);
+        Plan { format: 1, stack: "coder".into(), after: 3, steps, unchanged: 2, conflicts, notes }
+    }
+
+    #[test]
+    fn markdown_has_the_summary_the_steps_and_the_fields() {
+        let plan = of(vec![step("network/vpc", Action::Update, "new"), step("key", Action::Delete, "x")]);
+        let refusal = Refusal { address: Some("key".into()), rule: "data".into(), why: "holds data".into() };
+        let text = markdown(&plan, &[refusal]);
+        assert!(text.starts_with("### coder\n\nPlan: 1 to change, 1 to delete, 2 unchanged.\n"), "{text}");
+        assert!(text.contains("- `key`: holds data [data]\n"), "{text}");
+        assert!(text.contains("| changed | `network/vpc` | aws.ec2.vpc | `field` is a\\|b |\n"), "{text}");
+        assert!(text.contains("```diff\n! network/vpc") && text.contains("    field: \"old\" -> \"new\"\n"));
+        assert!(text.contains(&plan.digest()));
+    }
+
+    #[test]
+    fn no_value_ends_the_block_and_no_plan_is_too_long() {
+        let text = markdown(&of(vec![step("a", Action::Create, "```` </details>")]), &[]);
+        assert!(text.contains("`````diff\n"), "{text}");
+        let many = (0..5_000).map(|i| step(&format!("scope/resource-{i}"), Action::Create, "x"));
+        let text = markdown(&of(many.collect()), &[]);
+        assert!(text.chars().count() < 65_536 && text.contains("more steps are not shown"), "{}", text.len());
+        let some = (0..700).map(|i| step(&format!("scope/resource-{i}"), Action::Create, "x"));
+        let text = markdown(&of(some.collect()), &[]);
+        assert!(text.chars().count() < 65_536 && text.contains("resource-699"), "{}", text.len());
+        assert!(text.contains("do not fit here"));
+    }
+
+    #[test]
+    fn nothing_to_do_is_one_line() {
+        assert_eq!(markdown(&of(vec![]), &[]), "### coder\n\nNothing to do: 2 resources are as wanted.\n");
     }
 }
