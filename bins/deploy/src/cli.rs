@@ -69,6 +69,13 @@ pub(crate) enum Command {
     Status,
     /// Print the values that the stack tells, like the access URL
     Outputs,
+    /// Show why apply would do what it does to one resource
+    Why {
+        /// As `plan` shows it
+        address: String,
+    },
+    /// Print what waits for what, for other programs to draw
+    Graph(Graph),
     /// Show what the journal knows, without asking AWS
     #[command(subcommand)]
     State(State),
@@ -110,6 +117,8 @@ impl Command {
             Command::Drift => "drift",
             Command::Status => "status",
             Command::Outputs => "outputs",
+            Command::Why { .. } => "why",
+            Command::Graph(_) => "graph",
             Command::State(State::List) => "state list",
             Command::State(State::Show { .. }) => "state show",
             Command::History => "history",
@@ -146,6 +155,9 @@ pub(crate) struct Plan {
     /// Keep the plan in this file, for `deploy apply FILE`; it holds no secrets
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Print it as Markdown, for a pull request
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
     /// Exit with 2 if there is anything to do
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -176,6 +188,25 @@ pub(crate) struct Permits {
     /// Allow this data-bearing resource to be deleted or replaced; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) permit: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// In which language
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: GraphFormat,
+    /// Ask AWS, and colour what apply would change
+    #[arg(long)]
+    pub(crate) plan: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Graphviz
+    #[default]
+    Dot,
+    /// For Markdown
+    Mermaid,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ use causeway_core::{
     history::{Blame, Difference, PastRun},
     plan::{self, Action},
     secret::Sealed,
+    why::Why,
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
@@ -255,6 +256,13 @@ pub(crate) struct Outputs {
     pub(crate) outputs: BTreeMap<String, Json>,
 }
 
+/// Of `graph`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Graph {
+    /// In the language that was asked for.
+    pub(crate) graph: String,
+}
+
 /// Of `state list`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct StateList {
@@ -352,6 +360,8 @@ pub(crate) fn schema() -> Json {
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),
+        ("why", generator.subschema_for::<Document<Why>>()),
+        ("graph", generator.subschema_for::<Document<Graph>>()),
         ("state list", generator.subschema_for::<Document<StateList>>()),
         ("state show", generator.subschema_for::<Document<StateShow>>()),
         ("history", generator.subschema_for::<Document<History>>()),

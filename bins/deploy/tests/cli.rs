@@ -318,6 +318,24 @@ fn what_is_no_saved_plan_is_refused_before_anything_is_asked() {
 }
 
 #[test]
+fn a_graph_is_drawn_without_an_account() {
+    let desk = Desk::started();
+    let dot = desk.run(&["graph"]);
+    assert_eq!(code(&dot), 0, "{}", err(&dot));
+    let text = out(&dot);
+    assert!(text.starts_with("digraph {\n") && text.contains("\"network/vpc\" [label=\"vpc"), "{text}");
+    assert_eq!(text.matches('{').count(), text.matches('}').count());
+    let mermaid = out(&desk.run(&["graph", "--format", "mermaid"]));
+    assert!(mermaid.starts_with("flowchart RL\n") && mermaid.contains(" --> "), "{mermaid}");
+    assert_eq!(document(&desk.run(&["graph", "--json"]))["result"]["graph"], text);
+    // What needs the cloud says so.
+    assert_eq!(code(&desk.run(&["graph", "--plan"])), 69);
+    assert_eq!(code(&desk.run(&["why", "network/vpc"])), 69);
+    assert_eq!(code(&desk.run(&["plan", "--markdown", "--json"])), 64);
+    assert!(desk.others().is_empty());
+}
+
+#[test]
 fn schemas_are_schemas() {
     let desk = Desk::new();
     let config: Json = serde_json::from_slice(&desk.run(&["schema"]).stdout).unwrap();

@@ -7,6 +7,7 @@ mod completions;
 mod destroy;
 mod diff;
 mod drift;
+mod graph;
 mod history;
 mod init;
 mod outputs;
@@ -17,6 +18,7 @@ mod schema;
 mod state;
 mod status;
 mod validate;
+mod why;
 
 use crate::{
     cli::{Cli, Command, Global},
@@ -46,6 +48,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<Code, Failure
         Command::Drift => drift::run(&run).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
+        Command::Why { address } => why::run(&run, address).await,
+        Command::Graph(flags) => graph::run(&run, flags).await,
         Command::State(what) => state::run(&run, what).await,
         Command::History => history::run(&run).await,
         Command::Diff(flags) => diff::run(&run, flags).await,

@@ -21,8 +21,12 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     let session = Session::open(run.global, file, run.screen).await?;
     let planned = session.engine.plan(&stack, &options).await?;
     let refusals = guard(&planned.plan, &session.file.config.rules([]));
-    run.screen.say(&render::plan(&planned.plan, flags.scope.detail));
-    if !refusals.is_empty() && !run.screen.json() {
+    if flags.markdown {
+        run.screen.raw(&render::markdown(&planned.plan, &refusals));
+    } else {
+        run.screen.say(&render::plan(&planned.plan, flags.scope.detail));
+    }
+    if !refusals.is_empty() && !run.screen.json() && !flags.markdown {
         run.screen.note_lines(&format!("\n`apply` would refuse this:\n{}", render::refusals(&refusals)));
     }
     let saved = match &flags.output {

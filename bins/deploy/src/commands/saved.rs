@@ -37,8 +37,9 @@ pub(crate) fn write(
     written
         .and_then(|mut file| file.write_all(saved.text().as_bytes()))
         .map_err(|error| Failure::usage(format!("cannot write the plan to {file}: {error}")))?;
-    run.screen.say(&format!("The plan is in {file}; its digest is {digest}."));
-    run.screen.say(&format!("    deploy apply {file}    does this and nothing else"));
+    // On the side, so that it is no part of a plan that is printed as Markdown.
+    run.screen.note(&format!("The plan is in {file}; its digest is {digest}."));
+    run.screen.note(&format!("    deploy apply {file}    does this and nothing else"));
     Ok(Saved { file, digest })
 }
 

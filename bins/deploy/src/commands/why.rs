@@ -1,0 +1,95 @@
+//! `deploy why`: the reasons of a plan for one resource.
+
+use super::Run;
+use crate::{
+    document,
+    failure::{Code, Failure},
+    session::{self, Session},
+};
+use causeway_core::{
+    Address,
+    diff::Change,
+    plan::{Action, PlanOptions},
+    render,
+    why::{self, FieldWhy, Why},
+};
+use std::collections::BTreeSet;
+
+pub(crate) async fn run(run: &Run<'_>, address: &str) -> Result<Code, Failure> {
+    let file = session::configuration(run.global)?;
+    let stack = file.stack(&file.given(&session::environment)?)?;
+    let session = Session::open(run.global, file, run.screen).await?;
+    let planned = session.engine.plan(&stack, &PlanOptions::default()).await?;
+    let why = why::why(&planned, session.engine.registry(), &address.into());
+    session.close().await;
+    let none = || Failure::usage(format!("neither the configuration nor the journal has `{address}`"));
+    let why = why.ok_or_else(|| none().hint("`deploy plan` and `deploy state list` show addresses"))?;
+    run.screen.say(&text(&why));
+    if run.screen.json() {
+        run.screen.document(&document::done(run.name, Code::Done, why));
+    }
+    Ok(Code::Done)
+}
+
+fn text(why: &Why) -> String {
+    let mut out = format!("{} {}  {}\n", render::sign(why.action), why.address, why.kind);
+    let becomes = if why.action == Action::Keep { "stays" } else { "is" };
+    let deed = if why.action == Action::Keep { "as it is" } else { render::deed(why.action) };
+    out.push_str(&format!("    {becomes} {deed}: {}\n", why.rule));
+    for note in &why.notes {
+        out.push_str(&format!("    {note}\n"));
+    }
+    for field in &why.fields {
+        out.push_str(&of_field(field));
+    }
+    let mut all = |title: &str, addresses: &BTreeSet<Address>| {
+        if !addresses.is_empty() {
+            let names: Vec<&str> = addresses.iter().map(|a| a.0.as_str()).collect();
+            out.push_str(&format!("    {title} {}\n", names.join(", ")));
+        }
+    };
+    all("after", &why.after);
+    all("before", &why.needed_by);
+    out
+}
+
+fn of_field(field: &FieldWhy) -> String {
+    let path = &field.change.path;
+    let change = match &field.change.change {
+        Change::Set { from, to } | Change::Unknown { from, to } if from.is_null() => render::value(to),
+        Change::Set { from, to } | Change::Unknown { from, to } => {
+            format!("{} -> {}", render::value(from), render::value(to))
+        }
+        Change::Removed { from } => format!("{} -> (default)", render::value(from)),
+    };
+    let mut out = format!("    {path}: {change}\n        {}\n", field.rule);
+    for input in &field.inputs {
+        let unknown =
+            input.unknown.as_ref().map_or_else(String::new, |why| format!(", not known yet: {why}"));
+        out.push_str(&format!("        from {}{unknown}\n", input.reference));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use causeway_core::{diff::FieldChange, why::Input};
+    use serde_json::json;
+
+    #[test]
+    fn a_field_says_its_rule_and_what_it_is_made_from() {
+        let change = Change::Unknown { from: json!(null), to: json!({ "$ref": "network/vpc#vpc_id" }) };
+        let unknown = Some("`network/vpc` is created".to_owned());
+        let field = FieldWhy {
+            change: FieldChange { path: "vpc_id".into(), change },
+            rule: "it is wanted".into(),
+            inputs: vec![Input { reference: "network/vpc#vpc_id".into(), unknown }],
+        };
+        assert_eq!(
+            of_field(&field),
+            "    vpc_id: (known after network/vpc)\n        it is wanted\n        \
+             from network/vpc#vpc_id, not known yet: `network/vpc` is created\n"
+        );
+    }
+}
