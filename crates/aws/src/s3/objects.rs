@@ -1,13 +1,9 @@
 //! Small objects under one prefix of a bucket: read with patience, written on a condition.
 
 use crate::Call;
-use aws_sdk_s3::{
-    error::{ProvideErrorMetadata, SdkError},
-    primitives::ByteStream,
-    types::ServerSideEncryption,
-};
+use aws_sdk_s3::{error::SdkError, primitives::ByteStream, types::ServerSideEncryption};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use causeway_core::{Class, Error, store::StoreError};
+use causeway_core::{Class, Error, error::Found, store::StoreError};
 use std::{future::Future, sync::Arc, time::Duration};
 
 /// The object's metadata that says who wrote it.
@@ -96,12 +92,7 @@ impl Objects {
         let path = format!("{}{key}", self.prefix);
         let get = async || {
             let answer = self.api.get_object().bucket(&self.bucket).key(&path).send().await;
-            // A bucket that is not there must not look like an empty journal.
-            let no_key = answer.as_ref().err().is_some_and(|e| e.code() == Some("NoSuchKey"));
-            let found = match answer.call("s3:GetObject") {
-                Err(_) if no_key => return Ok(None),
-                other => other?,
-            };
+            let Some(found) = answer.call("s3:GetObject").found()? else { return Ok(None) };
             let etag = found.e_tag.unwrap_or_default();
             let writer = found.metadata.and_then(|mut all| all.remove(WRITER));
             let body = found.body.collect().await.map_err(|source| Error::Call {
