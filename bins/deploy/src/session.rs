@@ -104,7 +104,7 @@ impl Session {
         }
         let mut registry = Registry::default();
         causeway_aws::register(&mut registry, config);
-        let engine = Engine::new(registry, Arc::new(LocalStore::new(&journal)));
+        let engine = Engine::new(registry, Arc::new(LocalStore::new(&journal))).account(&cloud.account);
         Ok(Session { file, engine, cloud, journal, sandbox })
     }
 

@@ -171,6 +171,7 @@ fn security_group(vpc: &Handle<Vpc>) -> SecurityGroup {
         description: "of the load balancer".into(),
         vpc_id: vpc.vpc_id.clone(),
         default_egress: true,
+        foreign_rules: None,
         tags: Tags::default(),
     }
 }

@@ -320,7 +320,8 @@ impl Run {
         if let Some(instance) = begun
             && !matches!(error, StepError::Journal(_) | StepError::Aborted)
         {
-            let error = crate::error::chain(error);
+            // The lines after the first may be what a program of the user's has printed, which may be anything.
+            let error = crate::error::chain(error).lines().next().unwrap_or_default().to_owned();
             let entry = crate::journal::Entry::Failed { address: address.clone(), instance, error };
             if let Err(e) = self.journal.append(entry).await {
                 tracing::warn!(%address, error = %crate::error::chain(&e), "a failure could not be recorded");

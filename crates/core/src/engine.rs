@@ -25,6 +25,7 @@ pub struct Engine {
     clock: Clock,
     new_instance: NewInstance,
     at_once: usize,
+    account: Option<String>,
 }
 
 /// A plan with all that is needed to apply it.
@@ -97,6 +98,14 @@ pub enum EngineError {
     /// Another run is at work.
     #[error("another run is at work ({0}); nothing was changed")]
     Held(String),
+    /// The credentials are for another account than the journal.
+    #[error("the journal is of account {journal}, and the credentials are for {now}; nothing was changed")]
+    OtherAccount {
+        /// Where everything is that the journal knows.
+        journal: String,
+        /// Where we are.
+        now: String,
+    },
     /// The journal moved on since the plan was made.
     #[error("the plan was made after entry {planned} of the journal, which is at {now} now; plan again")]
     Stale {
@@ -132,7 +141,14 @@ impl Engine {
             clock: Arc::new(jiff::Timestamp::now),
             new_instance: Arc::new(random_instance),
             at_once: 10,
+            account: None,
         }
+    }
+
+    /// Works in `account`, which goes into a new journal; a journal of another account is refused.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
     }
 
     /// Runs at most `at_once` steps at a time.
@@ -159,7 +175,13 @@ impl Engine {
     /// When it cannot be read or makes no sense.
     pub async fn state(&self) -> Result<State, EngineError> {
         let entries = self.store.load().await.map_err(EngineError::Load)?;
-        Ok(State::fold(&entries)?)
+        let state = State::fold(&entries)?;
+        match (&state.belongs, &self.account) {
+            (Some(journal), Some(now)) if journal != now => {
+                Err(EngineError::OtherAccount { journal: journal.clone(), now: now.clone() })
+            }
+            _ => Ok(state),
+        }
     }
 
     /// Looks and decides. Writes nothing, anywhere.
@@ -202,6 +224,9 @@ impl Engine {
         if !opened {
             let (stack, seal_key) = (stack.name().to_owned(), key.clone());
             journal.append(Entry::Opened { format: FORMAT, stack, seal_key }).await?;
+            if let Some(account) = &self.account {
+                journal.append(Entry::Belongs { to: account.clone() }).await?;
+            }
         }
         // Read-only kinds leave no trace, so a run that only waits for them writes nothing.
         if plan.steps.iter().any(|s| s.action != crate::plan::Action::Wait) {

@@ -135,7 +135,7 @@ impl PastRun {
             Entry::Noted { address, instance, .. } => {
                 self.add(seq, address, instance, What::Note, Outcome::Done);
             }
-            Entry::Opened { .. } | Entry::Plan { .. } => {}
+            Entry::Opened { .. } | Entry::Belongs { .. } | Entry::Plan { .. } => {}
         }
     }
 

@@ -44,6 +44,11 @@ pub enum Entry {
         /// The key of all digests of secrets in it.
         seal_key: SealKey,
     },
+    /// Everything in this journal is in one account.
+    Belongs {
+        /// The account, as its provider names it.
+        to: String,
+    },
     /// A run starts to apply a plan.
     Plan {
         /// The plan's digest.
@@ -195,6 +200,8 @@ pub struct State {
     pub stack: String,
     /// The key of all digests.
     pub seal_key: Option<SealKey>,
+    /// The account that everything is in, if that was told.
+    pub belongs: Option<String>,
     /// The incarnation that counts, by address.
     pub records: BTreeMap<Address, Record>,
     /// Incarnations that were replaced and are still to be removed.
@@ -259,6 +266,7 @@ impl State {
                 self.seal_key = Some(seal_key.clone());
             }
             _ if !opened => return Err(bad("the journal was not opened".into())),
+            Entry::Belongs { to } => self.belongs = Some(to.clone()),
             Entry::Plan { digest, actor } => {
                 self.last_run = Some(Run { at: stamped.at, actor: actor.clone(), digest: digest.clone() });
             }

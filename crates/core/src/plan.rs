@@ -263,6 +263,16 @@ impl<'a> Planner<'a> {
         let kind = kind_of(self.registry, address, node.kind)?;
         let record = self.state.records.get(address);
         let live = self.observed.live.get(address);
+        if let Some(record) = record
+            && record.request.kind != node.kind
+        {
+            let why = format!(
+                "is a {} in the journal and is wanted as a {}; give the new one another address",
+                record.request.kind, node.kind
+            );
+            self.plan.conflicts.push(Conflict { address: address.clone(), why });
+            return Ok(());
+        }
         let resolved = resolve(&node.spec, &|r| lookup_in(r, |a| self.outputs.get(a)));
         let mut decision = self.decide(address, node, kind.as_ref(), record, live, resolved.clone());
         let (mut record, mut live) = (record, live);
@@ -354,6 +364,9 @@ impl<'a> Planner<'a> {
             };
         };
         let Some(record) = record else {
+            if live.owner == Owner::Anybody {
+                return decision(Action::Create, self.all_of(&spec));
+            }
             own(&mut spec, self.stack, address, &json!({ "$ref": format!("{address}#instance") }));
             let diff = self.diff(&spec, live, None);
             if let Some(why) = foreign(&live.owner, self.stack.name(), address, self.options.adopt) {
@@ -524,7 +537,7 @@ impl<'a> Planner<'a> {
             let live = live.filter(|l| match &l.owner {
                 Owner::Tagged { instance: theirs, .. } => theirs == instance,
                 Owner::Parent => !passed_on(kind.as_ref(), self.state, address, record),
-                Owner::Nobody => true,
+                Owner::Nobody | Owner::Anybody => true,
             });
             let unsure = record.phase == Phase::Creating && kind.recovery().identity().is_empty();
             let (action, why) = match live {
@@ -562,6 +575,8 @@ impl<'a> Planner<'a> {
         if self.options.only.is_empty() {
             return;
         }
+        let options = self.options;
+        self.plan.conflicts.retain(|c| options.wants(&c.address));
         let (kept, left): (Vec<Step>, Vec<Step>) =
             std::mem::take(&mut self.plan.steps).into_iter().partition(|s| self.options.wants(&s.address));
         for step in kept.iter().filter(|s| s.action != Action::Delete) {

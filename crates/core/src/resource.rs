@@ -144,6 +144,8 @@ pub enum Owner {
     Parent,
     /// It could carry our tags and does not.
     Nobody,
+    /// It is named by its content, so it is the same whoever put it there: an image under a tag.
+    Anybody,
     /// It carries ownership tags.
     Tagged {
         /// [`Tags::STACK`].

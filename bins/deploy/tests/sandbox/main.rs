@@ -35,6 +35,12 @@ fn applied_twice_nothing_happens_and_a_change_touches_nothing_else() {
     world.forget_calls();
     world.image("v2.28.4", "");
     world.deploy(&["apply", "--yes", "--only", "app"]).succeeds();
+    // And back, though its tag is in the repository already, and forth again.
+    world.image("v2.28.3", "");
+    world.deploy(&["apply", "--yes", "--only", "app"]).succeeds();
+    world.forget_calls();
+    world.image("v2.28.4", "");
+    world.deploy(&["apply", "--yes", "--only", "app"]).succeeds();
     let changed = changes(&world);
     assert!(changed.iter().all(|c| c.starts_with("ecr:") || c.starts_with("ecs:")), "{changed:?}");
     assert_eq!(changed.iter().filter(|c| *c == "ecs:RegisterTaskDefinition").count(), 1);
@@ -45,7 +51,7 @@ fn applied_twice_nothing_happens_and_a_change_touches_nothing_else() {
     world.deploy(&["apply", "--yes"]).succeeds();
     assert_eq!(changes(&world), ["monitoring:DeleteAlarms"]);
     let status = world.deploy(&["status"]).succeeds();
-    assert!(status.contains("https://coder.example.com") && status.contains("workshop:3"), "{status}");
+    assert!(status.contains("https://coder.example.com") && status.contains("workshop:5"), "{status}");
 }
 
 #[test]
@@ -60,12 +66,14 @@ fn what_changes_behind_our_back_is_named_and_repaired() {
          group = [g for g in ec2.describe_security_groups()['SecurityGroups'] if g['GroupName'] == 'workshop-database'][0]\n\
          rules = ec2.describe_security_group_rules(Filters=[{'Name': 'group-id', 'Values': [group['GroupId']]}])\n\
          rule = [r for r in rules['SecurityGroupRules'] if not r['IsEgress']][0]\n\
+         front = [g for g in ec2.describe_security_groups()['SecurityGroups'] if g['GroupName'] == 'workshop-service'][0]\n\
+         ec2.authorize_security_group_ingress(GroupId=front['GroupId'], IpProtocol='tcp', FromPort=22, ToPort=22, CidrIp='0.0.0.0/0')\n\
          ec2.revoke_security_group_ingress(GroupId=group['GroupId'], SecurityGroupRuleIds=[rule['SecurityGroupRuleId']])\n\
          vpc = [v for v in ec2.describe_vpcs()['Vpcs'] if not v['IsDefault']][0]\n\
          ec2.create_tags(Resources=[vpc['VpcId']], Tags=[{'Key': 'team', 'Value': 'somebody else'}])\n",
     );
     let drift = world.deploy(&["drift"]).exits(2);
-    for address in ["app/service", "security/database-in", "network/vpc"] {
+    for address in ["app/service", "security/database-in", "ingress tcp 22 from 0.0.0.0/0", "network/vpc"] {
         assert!(drift.contains(address), "{address} is missing in\n{drift}");
     }
     world.deploy(&["apply", "--yes"]).succeeds();
@@ -93,6 +101,43 @@ fn an_image_that_does_not_work_fails_with_its_reason_and_the_old_one_goes_on() {
     let failure = world.deploy(&["apply", "--yes"]).exits(100);
     assert!(failure.contains("CannotPullContainer"), "{failure}");
     assert_eq!(world.serving(), serving);
+}
+
+#[test]
+fn a_saved_plan_is_applied_as_it_is_or_not_at_all() {
+    let world = World::new(6);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.edit("CODER_TELEMETRY_ENABLE = \"false\"", "CODER_TELEMETRY_ENABLE = \"true\"");
+    let saved = world.deploy(&["plan", "--output", "plan.json"]).succeeds();
+    let digest = saved.split("its digest is ").nth(1).unwrap().split('.').next().unwrap().to_owned();
+    let why = world.deploy(&["why", "app/service"]).succeeds();
+    assert!(why.contains("from app/task#arn, not known yet: `app/task` is"), "{why}");
+    let markdown = world.deploy(&["plan", "--markdown"]).succeeds();
+    assert!(markdown.contains("### workshop") && markdown.contains("`app/service`"), "{markdown}");
+
+    world.forget_calls();
+    let scaled = |count: u32| {
+        world.boto3(&format!(
+            "boto3.client('ecs').update_service(cluster='workshop', service='workshop', desiredCount={count})"
+        ));
+    };
+    scaled(2);
+    let theirs = changes(&world);
+    let moved = world.deploy(&["apply", "--yes", "plan.json"]).exits(101);
+    assert!(
+        moved.contains("app/service") && moved.contains("has changed since the plan was made"),
+        "{moved}"
+    );
+    assert_eq!(changes(&world), theirs);
+    scaled(1);
+
+    world.forget_calls();
+    world.deploy(&["apply", "--yes", "plan.json", "--digest", &"0".repeat(64)]).exits(101);
+    world.deploy(&["apply", "--yes", "plan.json", "--digest", &digest]).succeeds();
+    assert_eq!(changes(&world), ["ecs:RegisterTaskDefinition", "ecs:UpdateService"]);
+    let again = world.deploy(&["apply", "--yes", "plan.json"]).exits(101);
+    assert!(again.contains("was to be changed, and is not any more"), "{again}");
+    assert_eq!(changes(&world).len(), 2);
 }
 
 #[test]
@@ -153,4 +198,14 @@ fn differences(found: &Json, wanted: &Json) -> BTreeMap<String, (Json, Json)> {
         .filter(|(k, _)| *k != "revisions")
         .map(|(k, v)| (k.clone(), (found.get(k).cloned().unwrap_or_default(), v.clone())))
         .collect()
+}
+
+#[test]
+fn a_journal_of_another_account_is_refused() {
+    let world = World::new(6);
+    world.deploy(&["apply", "--yes", "--only", "network/*"]).succeeds();
+    let other = World::new(7);
+    other.take_journal(&world);
+    let refused = other.deploy(&["plan"]).exits(64);
+    assert!(refused.contains("000000000006") && refused.contains("000000000007"), "{refused}");
 }

@@ -75,6 +75,13 @@ impl World {
         fs::write(self.file(), text.replace(&line, &format!("version = \"{version}\""))).unwrap();
     }
 
+    /// Works with the journal of `other`.
+    pub(crate) fn take_journal(&self, other: &World) {
+        let folder = |world: &World| world.folder.path().join(".causeway/workshop");
+        fs::create_dir_all(folder(self)).unwrap();
+        fs::copy(folder(other).join("journal.jsonl"), folder(self).join("journal.jsonl")).unwrap();
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(self.folder.path());

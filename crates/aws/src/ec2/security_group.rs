@@ -16,7 +16,8 @@ use aws_sdk_ec2::{
     types::{self, Filter, ResourceType, Tag},
 };
 use causeway_core::{
-    Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
+    Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found,
+    outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,10 @@ pub struct SecurityGroup {
     /// without tags, so it is told apart from a rule of ours that says the same.
     #[serde(default)]
     pub default_egress: bool,
+    /// Rules that no stack of ours made, in words. `Some` of nothing: none may stay, so a port that somebody opened is
+    /// seen and closed. `None`: others may add rules, as the controllers of a cluster do.
+    #[serde(default)]
+    pub foreign_rules: Option<Set<String>>,
     /// Tags; `Name` is what the console shows.
     #[serde(default)]
     pub tags: Tags,
@@ -55,6 +60,7 @@ impl SecurityGroup {
             description: description.into(),
             vpc_id,
             default_egress: false,
+            foreign_rules: Some(Set::default()),
             tags: Tags::default(),
         }
     }
@@ -117,6 +123,24 @@ impl Resource for SecurityGroup {
                 request.send().await.call("ec2:RevokeSecurityGroupEgress").found()?;
             }
         }
+        if diff.touches("foreign_rules") && self.foreign_rules.is_some() {
+            let rules = ec2.rules_of_group.get(id.to_owned()).await?.unwrap_or_default();
+            let (outward, inward): (Vec<_>, Vec<_>) =
+                foreign(&rules).into_iter().partition(|r| r.is_egress() == Some(true));
+            let ids = |rules: Vec<&types::SecurityGroupRule>| -> Vec<String> {
+                rules.iter().filter_map(|r| r.security_group_rule_id().map(str::to_owned)).collect()
+            };
+            if !inward.is_empty() {
+                let request = ec2.revoke_security_group_ingress().group_id(id);
+                let request = request.set_security_group_rule_ids(Some(ids(inward)));
+                request.send().await.call("ec2:RevokeSecurityGroupIngress").found()?;
+            }
+            if !outward.is_empty() {
+                let request = ec2.revoke_security_group_egress().group_id(id);
+                let request = request.set_security_group_rule_ids(Some(ids(outward)));
+                request.send().await.call("ec2:RevokeSecurityGroupEgress").found()?;
+            }
+        }
         ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
     }
 
@@ -145,6 +169,35 @@ impl Described for types::SecurityGroup {
     }
 }
 
+/// Rules that carry no tag of ours, but for those of AWS's making.
+fn foreign(rules: &[types::SecurityGroupRule]) -> Vec<&types::SecurityGroupRule> {
+    let defaults = default_egress(rules);
+    let is_default = |r: &types::SecurityGroupRule| {
+        defaults.iter().any(|id| r.security_group_rule_id() == Some(id.as_str()))
+    };
+    let is_ours = |r: &types::SecurityGroupRule| r.tags().iter().any(|t| t.key() == Some(Tags::STACK));
+    rules.iter().filter(|r| !is_ours(r) && !is_default(r)).collect()
+}
+
+/// `ingress tcp 22 from 0.0.0.0/0 (sgr-1)`
+fn in_words(rule: &types::SecurityGroupRule) -> String {
+    let (direction, word) =
+        if rule.is_egress() == Some(true) { ("egress", "to") } else { ("ingress", "from") };
+    let protocol = match rule.ip_protocol() {
+        Some("-1") | None => "everything",
+        Some(protocol) => protocol,
+    };
+    let ports = match (rule.from_port(), rule.to_port()) {
+        (Some(-1) | None, _) | (_, None) => String::new(),
+        (Some(from), Some(to)) if from == to => format!(" {from}"),
+        (Some(from), Some(to)) => format!(" {from}-{to}"),
+    };
+    let group = rule.referenced_group_info().and_then(|g| g.group_id());
+    let peer = rule.cidr_ipv4().or(rule.cidr_ipv6()).or(rule.prefix_list_id()).or(group);
+    let id = rule.security_group_rule_id().unwrap_or_default();
+    format!("{direction} {protocol}{ports} {word} {} ({id})", peer.unwrap_or("somewhere"))
+}
+
 fn live(group: &types::SecurityGroup, name: Name, rules: &[types::SecurityGroupRule]) -> Live<SecurityGroup> {
     let tags = live_tags(group.tags());
     Live {
@@ -156,6 +209,7 @@ fn live(group: &types::SecurityGroup, name: Name, rules: &[types::SecurityGroupR
             description: group.description().unwrap_or_default().to_owned(),
             vpc_id: VpcId::from(group.vpc_id().unwrap_or_default()).into(),
             default_egress: !default_egress(rules).is_empty(),
+            foreign_rules: Some(foreign(rules).into_iter().map(in_words).collect()),
             tags,
         },
     }

@@ -53,7 +53,7 @@ impl Resource for Image {
             spec: Image { digest: digest.clone(), ..self.clone() },
             outputs: ImageOutputs { digest },
             status: Status::Ready,
-            owner: Owner::Parent,
+            owner: Owner::Anybody,
         }))
     }
 

@@ -295,6 +295,7 @@ impl Run {
         let Some(live) = there else { return Ok(()) };
         match &live.owner {
             Owner::Tagged { instance, .. } if *instance == target.instance => Ok(()),
+            Owner::Anybody => Ok(()),
             // A crash between a create and its tags, where the API takes them apart.
             Owner::Parent | Owner::Nobody if resumed => Ok(()),
             owner => {

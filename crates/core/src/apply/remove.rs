@@ -101,6 +101,6 @@ impl Run {
 fn ours(found: Option<AnyLive>, instance: &str) -> Option<AnyLive> {
     found.filter(|live| match &live.owner {
         Owner::Tagged { instance: theirs, .. } => theirs == instance,
-        Owner::Nobody | Owner::Parent => true,
+        Owner::Nobody | Owner::Anybody | Owner::Parent => true,
     })
 }

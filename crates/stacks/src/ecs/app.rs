@@ -110,7 +110,7 @@ pub(super) fn app(
         stack.after(service.address(), &around.balancer.listener);
         stack.output("cluster", &cluster.name);
         stack.output("service", &service.name);
-        stack.output("task_definition", &task.arn);
+        stack.output("task_definition", &service.task_definition);
         stack.output("log_group", &logs.name);
         App { cluster: prefix.clone(), service: prefix.clone() }
     })
@@ -130,7 +130,7 @@ fn image(stack: &mut Stack, config: &Ecs, given: &Given, repository: &Handle<Rep
             stack.add("image", image).digest.clone()
         }
         (_, _, Some(digest)) => Value::Known(digest.clone()),
-        _ => stack.add("image", ExistingImage { repository: repository.name.clone(), tag }).digest.clone(),
+        _ => stack.add("image-digest", ExistingImage { repository: repository.name.clone(), tag }).digest.clone(),
     };
     stack.output("image_digest", &digest);
     digest

@@ -65,7 +65,8 @@ pub(super) fn database(stack: &mut Stack, config: &Ecs, network: &Networks, secu
                 iops: None,
                 storage_throughput: None,
                 storage_encrypted: Some(true),
-                kms_key_id: Some(security.key.clone()),
+                // The key of RDS itself: ours goes when the stack goes, and the final snapshot has to outlive it.
+                kms_key_id: None,
                 db_name: Some(CODER.into()),
                 master_username: CODER.into(),
                 master_password_secret_arn: Some(password.arn.clone()),

@@ -6,7 +6,7 @@ use causeway_aws::{
     id::{Arn, SecurityGroupId},
     kms,
 };
-use causeway_core::{Stack, Tags, Value};
+use causeway_core::{Set, Stack, Tags, Value};
 
 /// The groups, from the outside to the inside, and the key.
 pub(super) struct Security {
@@ -27,6 +27,7 @@ pub(super) fn security(stack: &mut Stack, config: &Ecs, network: &Networks) -> S
                 description: description.into(),
                 vpc_id: network.vpc_id.clone(),
                 default_egress: false,
+                foreign_rules: Some(Set::default()),
                 tags: super::named(stack, name),
             };
             stack.add(name, group).security_group_id.clone()
