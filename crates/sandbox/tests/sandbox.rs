@@ -411,7 +411,6 @@ async fn a_sandbox_stays_in_the_background_until_it_is_taken_down() {
     let start = Instant::now();
     let running = background::up(&cache, &name, command()).await.unwrap();
     println!("up after {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(Running::find(&cache, &name).as_ref(), Some(&running));
     assert!(Running::all(&cache).contains(&running));
     assert!(background::up(&cache, &name, command()).await.is_err());
