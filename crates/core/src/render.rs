@@ -71,7 +71,7 @@ pub fn markdown(plan: &Plan, against: &[Refusal]) -> String {
     if plan.steps.is_empty() {
         return out;
     }
-    let mut rows = String::from("\n| | resource | kind | why |\n| --- | --- | --- | --- |\n");
+    let mut rows = String::from("\n| to be | resource | kind | why |\n| --- | --- | --- | --- |\n");
     let mut shown = 0;
     for step in &plan.steps {
         let why = step.why.as_deref().map(cell).unwrap_or_default();

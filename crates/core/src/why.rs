@@ -174,9 +174,11 @@ fn unknown(planned: &Planned, registry: &Registry, change: &Change, reference: &
     let first = output.split('/').next().unwrap_or_default();
     let moves = registry.get(&step.kind).is_some_and(|k| k.moves().contains(&first));
     Some(match step.action {
-        Action::Create => format!("`{from}` is created{because}"),
-        Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => format!("`{from}` is replaced{because}"),
-        Action::Update if moves => format!("`{from}` is changed, which changes its `{output}`"),
+        Action::Create => format!("`{from}` is to be created{because}"),
+        Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => {
+            format!("`{from}` is to be replaced{because}")
+        }
+        Action::Update if moves => format!("`{from}` is to be changed, which changes its `{output}`"),
         Action::Wait => format!("`{from}` is not ours to make, and is waited for"),
         _ => format!("`{from}` is not ready, or tells no `{output}` yet"),
     })

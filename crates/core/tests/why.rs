@@ -47,7 +47,7 @@ async fn an_unknown_field_says_where_it_comes_from_and_why_that_is_not_known() {
     assert_eq!((subnet.action, subnet.rule.as_str()), (Action::Create, "it is wanted, and nothing is there"));
     let field = subnet.fields.iter().find(|f| f.change.path == "network").unwrap();
     assert_eq!(field.inputs[0].reference, "network/network#network_id");
-    assert_eq!(field.inputs[0].unknown.as_deref(), Some("`network/network` is created"));
+    assert_eq!(field.inputs[0].unknown.as_deref(), Some("`network/network` is to be created"));
     let cidr = subnet.fields.iter().find(|f| f.change.path == "cidr").unwrap();
     assert!(cidr.inputs.is_empty(), "the configuration says it");
     assert!(subnet.after.contains(&"network/network".into()));
@@ -80,7 +80,7 @@ async fn a_replacement_names_the_field_and_is_the_reason_of_others() {
     let subnet = why(&sim, &planned, "network/subnet-a");
     let field = subnet.fields.iter().find(|f| f.change.path == "network").unwrap();
     let unknown = field.inputs[0].unknown.as_deref().unwrap();
-    assert!(unknown.starts_with("`network/network` is replaced: `cidr` cannot change"), "{unknown}");
+    assert!(unknown.starts_with("`network/network` is to be replaced: `cidr` cannot change"), "{unknown}");
 }
 
 #[tokio::test(start_paused = true)]

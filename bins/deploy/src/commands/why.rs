@@ -33,14 +33,16 @@ pub(crate) async fn run(run: &Run<'_>, address: &str) -> Result<Code, Failure> {
 
 fn text(why: &Why) -> String {
     let mut out = format!("{} {}  {}\n", render::sign(why.action), why.address, why.kind);
-    let becomes = if why.action == Action::Keep { "stays" } else { "is" };
-    let deed = if why.action == Action::Keep { "as it is" } else { render::deed(why.action) };
-    out.push_str(&format!("    {becomes} {deed}: {}\n", why.rule));
+    let deed = match why.action {
+        Action::Keep => "stays".to_owned(),
+        action => format!("to be {}", render::deed(action)),
+    };
+    out.push_str(&format!("    {deed}: {}\n", why.rule));
     for note in &why.notes {
         out.push_str(&format!("    {note}\n"));
     }
     for field in &why.fields {
-        out.push_str(&of_field(field));
+        out.push_str(&of_field(field, matches!(why.action, Action::Create | Action::Wait)));
     }
     let mut all = |title: &str, addresses: &BTreeSet<Address>| {
         if !addresses.is_empty() {
@@ -53,7 +55,8 @@ fn text(why: &Why) -> String {
     out
 }
 
-fn of_field(field: &FieldWhy) -> String {
+/// That the fields of something new are wanted goes without saying.
+fn of_field(field: &FieldWhy, new: bool) -> String {
     let path = &field.change.path;
     let change = match &field.change.change {
         Change::Set { from, to } | Change::Unknown { from, to } if from.is_null() => render::value(to),
@@ -62,7 +65,10 @@ fn of_field(field: &FieldWhy) -> String {
         }
         Change::Removed { from } => format!("{} -> (default)", render::value(from)),
     };
-    let mut out = format!("    {path}: {change}\n        {}\n", field.rule);
+    let mut out = format!("    {path}: {change}\n");
+    if !new {
+        out.push_str(&format!("        {}\n", field.rule));
+    }
     for input in &field.inputs {
         let unknown =
             input.unknown.as_ref().map_or_else(String::new, |why| format!(", not known yet: {why}"));
@@ -80,16 +86,17 @@ mod tests {
     #[test]
     fn a_field_says_its_rule_and_what_it_is_made_from() {
         let change = Change::Unknown { from: json!(null), to: json!({ "$ref": "network/vpc#vpc_id" }) };
-        let unknown = Some("`network/vpc` is created".to_owned());
+        let unknown = Some("`network/vpc` is to be replaced".to_owned());
         let field = FieldWhy {
             change: FieldChange { path: "vpc_id".into(), change },
-            rule: "it is wanted".into(),
+            rule: "it may differ".into(),
             inputs: vec![Input { reference: "network/vpc#vpc_id".into(), unknown }],
         };
         assert_eq!(
-            of_field(&field),
-            "    vpc_id: (known after network/vpc)\n        it is wanted\n        \
-             from network/vpc#vpc_id, not known yet: `network/vpc` is created\n"
+            of_field(&field, false),
+            "    vpc_id: (known after network/vpc)\n        it may differ\n        \
+             from network/vpc#vpc_id, not known yet: `network/vpc` is to be replaced\n"
         );
+        assert!(!of_field(&field, true).contains("it may differ"));
     }
 }
