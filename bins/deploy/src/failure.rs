@@ -142,9 +142,8 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::Refused(refusals) => Failure::refused(refusals),
             EngineError::Stale { .. } => Failure::new(Code::Refused, text),
-            EngineError::OtherAccount { .. } => {
-                Failure::usage(text).hint("use the credentials of that account, or another journal with --state")
-            }
+            EngineError::OtherAccount { .. } => Failure::usage(text)
+                .hint("use the credentials of that account, or another journal with --state"),
             EngineError::Plan(PlanError::OtherStack(_)) => {
                 Failure::usage(text).hint("`--state DIR` says where the journal of this stack is")
             }
