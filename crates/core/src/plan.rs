@@ -262,7 +262,12 @@ impl<'a> Planner<'a> {
         let Some(node) = self.stack.nodes().get(address) else { return Ok(()) };
         let kind = kind_of(self.registry, address, node.kind)?;
         let record = self.state.records.get(address);
-        let live = self.observed.live.get(address);
+        // What was being replaced is not somebody else's: it is taken back, or goes before the next is made.
+        let live = self
+            .observed
+            .live
+            .get(address)
+            .filter(|l| record.is_some() || !self.was_replaced(address, kind.as_ref(), l));
         if let Some(record) = record
             && record.request.kind != node.kind
         {
@@ -431,7 +436,9 @@ impl<'a> Planner<'a> {
             let live = self.observed.leftovers.get(&(address.clone(), record.instance.clone()))?;
             let theirs =
                 matches!(&live.owner, Owner::Tagged { instance, .. } if *instance != record.instance);
-            let usable = record.phase != Phase::Creating && live.status == Status::Ready;
+            // What is found by its tag alone may be out of sight again until its id is recorded.
+            let known = record.phase != Phase::Creating || !kind.recovery().identity().is_empty();
+            let usable = known && live.status == Status::Ready;
             if theirs || !usable {
                 return None;
             }
@@ -440,6 +447,19 @@ impl<'a> Planner<'a> {
             let diff = self.diff(&spec, live, Some(record));
             replacing(kind, &diff).is_none().then_some((record, live, diff))
         })
+    }
+
+    /// Whether `live`, found without a record, is an incarnation that was being replaced.
+    fn was_replaced(&self, address: &Address, kind: &dyn AnyKind, live: &AnyLive) -> bool {
+        let identity = kind.recovery().identity();
+        let mut left = self.state.leftovers.get(address).into_iter().flatten();
+        !identity.is_empty()
+            && left.any(|record| {
+                let theirs = self.observed.leftovers.get(&(address.clone(), record.instance.clone()));
+                theirs.is_some_and(|t| {
+                    t.owner == live.owner && identity.iter().all(|f| t.spec.get(f) == live.spec.get(f))
+                })
+            })
     }
 
     fn replace(&self, node: &Node, kind: &dyn AnyKind, record: &Record, diff: Diff, field: &str) -> Decision {

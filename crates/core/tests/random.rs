@@ -141,3 +141,21 @@ fn the_last_stack_is_reached_whatever_happened_before() {
         panic!("with CAUSEWAY_CASES={cases} CAUSEWAY_SEED={rng}: {e}");
     }
 }
+
+fn crashed(wanted: [u8; 9], crash: usize) -> Act {
+    Act { wanted: Some(wanted), crash: Some(crash), fault: (0, 0) }
+}
+
+fn calm(wanted: [u8; 9]) -> Act {
+    Act { wanted: Some(wanted), crash: None, fault: (0, 0) }
+}
+
+#[test]
+fn a_parent_that_is_taken_back_with_children_half_made_under_both() {
+    let acts = [
+        crashed([14, 0, 0, 0, 0, 0, 67, 0, 0], 28),
+        crashed([1, 0, 0, 0, 0, 0, 22, 0, 0], 10),
+        calm([158, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ];
+    outcome(0, &acts).unwrap();
+}

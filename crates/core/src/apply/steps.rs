@@ -25,7 +25,7 @@ pub(crate) type Edges = BTreeMap<Key, BTreeSet<Key>>;
 /// What each part of `plan` waits for.
 pub(crate) fn edges(plan: &Plan, stack: &Stack, state: &State, registry: &Registry) -> Edges {
     let parts = parts(plan);
-    let in_the_way = in_the_way(stack, state, registry);
+    let in_the_way = in_the_way(plan, stack, state, registry);
     let wait_for = |(way, moving)| wait_for(plan, stack, state, &parts, way, moving);
     let nothing = BTreeSet::new();
     // What moves off a thing should have moved before the thing goes; where that is a circle, the thing goes first.
@@ -59,16 +59,18 @@ enum Moving {
 }
 
 /// Incarnations that were replaced and have to go before the next is made: they are half gone, or have its name.
-fn in_the_way(stack: &Stack, state: &State, registry: &Registry) -> BTreeSet<Key> {
+fn in_the_way(plan: &Plan, stack: &Stack, state: &State, registry: &Registry) -> BTreeSet<Key> {
     let mut out = BTreeSet::new();
     for (address, record) in state.leftovers.iter().flat_map(|(a, all)| all.iter().map(move |r| (a, r))) {
         let Some(node) = stack.nodes().get(address) else { continue };
         let identity = registry.get(node.kind).map_or(&[][..], |k| k.recovery().identity());
         let had = record.request.spec.as_json();
         let generated = |f: &&str| node.spec[*f].get("$generated").is_some();
+        // As the plan knows it: under which parent it is may be a reference in the stack.
+        let anew = plan.step(address).filter(|s| s.action == Action::Create || s.action.replaces());
         let same = !identity.is_empty()
             && !identity.iter().any(generated)
-            && identity.iter().all(|f| node.spec[*f] == had[*f]);
+            && anew.is_some_and(|s| identity.iter().all(|f| s.wanted.as_json()[*f] == had[*f]));
         if same || record.phase == Phase::Deleting {
             out.insert((address.clone(), Part::Remove(record.instance.clone())));
         }
