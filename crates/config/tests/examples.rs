@@ -24,7 +24,8 @@ fn the_ecs_example_plans_as_it_did() {
     stack.check().unwrap();
     let mut registry = Registry::new();
     causeway_aws::register(&mut registry, aws_config::SdkConfig::builder().build());
-    let plan = || plan(&stack, &State::default(), &Observed::default(), &registry, &PlanOptions::default()).unwrap();
+    let plan =
+        || plan(&stack, &State::default(), &Observed::default(), &registry, &PlanOptions::default()).unwrap();
     assert_eq!(plan(), plan(), "a plan is the same every time");
     assert!(guard(&plan(), &file.config.rules([])).is_empty());
     let text = render::plan(&plan(), true).replace(&path.parent().unwrap().display().to_string(), "examples");

@@ -130,7 +130,10 @@ fn image(stack: &mut Stack, config: &Ecs, given: &Given, repository: &Handle<Rep
             stack.add("image", image).digest.clone()
         }
         (_, _, Some(digest)) => Value::Known(digest.clone()),
-        _ => stack.add("image-digest", ExistingImage { repository: repository.name.clone(), tag }).digest.clone(),
+        _ => stack
+            .add("image-digest", ExistingImage { repository: repository.name.clone(), tag })
+            .digest
+            .clone(),
     };
     stack.output("image_digest", &digest);
     digest
