@@ -674,3 +674,29 @@ async fn a_plan_reads_like_this() {
     Plan: 2 to change, 4 to replace, 1 to delete, 2 unchanged.
     "#);
 }
+
+/// A run ended after it gave up what was to replace these, and before it began anew.
+#[tokio::test(start_paused = true)]
+async fn what_was_being_replaced_is_not_somebody_elses() {
+    let sim = standing().await;
+    let before = sim.cloud.inventory();
+    for (address, field) in [("network/subnet-a", "network"), ("role", "name")] {
+        let (state, address, instance) = (sim.state(), Address::from(address), "given-up".to_owned());
+        let mut request = state.records[&address].request.clone();
+        let mut spec = request.spec.as_json().clone();
+        spec[field] = json!("another");
+        request.spec = serde_json::from_value(spec).unwrap();
+        let begin =
+            Entry::Begin { address: address.clone(), instance: instance.clone(), act: Act::Create, request };
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let both = [begin, Entry::Gone { address, instance }];
+        let seqs = state.seq + 1..;
+        let both: Vec<_> = seqs.zip(both).map(|(seq, entry)| Stamped { seq, at, entry }).collect();
+        sim.store.append(state.seq, &both).await.unwrap();
+    }
+    let plan = sim.plan(&Web::default().stack(), &usual()).await.unwrap();
+    assert_eq!(actions(&plan), [("role", Action::Adopt), ("network/subnet-a", Action::Adopt)]);
+    sim.run(&Web::default().stack(), &usual()).await.unwrap();
+    settled(&sim, &Web::default().stack()).await;
+    assert_eq!(sim.cloud.inventory(), before);
+}
