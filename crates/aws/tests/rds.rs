@@ -155,7 +155,8 @@ async fn a_database_lives_changes_and_leaves_a_snapshot() {
         version: "16.6",
         class: "db.t4g.small",
         storage: 40,
-        parameters: &[("rds.force_ssl", "0")],
+        // None is taken away: the emulator cannot reset one.
+        parameters: &[("rds.force_ssl", "0"), ("max_connections", "200")],
         password: "second-password",
         team: "two",
         ..SAMPLE

@@ -1,4 +1,6 @@
 //! Buckets, and journals in them, in the sandbox.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(feature = "s3")]
 
 mod in_sandbox;
