@@ -1,6 +1,7 @@
 //! Buckets, and journals in them, in the sandbox.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![allow(clippy::print_stderr, reason = "figures for people")]
 #![cfg(feature = "s3")]
 
 mod in_sandbox;
