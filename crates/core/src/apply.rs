@@ -230,13 +230,12 @@ impl Run {
     }
 
     fn tell(&self, key: &Key, result: Result<Action, StepError>, report: &mut Report) {
-        let (address, part) = key;
+        let address = &key.0;
         let planned = self.action(key);
         match result {
             Ok(action) => {
-                // A replacement is told once: when the new one stands, or when the old one is gone.
+                // A replacement is told twice: when the new one stands, and when the old one is gone.
                 report.done.push((address.clone(), action));
-                let _ = part;
                 (self.listener)(Event::Done { address: address.clone(), action });
             }
             Err(error) => {
