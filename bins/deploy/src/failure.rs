@@ -126,12 +126,17 @@ impl From<causeway_config::Error> for Failure {
             causeway_config::Error::Mistakes(mistakes) => mistakes.into(),
             causeway_config::Error::Read { ref source, .. } => {
                 let failure = Failure::usage(chain(&error));
-                if source.kind() == std::io::ErrorKind::NotFound {
-                    failure.hint("`deploy init` writes one to start from; `-f FILE` uses another")
-                } else {
-                    failure
+                match source.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        failure.hint("`deploy init` writes one to start from; `-f FILE` uses another")
+                    }
+                    std::io::ErrorKind::IsADirectory => {
+                        failure.hint("name the file in it: `-f FOLDER/causeway.toml`")
+                    }
+                    _ => failure,
                 }
             }
+            causeway_config::Error::NotText { .. } => Failure::usage(chain(&error)).hint("save it as UTF-8"),
         }
     }
 }
@@ -148,10 +153,13 @@ impl From<EngineError> for Failure {
                 Failure::usage(text).hint("`--state DIR` says where the journal of this stack is")
             }
             EngineError::Plan(PlanError::Stack(_)) => Failure::bug(&error),
-            EngineError::Load(StoreError::Decode { .. }) | EngineError::Bad(_) => {
-                Failure::new(Code::Bug, text)
-                    .hint("the journal is damaged, or of a newer version of this program")
-            }
+            EngineError::Load(StoreError::Decode { .. }) | EngineError::Bad(_) => Failure::new(
+                Code::Unavailable,
+                text,
+            )
+            .hint(
+                "a newer journal needs the version that wrote it; in place of a damaged one, put a copy back",
+            ),
             _ => Failure::new(Code::Unavailable, text),
         }
     }

@@ -11,7 +11,7 @@ use aws_credential_types::{Credentials, provider::ProvideCredentials};
 use causeway_aws::Call;
 use causeway_config::File;
 use causeway_core::{
-    Engine, Registry,
+    Class, Engine, Registry,
     engine::EngineError,
     error::chain,
     journal::{Stamped, State},
@@ -201,7 +201,17 @@ async fn identify(config: &SdkConfig, region: &str, sandbox: bool) -> Result<Clo
     let answer = call.get_caller_identity().send().await.call("sts:GetCallerIdentity");
     let answer = answer.map_err(|e| {
         let failure = Failure::new(Code::Unavailable, format!("AWS does not say who we are: {}", chain(&e)));
-        if sandbox { failure } else { failure.hint(hint) }
+        match (sandbox, e.class()) {
+            (true, _) => failure,
+            // Nobody answered, so that the credentials were not looked at.
+            (false, Class::Transient) => failure.hint(match config.endpoint_url() {
+                Some(url) => {
+                    format!("AWS is looked for at {url}, which AWS_ENDPOINT_URL or the profile says")
+                }
+                None => "look at the network; HTTPS_PROXY is honoured".to_owned(),
+            }),
+            (false, _) => failure.hint(hint),
+        }
     })?;
     Ok(Cloud {
         sandbox,

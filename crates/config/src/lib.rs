@@ -45,6 +45,10 @@ impl Config {
         let table = place::parse(text).map_err(|m| Mistakes::new(name, text, vec![m]))?;
         let shown = place::masked(text, &table);
         let mistakes = |found| Mistakes::new(name, &shown, found);
+        if table.get_ref().is_empty() {
+            let empty = Mistake::new("the file says nothing", "in this file", 0..0);
+            return Err(mistakes(vec![empty.help("`deploy init -f FILE` writes one to start from")]));
+        }
         let misshapen = shape::check(&table, &schema());
         if !misshapen.is_empty() {
             return Err(mistakes(misshapen));
@@ -60,7 +64,7 @@ impl Config {
     /// What cannot work, all of it.
     pub fn problems(&self) -> Vec<Problem> {
         let mut out = self.stack.problems();
-        out.extend(self.ecs.iter().flat_map(Ecs::problems));
+        out.extend(self.ecs.iter().flat_map(|ecs| ecs.problems(&self.stack)));
         if self.ecs.is_none() {
             out.push(Problem {
                 path: vec![],
@@ -93,6 +97,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// It is not text.
+    #[error("{} is not UTF-8 text: the first byte that is none is in line {line}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+    },
     /// It has mistakes.
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
@@ -104,8 +116,12 @@ impl File {
     /// # Errors
     /// When it cannot be read, and all mistakes in it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = good.iter().filter(|b| **b == b'\n').count() + 1;
+            Error::NotText { path: path.to_owned(), line }
+        })?;
         let config = Config::parse(&path.display().to_string(), &text)?;
         Ok(File { config, path: path.to_owned(), text })
     }

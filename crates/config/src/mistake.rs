@@ -35,9 +35,22 @@ impl Mistake {
         let mut lines = error.message().lines();
         let message = lines.next().unwrap_or("this cannot be read").to_owned();
         let more = lines.collect::<Vec<_>>().join("; ");
-        let mistake = Mistake::new(message, "here", error.span().unwrap_or_default());
-        if more.is_empty() { mistake } else { mistake.help(more) }
+        let help = if more.is_empty() { remedy(&message).to_owned() } else { more };
+        Mistake::new(message, "here", error.span().unwrap_or_default()).help(help)
     }
+}
+
+/// What to do about what the TOML parser says. It has no codes, and a sentence that is not known here gets the last one.
+fn remedy(message: &str) -> &'static str {
+    let known = [
+        ("duplicate key", "write each key, and each table, once"),
+        ("must be quoted", "put text in double quotes, like `name = \"coder\"`"),
+        ("invalid basic string", "close the quotes in the line where they were opened"),
+        ("unclosed", "close the brackets"),
+        ("key with no value", "write `key = value`"),
+    ];
+    let found = known.iter().find(|(part, _)| message.contains(part));
+    found.map_or("this is not TOML; https://toml.io shows how it is written", |(_, help)| help)
 }
 
 /// All mistakes that were found in one file.

@@ -77,7 +77,7 @@ impl<'s> Checker<'s> {
     ) {
         let schema = self.resolved(property);
         if let Some(allowed) = choices(schema) {
-            return self.choice(name, value, &allowed);
+            return self.choice(name, value, property, &allowed);
         }
         let expected = schema.get("type").map(types).unwrap_or_default();
         let fits = expected.is_empty()
@@ -105,8 +105,13 @@ impl<'s> Checker<'s> {
             DeValue::Table(table) => self.table(table, schema, path, key),
             DeValue::Array(items) => {
                 let Some(schema) = schema.get("items") else { return };
+                let before = self.mistakes.len();
                 for item in items.iter() {
                     self.value(name, item, schema, path, item.span());
+                }
+                // The schema explains the list, not its items.
+                for mistake in self.mistakes.iter_mut().skip(before).filter(|m| m.help.is_none()) {
+                    mistake.help = explanation(name, Some(property));
                 }
             }
             DeValue::Integer(number) => {
@@ -122,17 +127,19 @@ impl<'s> Checker<'s> {
         }
     }
 
-    fn choice(&mut self, name: &str, value: &Spanned<DeValue<'_>>, allowed: &[&str]) {
+    fn choice(&mut self, name: &str, value: &Spanned<DeValue<'_>>, property: &Json, allowed: &[&str]) {
         let written = value.get_ref().as_str();
         if written.is_some_and(|w| allowed.contains(&w)) {
             return;
         }
-        let list = allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(" or ");
+        let mut list = allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>();
+        let last = list.pop().unwrap_or_default();
+        let list = if list.is_empty() { last } else { format!("{} or {last}", list.join(", ")) };
         let mistake = Mistake::new(format!("`{name}` has to be {list}"), "none of these", value.span());
         let near = written.and_then(|w| nearest(w, allowed));
         self.mistakes.push(match near {
             Some(near) => mistake.help(format!("did you mean `{near}`?")),
-            None => mistake,
+            None => explained(mistake, name, Some(property)),
         });
     }
 }
@@ -150,17 +157,22 @@ fn inside(path: &str) -> String {
 }
 
 /// The candidate that somebody may have meant.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let score = |k: &&str| strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase());
     known.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|k| score(k) > 0.8)
 }
 
 /// With what the schema says about the key.
 fn explained(mistake: Mistake, name: &str, property: Option<&Json>) -> Mistake {
-    match property.and_then(|p| p.get("description")).and_then(Json::as_str) {
-        Some(text) => mistake.help(format!("`{name}`: {}", text.replace('\n', " "))),
+    match explanation(name, property) {
+        Some(text) => mistake.help(text),
         None => mistake,
     }
+}
+
+fn explanation(name: &str, property: Option<&Json>) -> Option<String> {
+    let text = property?.get("description")?.as_str()?;
+    Some(format!("`{name}`: {}", text.replace('\n', " ")))
 }
 
 fn choices(schema: &Json) -> Option<Vec<&str>> {

@@ -1,11 +1,11 @@
 //! From the file to what the engine takes: the stack, the rules of the guard, and the named parts of a plan.
 
-use crate::{Config, File, Mistakes};
+use crate::{Config, File, Mistakes, shape::nearest};
 use causeway_aws::ecr::Layout;
 use causeway_core::{Address, Secret, Stack, error::chain, guard::Rules};
 use causeway_stacks::{
     config::{Problem, SecretSource},
-    ecs::{self, Given},
+    ecs::{self, Architecture, Given},
 };
 use std::path::PathBuf;
 
@@ -71,7 +71,13 @@ impl File {
             if stack.nodes().contains_key(&address) {
                 stack.protect(&address);
             } else {
-                let help = "`deploy plan` shows the addresses; they look like `database/instance`";
+                let known: Vec<&str> = stack.nodes().keys().map(|a| a.0.as_str()).collect();
+                let help = match nearest(name, &known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => {
+                        "`deploy plan` shows the addresses; they look like `database/instance`".to_owned()
+                    }
+                };
                 problems.push(Problem::at("guard.protect", format!("there is no `{name}` to protect"), help));
             }
         }
@@ -86,14 +92,30 @@ impl File {
 
     fn source_digest(&self) -> Result<Option<String>, Problem> {
         let Some(folder) = self.source() else { return Ok(None) };
-        match Layout::open(&folder) {
-            Ok(layout) => Ok(Some(layout.digest().to_owned())),
-            Err(e) => Err(Problem::at(
+        let opened = Layout::open(&folder).and_then(|layout| Ok((layout.architectures()?, layout)));
+        let (architectures, layout) = opened.map_err(|e| {
+            Problem::at(
                 "ecs.image.source",
                 chain(&e),
                 "make it with `skopeo copy docker://ghcr.io/coder/coder:VERSION oci:FOLDER`; the path starts at the \
                  folder of this file",
-            )),
+            )
+        })?;
+        let wanted = self.config.ecs.as_ref().map(|ecs| match ecs.service.architecture {
+            Architecture::X86_64 => ("amd64", "X86_64"),
+            Architecture::Arm64 => ("arm64", "ARM64"),
+        });
+        match wanted {
+            Some((oci, ours)) if !architectures.is_empty() && !architectures.iter().any(|a| a == oci) => {
+                let found = architectures.join(", ");
+                Err(Problem::at(
+                    "ecs.image.source",
+                    format!("the image is for {found}, and the tasks run on {ours}"),
+                    "copy the image of that platform, with `skopeo copy --override-arch`, or set \
+                     `[ecs.service] architecture`",
+                ))
+            }
+            _ => Ok(Some(layout.digest().to_owned())),
         }
     }
 }

@@ -140,7 +140,7 @@ const CASES: &[Wrong] = &[
         "a secret that is written down",
         "[ecs.dns]",
         "[ecs.secrets]\nCODER_OIDC_CLIENT_SECRET = \"hunter2\"\n[ecs.dns]",
-        &[(16, "a secret is named, not written: `env:NAME`, `file:PATH` or `aws-secret:NAME`")],
+        &[(16, "a secret is named, not written")],
     ),
     wrong(
         "three slips at once",

@@ -63,7 +63,10 @@ impl TryFrom<String> for SecretSource {
                 Ok(SecretSource::Aws { id: id.to_owned(), key })
             }
             // The text may be a secret that somebody wrote down, so it is not repeated.
-            _ => Err("a secret is named, not written: `env:NAME`, `file:PATH` or `aws-secret:NAME`".into()),
+            _ => Err("a secret is named, not written\n\
+                      put it into a variable or a file, and write `env:NAME` or `file:PATH` here; or \
+                      `aws-secret:ARN`, if it is in Secrets Manager"
+                .into()),
         }
     }
 }
@@ -120,6 +123,13 @@ impl Problem {
     }
 }
 
+/// The words before the number of a region, as far as AWS has used them.
+const SIDES: [&str; 9] =
+    ["central", "east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"];
+
+/// How many tags people may set: AWS allows 50 on a resource, and the stack needs its own.
+const TAGS: usize = 40;
+
 impl StackConfig {
     /// What cannot work.
     pub fn problems(&self) -> Vec<Problem> {
@@ -141,6 +151,7 @@ impl StackConfig {
         let parts: Vec<&str> = region.split('-').collect();
         let shape = parts.len() >= 3
             && parts.last().is_some_and(|n| n.parse::<u8>().is_ok())
+            && parts.iter().rev().nth(1).is_some_and(|side| SIDES.contains(side))
             && parts
                 .iter()
                 .all(|p| p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !p.is_empty());
@@ -160,6 +171,21 @@ impl StackConfig {
                 )
                 .key(key),
             );
+        }
+        if self.tags.len() > TAGS {
+            let message = format!("{} tags are more than {TAGS}", self.tags.len());
+            let help = "AWS allows 50 on a resource, and the stack adds some of its own; remove some";
+            out.push(Problem::at("stack.tags", message, help));
+        }
+        let legal = |c: char| c.is_alphanumeric() || " +-=._:/@".contains(c);
+        for (key, value) in &self.tags {
+            let long = key.chars().count() > 128 || value.chars().count() > 256;
+            if key.is_empty() || long || !key.chars().chain(value.chars()).all(legal) {
+                let message = format!("the tag `{key}` is not one that AWS takes");
+                let help =
+                    "a key of 1 to 128 and a value of up to 256 letters, digits, spaces and `+-=._:/@`";
+                out.push(Problem::at("stack.tags", message, help).key(key));
+            }
         }
         out
     }

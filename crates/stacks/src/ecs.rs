@@ -7,6 +7,7 @@ mod config;
 mod database;
 mod dns;
 mod environment;
+mod legal;
 mod network;
 mod security;
 

@@ -17,7 +17,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
         let failure = Failure::usage(format!("cannot write {name}: {error}"));
         return Err(match error.kind() {
             std::io::ErrorKind::AlreadyExists => failure.hint("`-f FILE` writes another one"),
-            _ => failure,
+            _ => failure.hint("`-f FILE` writes it elsewhere; the folder has to be there"),
         });
     }
     run.screen

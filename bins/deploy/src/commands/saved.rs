@@ -46,8 +46,10 @@ pub(crate) fn write(
 /// Reads what [`write`] wrote; with a `digest`, only that very plan.
 pub(crate) fn read(path: &Path, digest: Option<&str>) -> Result<SavedPlan, Failure> {
     let file = path.display();
-    let text =
-        fs::read_to_string(path).map_err(|error| Failure::usage(format!("cannot read {file}: {error}")))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("cannot read {file}: {error}"))
+            .hint("`deploy plan --output FILE` makes a plan")
+    })?;
     let saved = SavedPlan::read(&text, VERSION).map_err(|error| {
         let code = if matches!(error, SavedError::Decode(_)) { Code::Usage } else { Code::Refused };
         let failure = Failure::new(code, format!("{file} cannot be applied: {}", chain(&error)));

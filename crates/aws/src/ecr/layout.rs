@@ -70,6 +70,12 @@ struct Manifest {
     layers: Vec<Descriptor>,
 }
 
+/// What the configuration of an image says about where it runs.
+#[derive(Deserialize)]
+struct Platform {
+    architecture: Option<String>,
+}
+
 /// What a manifest needs in a registry before it can be put there.
 pub(super) enum Parts {
     /// An index: the manifests of the platforms.
@@ -95,6 +101,30 @@ impl Layout {
     /// The digest by which the image is deployed.
     pub fn digest(&self) -> &str {
         &self.top.digest
+    }
+
+    /// The processors that the image runs on, as OCI names them: `amd64`, `arm64`. Attestations, which build tools put
+    /// beside an image, name none.
+    ///
+    /// # Errors
+    /// If a file that says it is missing or is something else.
+    pub fn architectures(&self) -> Result<Vec<String>, LayoutError> {
+        let manifests = match self.parts(&self.top)? {
+            Parts::Manifests(all) => all,
+            Parts::Blobs(_) => vec![self.top.clone()],
+        };
+        let mut out = vec![];
+        for manifest in manifests {
+            let Manifest { config, .. } = decode(&self.path(&manifest)?)?;
+            // Artifacts other than images have configurations of their own kinds.
+            if config.media_type.ends_with("image.config.v1+json")
+                || config.media_type.ends_with("container.image.v1+json")
+            {
+                let Platform { architecture } = decode(&self.path(&config)?)?;
+                out.extend(architecture.filter(|a| a != "unknown"));
+            }
+        }
+        Ok(out)
     }
 
     pub(super) fn top(&self) -> &Descriptor {

@@ -98,6 +98,45 @@ pub(crate) fn throttle(wire: Wire, service: &str) -> Answer {
     refuse(wire, service, status, code, message)
 }
 
+/// Somebody who may not do this.
+pub(crate) fn denied(wire: Wire, service: &str, operation: &str) -> Answer {
+    let message = format!("User is not authorized to perform: {service}:{operation}");
+    match wire {
+        Wire::Service(Protocol::Ec2) => refuse(wire, service, 403, "UnauthorizedOperation", &message),
+        Wire::Service(Protocol::Query | Protocol::RestXml) => {
+            refuse(wire, service, 403, "AccessDenied", &message)
+        }
+        _ => refuse(wire, service, 400, "AccessDeniedException", &message),
+    }
+}
+
+/// Credentials that have run out.
+pub(crate) fn expired(wire: Wire, service: &str) -> Answer {
+    let message = "The security token included in the request is expired";
+    match wire {
+        Wire::Service(Protocol::Ec2) => refuse(wire, service, 400, "RequestExpired", message),
+        Wire::Service(Protocol::Query | Protocol::RestXml) => {
+            refuse(wire, service, 403, "ExpiredToken", message)
+        }
+        _ => refuse(wire, service, 400, "ExpiredTokenException", message),
+    }
+}
+
+/// A quota that is used up.
+pub(crate) fn quota(wire: Wire, service: &str, operation: &str) -> Answer {
+    let message = "The maximum number has been reached.";
+    let code = match (wire, service, operation) {
+        (_, "ec2", "CreateVpc") => "VpcLimitExceeded",
+        (_, "ec2", "AllocateAddress") => "AddressLimitExceeded",
+        (Wire::Service(Protocol::Ec2), ..) => "ResourceLimitExceeded",
+        (_, "rds", _) => "InstanceQuotaExceeded",
+        (_, "elasticloadbalancing", _) => "TooManyLoadBalancers",
+        (Wire::Service(Protocol::Query | Protocol::RestXml), ..) => "LimitExceeded",
+        _ => "LimitExceededException",
+    };
+    refuse(wire, service, 400, code, message)
+}
+
 /// An internal error of a service.
 pub(crate) fn internal(wire: Wire, service: &str) -> Answer {
     let (code, message) = match wire {

@@ -27,6 +27,9 @@ pub struct Rule {
     /// Only calls for this region. `None`: every region.
     #[serde(default)]
     pub region: Option<String>,
+    /// Only calls that change something.
+    #[serde(default)]
+    pub changes: bool,
     /// Chance that a call is met, 0 to 1, thrown with the gateway's seed.
     #[serde(default = "always")]
     pub probability: f64,
@@ -55,6 +58,7 @@ impl Rule {
             operation: operation.to_owned(),
             access_key: None,
             region: None,
+            changes: false,
             probability: 1.0,
             skip: 0,
             times: None,
@@ -77,13 +81,19 @@ impl Rule {
         Rule { access_key: Some(access_key.to_owned()), ..self }
     }
 
+    /// Only calls that change something.
+    pub fn changes(self) -> Rule {
+        Rule { changes: true, ..self }
+    }
+
     /// Only by chance, 0 to 1.
     pub fn probability(self, probability: f64) -> Rule {
         Rule { probability, ..self }
     }
 
-    fn matches(&self, call: &str, access_key: &str, region: &str) -> bool {
+    fn matches(&self, call: &str, access_key: &str, region: &str, mutates: bool) -> bool {
         glob(&self.operation, call)
+            && (mutates || !self.changes)
             && self.access_key.as_deref().is_none_or(|want| want == access_key)
             && self.region.as_deref().is_none_or(|want| want == region)
     }
@@ -97,6 +107,12 @@ pub enum Act {
     Latency(Latency),
     /// Answers with the service's own throttling error; nothing happens in the cloud.
     Throttle,
+    /// Answers as to somebody who may not do this.
+    Denied,
+    /// Answers as to credentials that have run out.
+    Expired,
+    /// Answers that a quota is used up.
+    Quota,
     /// Answers 500; nothing happens in the cloud.
     ErrorBefore,
     /// The call takes effect, the answer is 500.
@@ -236,7 +252,7 @@ impl Rules {
         let mut verdict = Verdict::default();
         for entry in lock(&self.entries).iter_mut() {
             let latency = matches!(entry.rule.act, Act::Latency(_));
-            if !entry.rule.matches(call, access_key, region) || (!latency && verdict.act.is_some()) {
+            if !entry.rule.matches(call, access_key, region, mutates) || (!latency && verdict.act.is_some()) {
                 continue;
             }
             entry.matched += 1;
@@ -348,6 +364,14 @@ mod tests {
         assert_eq!(rules.judge("ec2:CreateVpc", "A", "r", true).act, None);
         assert_eq!(rules.judge("ec2:DeleteVpc", "B", "r", true).act, None);
         assert_eq!(rules.judge("ec2:CreateVpc", "B", "r", true).act, Some(Act::Throttle));
+    }
+
+    #[test]
+    fn a_rule_for_changes_lets_reads_pass() {
+        let rules = Rules::new(1);
+        rules.add(Rule::new("*", Act::Denied).changes());
+        assert_eq!(rules.judge("ec2:DescribeVpcs", "A", "r", false).act, None);
+        assert_eq!(rules.judge("ec2:CreateVpc", "A", "r", true).act, Some(Act::Denied));
     }
 
     #[test]

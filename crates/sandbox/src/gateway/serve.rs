@@ -17,7 +17,7 @@ use super::call::Call;
 use super::fix::{self, Request};
 use super::forward::{self, Body, full};
 use super::operation::{Operation, Wire, mutates, operation};
-use super::refusal::{Answer, internal, refuse, throttle};
+use super::refusal::{Answer, denied, expired, internal, quota, refuse, throttle};
 use super::route::{Backend, Protocol, Scope, route};
 use super::rule::{Act, Rule, RuleId};
 use super::{BoxError, State, lock};
@@ -152,6 +152,9 @@ async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Res
     }
     let refused = match verdict.act {
         Some(Act::Throttle) => Some(throttle(wire, &scope.service)),
+        Some(Act::Denied) => Some(denied(wire, &scope.service, &operation.name)),
+        Some(Act::Expired) => Some(expired(wire, &scope.service)),
+        Some(Act::Quota) => Some(quota(wire, &scope.service, &operation.name)),
         Some(Act::ErrorBefore) => Some(internal(wire, &scope.service)),
         Some(Act::CutBefore) => return Err(Cut),
         Some(Act::HoldBefore) => {

@@ -1,6 +1,6 @@
 //! `[ecs]`: what people choose about Coder on ECS.
 
-use crate::config::{Problem, SecretSource};
+use crate::config::{Problem, SecretSource, StackConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -269,13 +269,14 @@ impl Ecs {
         host(&self.access_url)
     }
 
-    /// What cannot work, all of it.
-    pub fn problems(&self) -> Vec<Problem> {
+    /// What cannot work in a stack like `common`, all of it.
+    pub fn problems(&self, common: &StackConfig) -> Vec<Problem> {
         let mut out = vec![];
         self.urls(&mut out);
         self.sizes(&mut out);
         self.network(&mut out);
         out.extend(super::environment::problems(self));
+        out.extend(super::legal::problems(self, common));
         out
     }
 

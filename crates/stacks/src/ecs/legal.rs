@@ -1,0 +1,258 @@
+//! What AWS would refuse only in the middle of a run: names, ARNs, addresses and pairs of settings that exclude each
+//! other.
+
+use super::config::{Ecs, Network};
+use crate::config::{Problem, SecretSource, StackConfig};
+use std::collections::BTreeSet;
+
+/// Everything in `config` that AWS would refuse for how it is written.
+pub(super) fn problems(config: &Ecs, common: &StackConfig) -> Vec<Problem> {
+    let mut out = vec![];
+    image(config, &mut out);
+    arns(config, &common.region, &mut out);
+    database(config, &mut out);
+    network(&config.network, &mut out);
+    variables(config, &mut out);
+    alarms(config, &mut out);
+    if let Some(url) = config.docs_url.as_deref()
+        && !(url.starts_with("https://") || url.starts_with("http://"))
+    {
+        let help = "write it as a browser takes it, like `https://docs.example.com`";
+        out.push(Problem::at("ecs.docs_url", format!("`{url}` is not a URL"), help));
+    }
+    if config.dns.create_zone && config.dns.zone.is_none() {
+        let help = "name it: `zone = \"example.com\"`; or remove create_zone";
+        out.push(Problem::at("ecs.dns.create_zone", "there is no `zone` to create", help));
+    }
+    out
+}
+
+fn image(config: &Ecs, out: &mut Vec<Problem>) {
+    let name = &config.image.repository;
+    // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>
+    let part = |p: &str| {
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        p.starts_with(legal)
+            && p.ends_with(legal)
+            && p.chars().all(|c| legal(c) || matches!(c, '.' | '_' | '-'))
+    };
+    if !(2..=256).contains(&name.len()) || !name.split('/').all(part) {
+        out.push(Problem::at(
+            "ecs.image.repository",
+            format!("`{name}` cannot be the name of a repository"),
+            "2 to 256 lowercase letters, digits and single `.`, `_`, `-`, `/` between them, like `platform/coder`; \
+             the address of the registry is not part of it",
+        ));
+    }
+    let version = &config.image.version;
+    let tag = version.replace('+', "-");
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if tag.is_empty() || tag.len() > 128 || !tag.chars().all(legal) || tag.starts_with(['.', '-']) {
+        out.push(Problem::at(
+            "ecs.image.version",
+            format!("`{version}` cannot be the tag of an image"),
+            "1 to 128 letters, digits, `.`, `_` and `-`, like `v2.28.3`",
+        ));
+    }
+    if config.image.source.is_some() && config.image.digest.is_some() {
+        out.push(Problem::at(
+            "ecs.image.digest",
+            "there is both a `source` and a `digest`",
+            "remove `digest`: what is pushed from the folder has the digest that the folder says; or remove `source` \
+             to run an image that is in the repository already",
+        ));
+    }
+}
+
+/// What the parts of an ARN have to be.
+struct Kind<'a> {
+    service: &'a str,
+    /// None: any.
+    region: Option<&'a str>,
+    /// How its resource starts.
+    resource: &'a str,
+    /// For people.
+    example: &'a str,
+}
+
+impl Kind<'_> {
+    fn refuses(&self, arn: &str) -> Option<String> {
+        let parts: Vec<&str> = arn.splitn(6, ':').collect();
+        let &["arn", partition, service, region, account, resource] = parts.as_slice() else {
+            return Some(format!("`{arn}` is not an ARN"));
+        };
+        if service != self.service {
+            return Some(format!("`{arn}` is an ARN of `{service}` and not of `{}`", self.service));
+        }
+        let account_fits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        if !partition.starts_with("aws") || region.is_empty() || !account_fits {
+            return Some(format!("`{arn}` is not a whole ARN"));
+        }
+        if !resource.starts_with(self.resource) || resource.len() == self.resource.len() {
+            return Some(format!("`{arn}` does not name a `{}`", self.resource.trim_end_matches(['/', ':'])));
+        }
+        let other = self.region.filter(|wanted| *wanted != region)?;
+        Some(format!("`{arn}` is in {region}, and the stack is in {other}"))
+    }
+}
+
+fn arns(config: &Ecs, region: &str, out: &mut Vec<Problem>) {
+    let certificate = Kind {
+        service: "acm",
+        region: Some(region),
+        resource: "certificate/",
+        example: "`arn:aws:acm:us-east-1:123456789012:certificate/..`, of the stack's own region",
+    };
+    let acl = Kind {
+        service: "wafv2",
+        region: Some(region),
+        resource: "regional/webacl/",
+        example: "`arn:aws:wafv2:us-east-1:123456789012:regional/webacl/NAME/ID`, of the stack's own region and not of \
+                  CloudFront",
+    };
+    let named = [
+        ("ecs.dns.certificate_arn", config.dns.certificate_arn.as_ref(), certificate),
+        ("ecs.waf.web_acl_arn", config.waf.as_ref().map(|w| &w.web_acl_arn), acl),
+    ];
+    for (path, arn, kind) in named {
+        if let Some(message) = arn.and_then(|arn| kind.refuses(arn)) {
+            out.push(Problem::at(path, message, format!("it looks like {}", kind.example)));
+        }
+    }
+    let secret = Kind {
+        service: "secretsmanager",
+        region: None,
+        resource: "secret:",
+        example: "`aws-secret:arn:aws:secretsmanager:us-east-1:123456789012:secret:NAME-AbCdEf`",
+    };
+    for (name, source) in &config.secrets {
+        let SecretSource::Aws { id, key } = source else { continue };
+        let at = |message: String, help: String| Problem::at("ecs.secrets", message, help).key(name);
+        // That a plain name is refused is said where the names of variables are looked at.
+        if id.starts_with("arn:")
+            && let Some(message) = secret.refuses(id)
+        {
+            out.push(at(message, format!("it looks like {}", secret.example)));
+        }
+        if key.as_ref().is_some_and(|key| key.is_empty() || key.contains(':')) {
+            let message = format!("`{source}` names no key inside the secret");
+            out.push(at(
+                message,
+                "write the key after `#`, or leave the `#` out to take the whole secret".into(),
+            ));
+        }
+    }
+}
+
+fn database(config: &Ecs, out: &mut Vec<Problem>) {
+    let database = &config.database;
+    let number = |text: &str| text.parse::<u16>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let mut parts = database.version.split('.').map(number);
+    let (major, minor, more) = (parts.next().flatten(), parts.next(), parts.next());
+    if major.is_none() || minor == Some(None) || more.is_some() {
+        out.push(Problem::at(
+            "ecs.database.version",
+            format!("`{}` is not a version of PostgreSQL", database.version),
+            "the major version, or an exact one: `16` or `16.4`",
+        ));
+    } else if major.is_some_and(|major| major < 13) {
+        out.push(Problem::at(
+            "ecs.database.version",
+            format!("Coder does not run on PostgreSQL {}", database.version),
+            "it needs 13 or newer; `16` is the default",
+        ));
+    }
+    let class = &database.instance_class;
+    let parts: Vec<&str> = class.split('.').collect();
+    let word = |p: &str| {
+        !p.is_empty() && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    if !matches!(parts.as_slice(), ["db", family, size] if word(family) && word(size)) {
+        out.push(Problem::at(
+            "ecs.database.instance_class",
+            format!("`{class}` is not a class of RDS"),
+            "classes start with `db.`, like `db.t4g.medium`",
+        ));
+    }
+    // <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html>
+    if database.storage.max(database.max_storage) > 65_536 {
+        out.push(Problem::at(
+            "ecs.database.max_storage",
+            format!("{} GiB are more than RDS has", database.storage.max(database.max_storage)),
+            "gp3 ends at 65536 GiB",
+        ));
+    }
+}
+
+fn network(network: &Network, out: &mut Vec<Problem>) {
+    if network.vpc != "new" && network.cidr != Network::default().cidr {
+        out.push(Problem::at(
+            "ecs.network.cidr",
+            format!("`cidr` is for a new VPC, and `vpc` is `{}`", network.vpc),
+            "remove `cidr`: the network that is there has its addresses already",
+        ));
+    }
+    let id = network.vpc.strip_prefix("vpc-");
+    if id.is_some_and(|id| id.is_empty() || !id.chars().all(|c| c.is_ascii_hexdigit())) {
+        out.push(Problem::at(
+            "ecs.network.vpc",
+            format!("`{}` is not the id of a VPC", network.vpc),
+            "ids look like `vpc-0a1b2c3d4e5f67890`; `aws ec2 describe-vpcs` shows them",
+        ));
+    }
+    if network.allow.is_empty() {
+        out.push(Problem::at(
+            "ecs.network.allow",
+            "nobody may reach the load balancer",
+            "name who may, like `[\"203.0.113.0/24\"]`; left out, everybody may",
+        ));
+    }
+    let mut seen = BTreeSet::new();
+    for cidr in network.allow.iter().filter(|c| !seen.insert(c.as_str())) {
+        let message = format!("`{cidr}` is there twice");
+        out.push(Problem::at(
+            "ecs.network.allow",
+            message,
+            "once is enough, and EC2 refuses the second rule",
+        ));
+    }
+}
+
+fn variables(config: &Ecs, out: &mut Vec<Problem>) {
+    let tables = [("ecs.environment", config.environment.keys().collect::<Vec<_>>())];
+    let tables = tables.into_iter().chain([("ecs.secrets", config.secrets.keys().collect())]);
+    for (table, names) in tables {
+        for name in names {
+            let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty() || !name.chars().all(legal) || name.starts_with(|c: char| c.is_ascii_digit()) {
+                let message = format!("`{name}` cannot be the name of a variable");
+                let help = "letters, digits and underscores, no digit first";
+                out.push(Problem::at(table, message, help).key(name));
+            }
+        }
+    }
+}
+
+fn alarms(config: &Ecs, out: &mut Vec<Problem>) {
+    for name in config.alarms.keys() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > 200 || !name.chars().all(legal) {
+            let message = format!("`{name}` cannot be the name of an alarm");
+            out.push(
+                Problem::at("ecs.alarms", message, "letters, digits, hyphens and underscores").key(name),
+            );
+        }
+    }
+    for email in config.notify.iter().flat_map(|n| &n.emails) {
+        let fits = email.split_once('@').is_some_and(|(who, host)| {
+            !who.is_empty()
+                && host.contains('.')
+                && !host.contains('@')
+                && !email.contains(char::is_whitespace)
+        });
+        if !fits {
+            let help = "write it like `ops@example.com`";
+            out.push(Problem::at("ecs.notify.emails", format!("`{email}` is not a mail address"), help));
+        }
+    }
+}
