@@ -6,7 +6,7 @@ use crate::{
     failure::{Code, Failure},
     screen::Screen,
 };
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
 use causeway_aws::Call;
 use causeway_config::File;
@@ -174,8 +174,7 @@ async fn sandboxed(endpoint: &str, region: &str) -> Result<SdkConfig, Failure> {
         .region(Region::new(region.to_owned()))
         .endpoint_url(endpoint)
         .credentials_provider(Credentials::new(key, secret, None, None, "sandbox"))
-        // As in `causeway_aws::sdk_config`: the engine repeats calls, the SDK must not.
-        .retry_config(RetryConfig::disabled());
+        .retry_config(causeway_aws::once());
     Ok(config.load().await)
 }
 

@@ -146,11 +146,10 @@ impl Aws {
 /// The SDK configuration that all clients start from: the usual credential chain, and time limits that the SDK
 /// leaves open.
 ///
-/// Retries are the engine's: it knows which calls may be repeated and looks before it repeats a create. The SDK
-/// would repeat a create blindly after a 500, and a `CreateVpc` has no token to make that safe.
+/// Its retries are [`once`].
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(RetryConfig::disabled())
+        .retry_config(once())
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
@@ -159,4 +158,15 @@ pub async fn sdk_config() -> SdkConfig {
         )
         .load()
         .await
+}
+
+/// One attempt a call, at a rate that AWS puts up with.
+///
+/// Retries are the engine's: it knows which calls may be repeated and looks before it repeats a create. The SDK
+/// would repeat a create blindly after a 500, and a `CreateVpc` has no token to make that safe. What is left of the
+/// SDK's adaptive mode is its rate limiter: one for each service and region, shared by everything in the process. It is
+/// idle until the first throttle, then halves the rate and feels its way up again.
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
+pub fn once() -> RetryConfig {
+    RetryConfig::adaptive().with_max_attempts(1)
 }

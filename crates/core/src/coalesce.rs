@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 /// How long a look-up waits for company. Well below the time of one call, so that nobody notices.
 const WINDOW: Duration = Duration::from_millis(5);
 
+/// For how many windows a burst of look-ups is waited for, as long as there are more in each.
+const WINDOWS: usize = 5;
+
 type Waiting<K, V> = BTreeMap<K, Vec<oneshot::Sender<Result<Option<V>, Shared>>>>;
 type Fetch<K, V> = dyn Fn(BTreeSet<K>) -> BoxFuture<'static, Result<BTreeMap<K, V>, Error>> + Send + Sync;
 
@@ -67,8 +70,17 @@ where
     }
 
     async fn answer(self) {
-        crate::wait::pause(WINDOW).await;
-        let taken = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = || self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = 1;
+        for _ in 0..WINDOWS {
+            crate::wait::pause(WINDOW).await;
+            let now = waiting().len();
+            if now == asked {
+                break;
+            }
+            asked = now;
+        }
+        let taken = std::mem::take(&mut *waiting());
         let mut taken: Vec<_> = taken.into_iter().collect();
         while !taken.is_empty() {
             let chunk = taken.split_off(taken.len().saturating_sub(self.most));

@@ -77,12 +77,22 @@ impl Resource for SecurityGroup {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let ec2 = &cx.client.ec2;
-        let found = match &cx.recorded {
-            Some(recorded) => ec2.security_groups.by_id(recorded.security_group_id.as_str()).await?,
-            None => ec2.security_groups.within(self.vpc_id.get()?.as_str(), &cx.name(&self.name)).await?,
+        let rules_of = |group: &str| ec2.rules_of_group.get(group.to_owned());
+        let (found, rules) = match &cx.recorded {
+            // Together, so that the look-up of the rules is shared with the rules that are resources of their own.
+            Some(recorded) => {
+                let id = recorded.security_group_id.as_str();
+                futures::future::try_join(ec2.security_groups.by_id(id), rules_of(id)).await?
+            }
+            None => {
+                let vpc = self.vpc_id.get()?;
+                let found = ec2.security_groups.within(vpc.as_str(), &cx.name(&self.name)).await?;
+                let Some(group) = found else { return Ok(None) };
+                let rules = rules_of(group.group_id().unwrap_or_default()).await?;
+                (Some(group), rules)
+            }
         };
         let Some(group) = found else { return Ok(None) };
-        let rules = ec2.rules_of_group.get(group.group_id().unwrap_or_default().to_owned()).await?;
         let name = self.name.live(cx.instance, group.group_name().unwrap_or_default());
         Ok(Some(live(&group, name, &rules.unwrap_or_default())))
     }

@@ -4,6 +4,7 @@
 use super::{Container, Ecs, from_tags, in_order_of, to_tags, write_tags};
 use crate::{Aws, Call, id::Arn};
 use aws_sdk_ecs::types::{self, EphemeralStorage, SortOrder, TaskDefinitionField, TaskDefinitionStatus};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use causeway_core::{
     Cx, Error, Live, Owner, Recovery, Resource, Set, Status, Tags, Value, diff::Diff, outputs,
 };
@@ -72,8 +73,7 @@ impl Resource for TaskDefinition {
     /// The latest active revision of the family. A later one that others made does not count once there is one of ours.
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let ecs = &cx.client.ecs;
-        let Some(latest) = active(ecs, &self.family, Some(1)).await?.pop() else { return Ok(None) };
-        let Some(latest) = self.describe(ecs, &latest).await? else { return Ok(None) };
+        let Some(latest) = self.describe(ecs, &self.family).await? else { return Ok(None) };
         match &cx.recorded {
             Some(recorded) if recorded.arn != latest.outputs.arn && !self.is_ours(cx, &latest.owner) => {
                 let ours = self.describe(ecs, recorded.arn.as_str()).await?;
@@ -97,7 +97,7 @@ impl Resource for TaskDefinition {
     /// Deregisters every active revision that is ours; tasks that run go on running.
     async fn delete(&self, cx: &Cx<'_, Self>, _live: &Live<Self>) -> Result<(), Error> {
         let ecs = &cx.client.ecs;
-        for arn in active(ecs, &self.family, None).await? {
+        for arn in active(ecs, &self.family).await? {
             let Some(live) = self.describe(ecs, &arn).await? else { continue };
             if self.is_ours(cx, &live.owner) {
                 let call = ecs.deregister_task_definition().task_definition(arn);
@@ -109,7 +109,7 @@ impl Resource for TaskDefinition {
 }
 
 /// The ARNs of the active revisions, latest first.
-async fn active(ecs: &Ecs, family: &str, most: Option<i32>) -> Result<Vec<String>, Error> {
+async fn active(ecs: &Ecs, family: &str) -> Result<Vec<String>, Error> {
     let mut arns = vec![];
     let mut next = None;
     loop {
@@ -118,12 +118,11 @@ async fn active(ecs: &Ecs, family: &str, most: Option<i32>) -> Result<Vec<String
             .family_prefix(family)
             .status(TaskDefinitionStatus::Active)
             .sort(SortOrder::Desc)
-            .set_max_results(most)
             .set_next_token(next);
         let page = call.send().await.call("ecs:ListTaskDefinitions")?;
         arns.extend(page.task_definition_arns.unwrap_or_default());
         next = page.next_token.filter(|t| !t.is_empty());
-        if next.is_none() || most.is_some() {
+        if next.is_none() {
             return Ok(arns);
         }
     }
@@ -136,10 +135,15 @@ impl TaskDefinition {
         *address == cx.address.0 && self.tags.0.get(Tags::STACK).is_none_or(|ours| ours == stack)
     }
 
-    /// `None` when it is not active.
-    async fn describe(&self, ecs: &Ecs, arn: &str) -> Result<Option<Live<Self>>, Error> {
-        let call = ecs.describe_task_definition().task_definition(arn).include(TaskDefinitionField::Tags);
-        let found = call.send().await.call("ecs:DescribeTaskDefinition")?;
+    /// The revision with this ARN, or the latest active one of this family. `None` when there is none, or it is not
+    /// active.
+    async fn describe(&self, ecs: &Ecs, which: &str) -> Result<Option<Live<Self>>, Error> {
+        let call = ecs.describe_task_definition().task_definition(which).include(TaskDefinitionField::Tags);
+        let found = match call.send().await {
+            // All that this call says of what is not there.
+            Err(e) if e.code() == Some("ClientException") => return Ok(None),
+            found => found.call("ecs:DescribeTaskDefinition")?,
+        };
         let tags = from_tags(found.tags());
         let is_active = |d: &&types::TaskDefinition| d.status() == Some(&TaskDefinitionStatus::Active);
         Ok(found.task_definition().filter(is_active).map(|definition| self.live(definition, tags)))

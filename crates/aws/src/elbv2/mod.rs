@@ -47,6 +47,14 @@ pub struct Elbv2 {
     pub(crate) rules: Coalesce<String, Vec<Tagged<sdk::Rule>>>,
 }
 
+/// What a look-up needs: everything of this service that is looked at together shares the calls for its tags.
+#[derive(Clone)]
+struct Asking {
+    api: Client,
+    /// By ARN.
+    tags: Coalesce<String, Tags>,
+}
+
 /// Something and its tags, which this service keeps apart.
 #[derive(Clone)]
 pub(crate) struct Tagged<T> {
@@ -65,7 +73,11 @@ impl Elbv2 {
     /// The client that `config` describes.
     pub fn new(config: &SdkConfig) -> Self {
         let api = Client::new(config);
-        let (balancers, groups, listeners, rules) = (api.clone(), api.clone(), api.clone(), api.clone());
+        let describe = api.clone();
+        // As many as one call takes: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
+        let asking = Asking { api: api.clone(), tags: Coalesce::new(20, move |arns| tags(describe.clone(), arns)) };
+        let (balancers, groups, listeners, rules) =
+            (asking.clone(), asking.clone(), asking.clone(), asking);
         Elbv2 {
             // The listing of the region, since asking by name fails for all when one of them is missing.
             load_balancers: Coalesce::new(usize::MAX, move |names| load_balancers(balancers.clone(), names)),
@@ -120,66 +132,66 @@ pub(crate) fn sdk_tags(tags: &Tags) -> Option<Vec<sdk::Tag>> {
 }
 
 async fn load_balancers(
-    api: Client,
+    asking: Asking,
     names: BTreeSet<String>,
 ) -> Result<BTreeMap<String, Tagged<sdk::LoadBalancer>>, Error> {
-    let all = api.describe_load_balancers().into_paginator().items().send();
+    let all = asking.api.describe_load_balancers().into_paginator().items().send();
     let all = all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeLoadBalancers")?;
     let wanted = all
         .into_iter()
         .filter_map(|b| Some((b.load_balancer_name.clone()?, b)))
         .filter(|(name, _)| names.contains(name))
         .collect::<Vec<_>>();
-    tagged(&api, wanted, |b| b.load_balancer_arn()).await
+    tagged(&asking.tags, wanted, |b| b.load_balancer_arn()).await
 }
 
 async fn target_groups(
-    api: Client,
+    asking: Asking,
     names: BTreeSet<String>,
 ) -> Result<BTreeMap<String, Tagged<sdk::TargetGroup>>, Error> {
-    let all = api.describe_target_groups().into_paginator().items().send();
+    let all = asking.api.describe_target_groups().into_paginator().items().send();
     let all = all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeTargetGroups")?;
     let wanted = all
         .into_iter()
         .filter_map(|g| Some((g.target_group_name.clone()?, g)))
         .filter(|(name, _)| names.contains(name))
         .collect::<Vec<_>>();
-    tagged(&api, wanted, |g| g.target_group_arn()).await
+    tagged(&asking.tags, wanted, |g| g.target_group_arn()).await
 }
 
 /// Asks `of` for each parent in turn; a parent that is gone has no answer.
 async fn each<T, F, Fut>(
-    api: Client,
+    asking: Asking,
     parents: BTreeSet<String>,
     of: F,
 ) -> Result<BTreeMap<String, Vec<T>>, Error>
 where
-    F: Fn(Client, String) -> Fut,
+    F: Fn(Asking, String) -> Fut,
     Fut: Future<Output = Result<Option<Vec<T>>, Error>>,
 {
     let mut out = BTreeMap::new();
     for parent in parents {
-        if let Some(found) = of(api.clone(), parent.clone()).await? {
+        if let Some(found) = of(asking.clone(), parent.clone()).await? {
             out.insert(parent, found);
         }
     }
     Ok(out)
 }
 
-async fn listeners_of(api: Client, balancer: String) -> Result<Option<Vec<Tagged<Certified>>>, Error> {
-    let all = api.describe_listeners().load_balancer_arn(balancer).into_paginator().items().send();
+async fn listeners_of(asking: Asking, balancer: String) -> Result<Option<Vec<Tagged<Certified>>>, Error> {
+    let all = asking.api.describe_listeners().load_balancer_arn(balancer).into_paginator().items().send();
     let all =
         all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeListeners").found()?;
     let Some(all) = all else { return Ok(None) };
     let mut listeners = Vec::new();
     for (i, listener) in all.into_iter().enumerate() {
         let additional = match (listener.protocol(), listener.listener_arn()) {
-            (Some(sdk::ProtocolEnum::Https), Some(arn)) => additional_certificates(&api, arn).await?,
+            (Some(sdk::ProtocolEnum::Https), Some(arn)) => additional_certificates(&asking.api, arn).await?,
             _ => vec![],
         };
         listeners.push((i, Certified { listener, additional }));
     }
-    let tagged = tagged(&api, listeners, |l| l.listener.listener_arn()).await?;
+    let tagged = tagged(&asking.tags, listeners, |l| l.listener.listener_arn()).await?;
     Ok(Some(tagged.into_values().collect()))
 }
 
@@ -195,38 +207,36 @@ async fn additional_certificates(api: &Client, listener: &str) -> Result<Vec<Str
         .collect())
 }
 
-async fn rules_of(api: Client, listener: String) -> Result<Option<Vec<Tagged<sdk::Rule>>>, Error> {
-    let all = api.describe_rules().listener_arn(listener).into_paginator().items().send();
+async fn rules_of(asking: Asking, listener: String) -> Result<Option<Vec<Tagged<sdk::Rule>>>, Error> {
+    let all = asking.api.describe_rules().listener_arn(listener).into_paginator().items().send();
     let all = all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeRules").found()?;
     let Some(all) = all else { return Ok(None) };
     let rules = all.into_iter().filter(|r| r.is_default != Some(true)).enumerate().collect();
-    Ok(Some(tagged(&api, rules, |r| r.rule_arn()).await?.into_values().collect()))
+    Ok(Some(tagged(&asking.tags, rules, |r| r.rule_arn()).await?.into_values().collect()))
 }
 
 async fn tagged<K: Ord, T>(
-    api: &Client,
+    tags: &Coalesce<String, Tags>,
     things: Vec<(K, T)>,
     arn: impl Fn(&T) -> Option<&str>,
 ) -> Result<BTreeMap<K, Tagged<T>>, Error> {
-    let mut tags = BTreeMap::new();
-    let arns: Vec<String> = things.iter().filter_map(|(_, t)| arn(t)).map(str::to_owned).collect();
-    // As many as one call takes: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
-    for arns in arns.chunks(20) {
-        let answer = api.describe_tags().set_resource_arns(Some(arns.to_vec())).send().await;
-        let answer = answer.call("elasticloadbalancing:DescribeTags").map_err(gone_meanwhile)?;
-        for one in answer.tag_descriptions.unwrap_or_default() {
-            let pairs = one.tags.unwrap_or_default();
-            let pairs = pairs.into_iter().filter_map(|t| Some((t.key?, t.value.unwrap_or_default())));
-            tags.insert(one.resource_arn.unwrap_or_default(), Tags::live(pairs));
-        }
-    }
-    Ok(things
-        .into_iter()
-        .map(|(key, thing)| {
-            let tags = arn(&thing).and_then(|arn| tags.remove(arn)).unwrap_or_default();
-            (key, Tagged { thing, tags })
-        })
-        .collect())
+    let arns = things.iter().map(|(_, thing)| arn(thing).unwrap_or_default().to_owned());
+    let found = futures::future::try_join_all(arns.map(|arn| tags.get(arn))).await?;
+    let tagged = |((key, thing), tags): (_, Option<Tags>)| {
+        (key, Tagged { thing, tags: tags.unwrap_or_default() })
+    };
+    Ok(things.into_iter().zip(found).map(tagged).collect())
+}
+
+async fn tags(api: Client, arns: BTreeSet<String>) -> Result<BTreeMap<String, Tags>, Error> {
+    let answer = api.describe_tags().set_resource_arns(Some(arns.into_iter().collect())).send().await;
+    let answer = answer.call("elasticloadbalancing:DescribeTags").map_err(gone_meanwhile)?;
+    let tags = answer.tag_descriptions.unwrap_or_default().into_iter().map(|one| {
+        let pairs = one.tags.unwrap_or_default().into_iter();
+        let pairs = pairs.filter_map(|t| Some((t.key?, t.value.unwrap_or_default())));
+        (one.resource_arn.unwrap_or_default(), Tags::live(pairs))
+    });
+    Ok(tags.collect())
 }
 
 /// One of many was deleted between two calls. "Not found" would be told to all who share the call, so they look again.
