@@ -75,9 +75,9 @@ impl Elbv2 {
         let api = Client::new(config);
         let describe = api.clone();
         // As many as one call takes: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
-        let asking = Asking { api: api.clone(), tags: Coalesce::new(20, move |arns| tags(describe.clone(), arns)) };
-        let (balancers, groups, listeners, rules) =
-            (asking.clone(), asking.clone(), asking.clone(), asking);
+        let asking =
+            Asking { api: api.clone(), tags: Coalesce::new(20, move |arns| tags(describe.clone(), arns)) };
+        let (balancers, groups, listeners, rules) = (asking.clone(), asking.clone(), asking.clone(), asking);
         Elbv2 {
             // The listing of the region, since asking by name fails for all when one of them is missing.
             load_balancers: Coalesce::new(usize::MAX, move |names| load_balancers(balancers.clone(), names)),
@@ -222,9 +222,8 @@ async fn tagged<K: Ord, T>(
 ) -> Result<BTreeMap<K, Tagged<T>>, Error> {
     let arns = things.iter().map(|(_, thing)| arn(thing).unwrap_or_default().to_owned());
     let found = futures::future::try_join_all(arns.map(|arn| tags.get(arn))).await?;
-    let tagged = |((key, thing), tags): (_, Option<Tags>)| {
-        (key, Tagged { thing, tags: tags.unwrap_or_default() })
-    };
+    let tagged =
+        |((key, thing), tags): (_, Option<Tags>)| (key, Tagged { thing, tags: tags.unwrap_or_default() });
     Ok(things.into_iter().zip(found).map(tagged).collect())
 }
 
