@@ -23,7 +23,8 @@ Exit codes:
   69   AWS, the sandbox or the journal could not be reached
   70   a bug in this program
   100  apply did not finish; running it again is safe
-  101  refused by a guard or by you; nothing was changed";
+  101  refused by a guard or by you; nothing was changed
+`deploy run` ends with the exit code of its command, or with 130 when it was interrupted.";
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -69,6 +70,10 @@ pub(crate) enum Command {
     Status,
     /// Print the values that the stack tells, like the access URL
     Outputs,
+    /// Print what Coder logs
+    Logs(crate::commands::logs::Args),
+    /// Run a command in a task of its own, beside the service and like it
+    Run(crate::commands::run::Args),
     /// Show why apply would do what it does to one resource
     Why {
         /// As `plan` shows it
@@ -117,6 +122,8 @@ impl Command {
             Command::Drift => "drift",
             Command::Status => "status",
             Command::Outputs => "outputs",
+            Command::Logs(_) => "logs",
+            Command::Run(_) => "run",
             Command::Why { .. } => "why",
             Command::Graph(_) => "graph",
             Command::State(State::List) => "state list",

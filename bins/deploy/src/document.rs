@@ -50,6 +50,11 @@ pub(crate) fn done<T>(command: &str, code: Code, result: T) -> Document<T> {
     }
 }
 
+/// The document of a command that ended with an exit code of its own.
+pub(crate) fn ended<T>(command: &str, exit_code: u8, result: T) -> Document<T> {
+    Document { exit_code, ..done(command, Code::Done, result) }
+}
+
 /// The document of a command that ended early.
 pub(crate) fn failed(command: &str, code: Code, error: Error) -> Document<()> {
     Document {
@@ -256,6 +261,36 @@ pub(crate) struct Outputs {
     pub(crate) outputs: BTreeMap<String, Json>,
 }
 
+/// A line of `logs --json`, which prints one after the other instead of one document.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LogLine {
+    /// When it was written, in UTC.
+    pub(crate) at: String,
+    /// The id of the task that wrote it; empty where the stream does not tell.
+    pub(crate) task: String,
+    /// The log stream.
+    pub(crate) stream: String,
+    /// What was written.
+    pub(crate) message: String,
+}
+
+/// Of `run`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Ran {
+    /// The id of the task.
+    pub(crate) task: String,
+    /// The revision that it ran.
+    pub(crate) task_definition: String,
+    /// What its image's entry point got.
+    pub(crate) command: Vec<String>,
+    /// The exit code of the container; null when it never ran.
+    pub(crate) container_exit_code: Option<i32>,
+    /// Why the task ended, in the words of ECS.
+    pub(crate) reason: Option<String>,
+    /// What its container printed.
+    pub(crate) log: Vec<String>,
+}
+
 /// Of `graph`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Graph {
@@ -361,6 +396,8 @@ pub(crate) fn schema() -> Json {
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),
         ("why", generator.subschema_for::<Document<Why>>()),
+        ("run", generator.subschema_for::<Document<Ran>>()),
+        ("a line of logs", generator.subschema_for::<LogLine>()),
         ("graph", generator.subschema_for::<Document<Graph>>()),
         ("state list", generator.subschema_for::<Document<StateList>>()),
         ("state show", generator.subschema_for::<Document<StateShow>>()),

@@ -165,6 +165,17 @@ impl From<EngineError> for Failure {
     }
 }
 
+impl From<causeway_core::Error> for Failure {
+    fn from(error: causeway_core::Error) -> Self {
+        use causeway_core::Class;
+        let failure = Failure::new(Code::Unavailable, chain(&error));
+        match error.class() {
+            Class::Denied => failure.hint("these credentials may not do that; allow the call that is named"),
+            _ => failure,
+        }
+    }
+}
+
 impl From<HistoryError> for Failure {
     fn from(error: HistoryError) -> Self {
         let failure = Failure::usage(chain(&error));

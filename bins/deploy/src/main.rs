@@ -5,6 +5,7 @@ mod commands;
 mod document;
 mod failure;
 mod progress;
+mod running;
 mod screen;
 mod session;
 
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     // Blocking threads may still hang on a dead connection; there is nothing left to wait for.
     runtime.shutdown_background();
     match result {
-        Ok(code) => code.into(),
+        Ok(code) => code,
         Err(failure) => failure.tell(&screen, cli.command.name()),
     }
 }

@@ -73,6 +73,8 @@ pub(crate) struct Session {
     pub(crate) file: File,
     pub(crate) engine: Engine,
     pub(crate) cloud: Cloud,
+    /// What clients beside the engine are made from.
+    pub(crate) sdk: SdkConfig,
     /// Where the journal is.
     pub(crate) journal: PathBuf,
     sandbox: Option<Sandbox>,
@@ -103,9 +105,9 @@ impl Session {
             screen.note(&format!("AWS account {} in {region}, as {}", cloud.account, cloud.principal));
         }
         let mut registry = Registry::default();
-        causeway_aws::register(&mut registry, config);
+        causeway_aws::register(&mut registry, config.clone());
         let engine = Engine::new(registry, Arc::new(LocalStore::new(&journal))).account(&cloud.account);
-        Ok(Session { file, engine, cloud, journal, sandbox })
+        Ok(Session { file, engine, cloud, sdk: config, journal, sandbox })
     }
 
     /// Looks whether another run is at work. A plan that is made meanwhile takes what that run has just made for

@@ -39,4 +39,4 @@ pub use resource::{Cx, Live, Owner, Recovery, Resource, Status, Tags, Timing};
 pub use secret::Secret;
 pub use stack::{Handle, Stack};
 pub use value::{Address, Name, Outputs, Set, Value};
-pub use wait::Stop;
+pub use wait::{Stop, repeated};

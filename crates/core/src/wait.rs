@@ -82,8 +82,11 @@ pub(crate) async fn pause_or(time: Duration, stop: &Stop) -> bool {
 /// Attempts of a call whose failure may pass.
 const ATTEMPTS: u32 = 12;
 
-/// Repeats a call that may be repeated as it is: a read, an update to a wanted state, a delete.
-pub(crate) async fn repeated<T, Fut>(stop: &Stop, mut call: impl FnMut() -> Fut) -> Result<T, Error>
+/// Repeats a call that may be repeated as it is: a read, an update to a wanted state, a delete, a create with a token.
+///
+/// # Errors
+/// The last answer, where its failure does not pass or `stop` was told to abort.
+pub async fn repeated<T, Fut>(stop: &Stop, mut call: impl FnMut() -> Fut) -> Result<T, Error>
 where
     Fut: Future<Output = Result<T, Error>>,
 {

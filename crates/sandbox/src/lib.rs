@@ -11,7 +11,8 @@
 //! starts is a small server with `/healthz`, `/api/v2/buildinfo` and `/`. The repository's name, the tag, or the image's label
 //! `causeway.behaviour` decides how it behaves:
 //! `crash` exits with 1 after a second, `slow` listens after 20 s, `unhealthy` answers `/healthz` with 500, `missing` cannot be
-//! pulled. With a database address in `*_PG_CONNECTION_URL` it connects first, and exits when it cannot.
+//! pulled. With a database address in `*_PG_CONNECTION_URL` it connects first, and exits when it cannot. A command is printed
+//! and not run: it ends with 0, or with N after `exit N`; `sleep N` lasts N seconds.
 //!
 //! # Accounts and regions
 //!

@@ -26,6 +26,13 @@ pub struct Given {
     pub source_digest: Option<String>,
 }
 
+/// The address of the service.
+pub const SERVICE: &str = "app/service";
+/// The address of the task definition.
+pub const TASK: &str = "app/task";
+/// The container that Coder runs in.
+pub const CONTAINER: &str = app::CODER;
+
 /// The addresses of a named part of the stack, as patterns: `infra` is everything that a new version of Coder leaves
 /// alone, `app` is the rest.
 pub fn group(name: &str) -> Option<&'static [&'static str]> {

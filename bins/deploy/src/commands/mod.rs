@@ -10,8 +10,10 @@ mod drift;
 mod graph;
 mod history;
 mod init;
+pub(crate) mod logs;
 mod outputs;
 mod plan;
+pub(crate) mod run;
 mod sandbox;
 mod saved;
 mod schema;
@@ -22,10 +24,10 @@ mod why;
 
 use crate::{
     cli::{Cli, Command, Global},
-    failure::{Code, Failure},
+    failure::Failure,
     screen::Screen,
 };
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 /// What every command gets.
 pub(crate) struct Run<'a> {
@@ -36,10 +38,10 @@ pub(crate) struct Run<'a> {
 }
 
 /// Runs the command.
-pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<Code, Failure> {
+pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Failure> {
     log(cli.global.verbose);
     let run = Run { global: &cli.global, screen, name: cli.command.name() };
-    match &cli.command {
+    let code = match &cli.command {
         Command::Init => init::run(&run),
         Command::Validate => validate::run(&run),
         Command::Plan(flags) => plan::run(&run, flags).await,
@@ -48,6 +50,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<Code, Failure
         Command::Drift => drift::run(&run).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
+        Command::Logs(flags) => logs::run(&run, flags).await,
+        Command::Run(flags) => return run::run(&run, flags).await,
         Command::Why { address } => why::run(&run, address).await,
         Command::Graph(flags) => graph::run(&run, flags).await,
         Command::State(what) => state::run(&run, what).await,
@@ -57,7 +61,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<Code, Failure
         Command::Schema { of } => schema::run(&run, *of),
         Command::Completions { shell } => completions::run(&run, *shell),
         Command::Sandbox(what) => sandbox::run(&run, what).await,
-    }
+    };
+    code.map(ExitCode::from)
 }
 
 fn log(verbose: u8) {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -37,6 +37,24 @@ impl Answer {
 
     pub(crate) fn succeeds(self) -> String {
         self.exits(0)
+    }
+}
+
+/// A command that runs.
+pub(crate) struct Started(Child);
+
+impl Started {
+    /// As Ctrl-C does; the exit code.
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        self.0.wait().unwrap().code()
+    }
+}
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -98,6 +116,13 @@ impl World {
             self.command(env!("CARGO_BIN_EXE_deploy")).args(flags).stdin(Stdio::null()).output().unwrap();
         let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
         Answer { code: output.status.code(), text, what: format!("deploy {}", flags.join(" ")) }
+    }
+
+    /// Starts a command and does not wait for it.
+    pub(crate) fn start(&self, flags: &[&str]) -> Started {
+        let mut command = self.command(env!("CARGO_BIN_EXE_deploy"));
+        let command = command.args(flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Started(command.spawn().unwrap())
     }
 
     /// Starts an apply and kills it, with SIGKILL, when it has made `changes` changes.

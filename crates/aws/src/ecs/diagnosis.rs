@@ -41,7 +41,7 @@ pub struct StoppedContainer {
 }
 
 impl StoppedTask {
-    fn of(task: &Task) -> Self {
+    pub(super) fn of(task: &Task) -> Self {
         StoppedTask {
             id: task.task_arn().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default().to_owned(),
             task_definition: task.task_definition_arn().unwrap_or_default().to_owned(),

@@ -1,8 +1,10 @@
 //! CloudWatch Logs.
 
 mod log_group;
+mod tail;
 
 pub use log_group::{LogGroup, LogGroupOutputs, LogGroupRefs};
+pub use tail::{Event, Page, Tail};
 
 use crate::Aws;
 use aws_config::SdkConfig;

@@ -10,6 +10,7 @@ const READS: &[&str] = &[
     "BatchCheck",
     "BatchGet",
     "Describe",
+    "Filter",
     "Get",
     "Head",
     "List",

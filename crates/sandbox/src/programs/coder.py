@@ -5,6 +5,8 @@
 
 The name, the tag or the label `causeway.behaviour` of the image decides how it behaves: `crash` exits with 1 after a second, `slow` listens only after
 20 s, `unhealthy` answers /healthz with 500. With a database address it connects to it first, and gives up like Coder.
+
+A command is printed and not run, as there is no image to run it in: it ends with 0, or with N after `exit N`; `sleep N` lasts N seconds.
 """
 
 import http.server
@@ -154,6 +156,12 @@ def main():
         time.sleep(1)
         log("erro", "coderd", "panic: this image crashes on purpose")
         give_up("this image crashes on purpose")
+    command = CONFIG["command"]
+    if command:
+        print(f"command: {' '.join(command)}", flush=True)
+        if command[0] == "sleep":
+            time.sleep(float(command[1]))
+        sys.exit(int(command[1]) if command[0] == "exit" else 0)
     database = setting("PG_CONNECTION_URL")
     if database is None:
         log("info", "coderd", "Using built-in PostgreSQL")

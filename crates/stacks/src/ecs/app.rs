@@ -35,7 +35,7 @@ pub(super) struct App {
 }
 
 /// The container, and the name of everything that is about it.
-const CODER: &str = "coder";
+pub(super) const CODER: &str = "coder";
 
 pub(super) fn app(
     stack: &mut Stack,
