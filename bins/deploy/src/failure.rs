@@ -6,8 +6,8 @@ use crate::{
 };
 use causeway_config::Mistakes;
 use causeway_core::{
-    engine::EngineError, error::chain, guard::Refusal, history::HistoryError, plan::PlanError, render,
-    store::StoreError,
+    engine::EngineError, error::chain, guard::Refusal, history::HistoryError, journal::JournalError,
+    plan::PlanError, render, store::StoreError,
 };
 use std::{error::Error, process::ExitCode};
 
@@ -160,6 +160,10 @@ impl From<EngineError> for Failure {
             .hint(
                 "a newer journal needs the version that wrote it; in place of a damaged one, put a copy back",
             ),
+            EngineError::Load(StoreError::Io { .. })
+            | EngineError::Journal(JournalError::Write(StoreError::Io { .. })) => {
+                Failure::new(Code::Unavailable, text).hint("`--state` says where the journal is kept")
+            }
             _ => Failure::new(Code::Unavailable, text),
         }
     }

@@ -144,6 +144,28 @@ fn denied(code: &str) -> bool {
     )
 }
 
+/// What to do, where the code alone says it.
+fn remedy(code: &str, class: Class) -> Option<&'static str> {
+    match (class, code) {
+        (_, "ExpiredToken" | "ExpiredTokenException" | "RequestExpired") => {
+            Some("the credentials have run out: log in again")
+        }
+        (
+            _,
+            "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "AuthFailure",
+        ) => Some("AWS does not know these credentials: use others"),
+        (Class::Denied, _) => Some("the credentials lack the permission: allow it to them, or use others"),
+        (Class::Final, code)
+            if code.contains("LimitExceeded")
+                || code.contains("QuotaExceeded")
+                || code.starts_with("TooMany") =>
+        {
+            Some("a quota of the account is used up: raise it in Service Quotas, or remove what nobody needs")
+        }
+        _ => None,
+    }
+}
+
 /// The service's own words: code, message and request id. SDK errors print only "service error" and leave the rest
 /// to a debug format that may hold the request.
 #[derive(Debug)]
@@ -163,6 +185,9 @@ impl Answer {
         };
         if let Some(id) = meta.meta().extra("aws_request_id") {
             text.push_str(&format!(" (request {id})"));
+        }
+        if let Some(remedy) = meta.code().and_then(|code| remedy(code, class(error))) {
+            text.push_str(&format!("; {remedy}"));
         }
         Answer(text)
     }
@@ -187,5 +212,16 @@ mod tests {
         assert!(not_found("ResourceNotFoundException"));
         assert!(!not_found("InvalidParameterValue"));
         assert!(denied("UnauthorizedOperation"));
+    }
+
+    #[test]
+    fn what_a_code_alone_says_is_said_to_do() {
+        let says = |code, class, part: &str| remedy(code, class).is_some_and(|text| text.contains(part));
+        assert!(says("RequestExpired", Class::Denied, "log in again"));
+        assert!(says("UnauthorizedOperation", Class::Denied, "permission"));
+        assert!(says("VpcLimitExceeded", Class::Final, "Service Quotas"));
+        assert!(says("TooManyLoadBalancers", Class::Final, "Service Quotas"));
+        assert_eq!(remedy("RequestLimitExceeded", Class::Throttled), None);
+        assert_eq!(remedy("InvalidParameterValue", Class::Final), None);
     }
 }

@@ -75,6 +75,7 @@ pub(crate) async fn carry_out(
 ) -> Result<Code, Failure> {
     session.is_free().await?;
     let planned = session.engine.plan(stack, &how.options).await?;
+    plan::fits(&planned, &how.options)?;
     if let Some(saved) = &how.saved {
         saved::check(saved, &planned, &session.cloud)?;
     }

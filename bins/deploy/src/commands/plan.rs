@@ -8,11 +8,13 @@ use crate::{
     session::{self, Session},
 };
 use causeway_core::{
-    Stack,
+    Address, Stack,
+    engine::Planned,
     guard::guard,
     plan::{PlanOptions, matches_pattern},
     render,
 };
+use std::collections::BTreeSet;
 
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
@@ -20,6 +22,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     let options = options(run, &flags.scope, &stack)?;
     let session = Session::open(run.global, file, run.screen).await?;
     let planned = session.engine.plan(&stack, &options).await?;
+    fits(&planned, &options)?;
     let refusals = guard(&planned.plan, &session.file.config.rules([]));
     if flags.markdown {
         run.screen.raw(&render::markdown(&planned.plan, &refusals));
@@ -63,6 +66,23 @@ pub(crate) fn options(run: &Run<'_>, scope: &Scope, stack: &Stack) -> Result<Pla
         only.extend(patterns);
     }
     Ok(PlanOptions { adopt: scope.adopt, only })
+}
+
+/// Looks whether `--only` fits anything at all: a slip would do nothing, and look like success.
+///
+/// # Errors
+/// It fits no address of the configuration or of the journal.
+pub(crate) fn fits(planned: &Planned, options: &PlanOptions) -> Result<(), Failure> {
+    let known = || planned.stack().nodes().keys().chain(planned.state.incarnations().map(|(a, _)| a));
+    let fit = |address: &Address| options.only.iter().any(|p| matches_pattern(p, &address.0));
+    if options.only.is_empty() || known().any(fit) {
+        return Ok(());
+    }
+    let scopes: BTreeSet<String> =
+        known().map(|a| a.0.split_once('/').map_or_else(|| a.0.clone(), |(s, _)| format!("{s}/*"))).collect();
+    let scopes: Vec<String> = scopes.into_iter().collect();
+    let failure = Failure::usage(format!("--only fits nothing: {}", options.only.join(", ")));
+    Err(failure.hint(format!("there are {}", scopes.join(", "))))
 }
 
 /// What a part stands for: a name, an address, or a pattern of addresses.

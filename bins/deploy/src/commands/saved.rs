@@ -34,9 +34,10 @@ pub(crate) fn write(
     let (file, digest) = (path.display().to_string(), saved.digest());
     // Never over a file that is there: a slip could name the configuration.
     let written = OpenOptions::new().write(true).create_new(true).open(path);
-    written
-        .and_then(|mut file| file.write_all(saved.text().as_bytes()))
-        .map_err(|error| Failure::usage(format!("cannot write the plan to {file}: {error}")))?;
+    written.and_then(|mut file| file.write_all(saved.text().as_bytes())).map_err(|error| {
+        let failure = Failure::usage(format!("cannot write the plan to {file}: {error}"));
+        failure.hint("name a file that is not there yet, in a folder that is")
+    })?;
     // On the side, so that it is no part of a plan that is printed as Markdown.
     run.screen.note(&format!("The plan is in {file}; its digest is {digest}."));
     run.screen.note(&format!("    deploy apply {file}    does this and nothing else"));

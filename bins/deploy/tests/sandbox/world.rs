@@ -1,6 +1,10 @@
 //! One account of the local cloud, a folder with a configuration, and the binary between them.
 
-use causeway_sandbox::{Sandbox, gateway::Call, shared};
+use causeway_sandbox::{
+    Sandbox,
+    gateway::{Call, Rule, RuleId},
+    shared,
+};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -100,7 +104,32 @@ impl World {
         fs::copy(folder(other).join("journal.jsonl"), folder(self).join("journal.jsonl")).unwrap();
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// The folder that the configuration is in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its access key, for rules of the gateway.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Lets the gateway do `rule` to the calls of this account.
+    pub(crate) fn rule(&self, rule: Rule) -> RuleId {
+        sandbox().gateway().set(rule.access_key(&self.key))
+    }
+
+    /// How many calls a rule holds.
+    pub(crate) fn held(&self, rule: RuleId) -> usize {
+        sandbox().gateway().held(rule)
+    }
+
+    /// Takes a rule away.
+    pub(crate) fn unset(&self, rule: RuleId) {
+        sandbox().gateway().unset(rule);
+    }
+
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(self.folder.path());
         for name in ["PATH", "HOME", "CAUSEWAY_CACHE"] {

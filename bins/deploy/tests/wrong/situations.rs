@@ -1,6 +1,7 @@
 //! The tables of wrong situations: those that need no cloud, and those in an account of the local cloud.
 
-use crate::{Nobody, command, files::RIGHT, names};
+use crate::{Nobody, command, files::RIGHT, names, world::World};
+use causeway_sandbox::gateway::{Act, Rule};
 use std::{fs, path::Path, process::Command};
 
 /// A wrong situation where nobody is to be called.
@@ -200,4 +201,348 @@ fn without_credentials_or_where_nobody_answers_the_way_in_is_shown() {
     let profile =
         said(command(desk.path(), nowhere).env_remove("AWS_ACCESS_KEY_ID").env("AWS_PROFILE", "ops"));
     assert!(profile.contains("there are no AWS credentials") && profile.contains("AWS_PROFILE"), "{profile}");
+}
+
+/// A wrong situation in an account of the local cloud.
+struct InCloud {
+    what: &'static str,
+    /// Makes it so. What it makes is not counted.
+    arrange: fn(&World),
+    /// Where the flags end is where `--yes` goes, if the command may change something.
+    flags: &'static [&'static str],
+    exit: i32,
+    says: &'static [&'static str],
+    remedy: &'static str,
+}
+
+fn as_it_is(_: &World) {}
+
+/// The smallest thing that an apply makes.
+const NETWORK: &[&str] = &["apply", "--only", "network/*", "--yes"];
+
+fn applied(world: &World) {
+    world.deploy(NETWORK).succeeds();
+}
+fn saved(world: &World) {
+    world.deploy(&["plan", "--only", "network/*", "--output", "plan.json"]).succeeds();
+}
+fn act(world: &World, operation: &str, act: Act) {
+    world.rule(Rule::new(operation, act));
+}
+fn repository(world: &World, tags: &str) {
+    let script = "boto3.client('ecr').create_repository(repositoryName='coder', tags=TAGS)";
+    world.boto3(&script.replace("TAGS", tags));
+}
+/// The tags of another stack.
+const THEIRS: &str = "[{'Key': 'causeway:stack', 'Value': 'billing'}, {'Key': 'causeway:address', 'Value': 'registry'}, \
+                      {'Key': 'causeway:instance', 'Value': 'abc'}]";
+
+fn image_elsewhere(world: &World) {
+    world.deploy(&["apply", "--only", "registry", "--yes"]).succeeds();
+    world.edit("source = \"image\"\n", "");
+}
+
+const IN_CLOUD: &[InCloud] = &[
+    InCloud {
+        what: "credentials have run out",
+        arrange: |world| act(world, "*", Act::Expired),
+        flags: &["apply", "--yes"],
+        exit: 69,
+        says: &["ExpiredToken"],
+        remedy: "log in again",
+    },
+    InCloud {
+        what: "credentials run out while it looks",
+        arrange: |world| act(world, "ec2:*", Act::Expired),
+        flags: &["apply", "--yes"],
+        exit: 69,
+        says: &["RequestExpired", "network/"],
+        remedy: "log in again",
+    },
+    InCloud {
+        what: "may not look",
+        arrange: |world| act(world, "ec2:Describe*", Act::Denied),
+        flags: &["plan"],
+        exit: 69,
+        says: &["UnauthorizedOperation", "network/"],
+        remedy: "permission",
+    },
+    InCloud {
+        what: "may not create",
+        arrange: |world| act(world, "ec2:CreateVpc", Act::Denied),
+        flags: NETWORK,
+        exit: 100,
+        says: &["network/vpc", "UnauthorizedOperation"],
+        remedy: "permission",
+    },
+    InCloud {
+        what: "a quota is used up",
+        arrange: |world| act(world, "ec2:CreateVpc", Act::Quota),
+        flags: NETWORK,
+        exit: 100,
+        says: &["network/vpc", "VpcLimitExceeded"],
+        remedy: "quota",
+    },
+    InCloud {
+        what: "the name is somebody's without tags",
+        arrange: |world| repository(world, "[]"),
+        flags: &["apply", "--only", "registry", "--yes"],
+        exit: 101,
+        says: &["registry"],
+        remedy: "--adopt",
+    },
+    InCloud {
+        what: "the name is another stack's",
+        arrange: |world| repository(world, THEIRS),
+        flags: &["apply", "--only", "registry", "--yes"],
+        exit: 101,
+        says: &["registry", "billing"],
+        remedy: "rename one of them",
+    },
+    InCloud {
+        what: "the name is another stack's, and it is to be taken over",
+        arrange: |world| repository(world, THEIRS),
+        flags: &["apply", "--only", "registry", "--adopt", "--yes"],
+        exit: 101,
+        says: &["registry", "billing"],
+        remedy: "rename one of them",
+    },
+    InCloud {
+        what: "nothing fits --only",
+        arrange: as_it_is,
+        flags: &["apply", "--only", "netwrok/*", "--yes"],
+        exit: 64,
+        says: &["--only fits nothing"],
+        remedy: "network/*",
+    },
+    InCloud {
+        what: "a permit that is of no use",
+        arrange: applied,
+        flags: &["destroy", "--permit", "database/instance", "--yes"],
+        exit: 64,
+        says: &["--permit database/instance: the plan does nothing to it"],
+        remedy: "as the plan shows it",
+    },
+    InCloud {
+        what: "a port is not allowed to be open",
+        arrange: |world| world.edit("[80, 443]", "[443]"),
+        flags: &["apply", "--only", "network/*", "--only", "security/*", "--yes"],
+        exit: 101,
+        says: &["security/http-in-1", "would open port 80 to the whole internet"],
+        remedy: "allow the port in [guard]",
+    },
+    InCloud {
+        what: "too much would go",
+        arrange: |world| {
+            world.edit("vpc = \"new\"", "vpc = \"new\"\nzones = 4");
+            applied(world);
+            world.edit("zones = 4", "zones = 2");
+            world.edit("max_removals = 20", "max_removals = 3");
+        },
+        flags: NETWORK,
+        exit: 101,
+        says: &["resources would be removed and 3 are allowed"],
+        remedy: "raise max_removals in [guard]",
+    },
+    InCloud {
+        what: "something protected would go",
+        arrange: |world| {
+            world.edit("max_removals = 20", "max_removals = 20\nprotect = [\"network/vpc\"]");
+            applied(world);
+        },
+        flags: &["destroy", "--yes"],
+        exit: 101,
+        says: &["network/vpc", "is protected and would be deleted"],
+        remedy: "lift the protection",
+    },
+    InCloud {
+        what: "data would go",
+        arrange: |world| {
+            world.deploy(&["apply", "--only", "security/key", "--yes"]).succeeds();
+        },
+        flags: &["destroy", "--yes"],
+        exit: 101,
+        says: &["security/key", "holds data and would be deleted"],
+        remedy: "--permit security/key",
+    },
+    InCloud {
+        what: "the stack goes to another region",
+        arrange: |world| {
+            applied(world);
+            world.edit("us-east-1", "eu-west-1");
+            world.edit("max_removals = 20", "max_removals = 2");
+        },
+        flags: NETWORK,
+        exit: 101,
+        says: &["resources would be removed and 2 are allowed"],
+        remedy: "raise max_removals",
+    },
+    InCloud {
+        what: "an altered plan",
+        arrange: |world| {
+            saved(world);
+            let path = world.folder().join("plan.json");
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(path, text.replacen("10.0.0.0/16", "10.9.0.0/16", 1)).unwrap();
+        },
+        flags: &["apply", "plan.json", "--yes"],
+        exit: 101,
+        says: &["it was altered after it was made"],
+        remedy: "deploy plan --output",
+    },
+    InCloud {
+        what: "a stale plan",
+        arrange: |world| {
+            saved(world);
+            applied(world);
+        },
+        flags: &["apply", "plan.json", "--yes"],
+        exit: 101,
+        says: &["network/vpc", "was to be created, and is not any more"],
+        remedy: "save the plan again",
+    },
+    InCloud {
+        what: "a plan with another digest",
+        arrange: saved,
+        flags: &["apply", "plan.json", "--digest", "00", "--yes"],
+        exit: 101,
+        says: &["its digest is"],
+        remedy: "00 was asked for",
+    },
+    InCloud {
+        what: "a plan over a file that is there",
+        arrange: as_it_is,
+        flags: &["plan", "--only", "network/*", "--output", "causeway.toml"],
+        exit: 64,
+        says: &["cannot write the plan to causeway.toml"],
+        remedy: "name a file that is not there yet",
+    },
+    InCloud {
+        what: "the journal has no place",
+        arrange: as_it_is,
+        flags: &["apply", "--only", "network/*", "--state", "/proc/journal", "--yes"],
+        exit: 69,
+        says: &["/proc/journal"],
+        remedy: "--state",
+    },
+    InCloud {
+        what: "the journal's place is a file",
+        arrange: as_it_is,
+        flags: &["apply", "--only", "network/*", "--state", "causeway.toml", "--yes"],
+        exit: 69,
+        says: &["causeway.toml"],
+        remedy: "--state",
+    },
+    InCloud {
+        what: "no such VPC",
+        arrange: |world| {
+            world.edit("vpc = \"new\"", "vpc = \"vpc-0123456789abcdef0\"");
+            world.edit("cidr = \"10.0.0.0/16\"\n", "");
+        },
+        flags: NETWORK,
+        exit: 100,
+        says: &["network/vpc", "vpc-0123456789abcdef0"],
+        remedy: "vpc-0123456789abcdef0",
+    },
+    InCloud {
+        what: "no such zone",
+        arrange: |world| world.edit("create_zone = true\n", ""),
+        flags: &["apply", "--only", "dns/zone", "--yes"],
+        exit: 100,
+        says: &["dns/zone", "example.com"],
+        remedy: "make one and delegate to it",
+    },
+    InCloud {
+        what: "no such image",
+        arrange: image_elsewhere,
+        flags: &["apply", "--only", "registry", "--only", "app/image-digest", "--yes"],
+        exit: 100,
+        says: &["app/image-digest", "v2.28.3"],
+        remedy: "push",
+    },
+];
+
+/// What an answer of the program lacks of a row, if anything.
+fn lacking(row: &InCloud, number: u64) -> Option<String> {
+    let world = World::new(number);
+    (row.arrange)(&world);
+    world.forget_calls();
+    let before = names(world.folder());
+    let output = world.command(env!("CARGO_BIN_EXE_deploy")).args(row.flags).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let parts = row.says.iter().chain([&row.remedy]);
+    let lacking: Vec<_> = parts.filter(|p| !said.contains(**p)).collect();
+    let changes: Vec<String> =
+        world.mutations().iter().filter(|c| c.status < 300).map(|c| c.name()).collect();
+    let code = output.status.code();
+    // A refusal leaves nothing; a run that was begun leaves its journal.
+    let traces = row.exit != 100 && names(world.folder()) != before;
+    (code != Some(row.exit) || !lacking.is_empty() || !changes.is_empty() || traces).then(|| {
+        format!(
+            "## {}: exit {code:?}, lacking {lacking:?}, changes {changes:?}, traces {traces}\n{said}",
+            row.what
+        )
+    })
+}
+
+#[test]
+fn in_an_account_every_wrong_situation_is_told_and_nothing_is_changed() {
+    let rows: Vec<(u64, &InCloud)> = (1..).zip(IN_CLOUD).collect();
+    let mut wrong = vec![];
+    for some in rows.chunks(4) {
+        std::thread::scope(|scope| {
+            let begun: Vec<_> =
+                some.iter().map(|(number, row)| scope.spawn(|| lacking(row, *number))).collect();
+            wrong.extend(begun.into_iter().filter_map(|row| row.join().unwrap()));
+        });
+    }
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), IN_CLOUD.len(), wrong.join("\n"));
+}
+
+#[test]
+fn where_the_disk_is_full_nothing_is_made_that_the_journal_does_not_know() {
+    let world = World::new(200);
+    let flags = NETWORK.join(" ");
+    // Files of no size at all, which is what a full disk allows.
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec '{}' {flags}", env!("CARGO_BIN_EXE_deploy"));
+    let output = world.command("sh").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains(".causeway/workshop") && said.contains("File too large"), "{said}");
+    assert!(said.contains("`--state` says where the journal is kept"), "{said}");
+    assert!(world.mutations().is_empty());
+    // With room again it goes on as if nothing had been.
+    world.deploy(NETWORK).succeeds();
+}
+
+#[test]
+fn a_second_run_is_told_who_is_at_work_and_changes_nothing() {
+    let world = World::new(201);
+    let hold = world.rule(Rule::new("ec2:CreateVpc", Act::HoldBefore));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| world.deploy(NETWORK));
+        let begun = std::time::Instant::now();
+        while world.held(hold) == 0 {
+            assert!(begun.elapsed().as_secs() < 60, "the first run creates nothing");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let refused = world.deploy(NETWORK).exits(69);
+        assert!(refused.contains("another run is at work") && refused.contains("process"), "{refused}");
+        world.unset(hold);
+        first.join().unwrap().succeeds();
+    });
+    assert_eq!(world.mutations().iter().filter(|c| c.operation == "CreateVpc").count(), 1);
+}
+
+#[test]
+fn a_journal_of_another_account_is_refused() {
+    let world = World::new(202);
+    applied(&world);
+    let other = World::new(203);
+    other.take_journal(&world);
+    for flags in [&["plan"][..], &["apply", "--yes"], &["destroy", "--yes"]] {
+        let refused = other.deploy(flags).exits(64);
+        assert!(refused.contains("000000000202") && refused.contains("--state"), "{refused}");
+    }
+    assert!(other.mutations().is_empty());
 }
