@@ -3,7 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, process::ExitCode};
 
-use crate::failure::Code;
+use crate::{
+    commands::{init, unlock},
+    failure::Code,
+};
 
 /// Takes an AWS account to a running Coder, and keeps it running.
 #[derive(Debug, Parser)]
@@ -54,8 +57,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write a commented configuration to start from
-    Init,
+    /// Write a commented configuration to start from, or make what it needs before the first apply
+    Init(init::Flags),
     /// Check the configuration, without asking AWS
     Validate,
     /// Show what apply would do
@@ -81,7 +84,7 @@ pub(crate) enum Command {
     },
     /// Print what waits for what, for other programs to draw
     Graph(Graph),
-    /// Show what the journal knows, without asking AWS
+    /// Show what the journal knows, and look after it
     #[command(subcommand)]
     State(State),
     /// Show the runs: when, who, which plan, what was done
@@ -114,7 +117,7 @@ impl Command {
     /// As it is typed.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Command::Init => "init",
+            Command::Init(_) => "init",
             Command::Validate => "validate",
             Command::Plan(_) => "plan",
             Command::Apply(_) => "apply",
@@ -128,6 +131,7 @@ impl Command {
             Command::Graph(_) => "graph",
             Command::State(State::List) => "state list",
             Command::State(State::Show { .. }) => "state show",
+            Command::State(State::Unlock(_)) => "state unlock",
             Command::History => "history",
             Command::Diff(_) => "diff",
             Command::Blame { .. } => "blame",
@@ -225,6 +229,8 @@ pub(crate) enum State {
         /// As `state list` shows it
         address: String,
     },
+    /// Show who is at work, and end the lock of a run that has died
+    Unlock(unlock::Flags),
 }
 
 #[derive(Debug, Args)]

@@ -125,8 +125,24 @@ pub(crate) struct Cloud {
 /// Of `init`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Init {
-    /// What was written.
+    /// What was written; with `--bootstrap`, what was read.
     pub(crate) file: String,
+    /// With `--bootstrap`: where the journal will be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) journal: Option<JournalMade>,
+}
+
+/// A bucket for journals.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct JournalMade {
+    /// Where the journal of this stack is in it.
+    pub(crate) place: String,
+    /// Whether this run made the bucket.
+    pub(crate) made: bool,
+    /// Where it is somebody else's: what we would have made otherwise.
+    pub(crate) differs: Vec<String>,
+    /// How many entries the journal has.
+    pub(crate) entries: u64,
 }
 
 /// Of `validate`.
@@ -350,6 +366,28 @@ pub(crate) struct Incarnation {
     pub(crate) error: Option<String>,
 }
 
+/// Of `state unlock`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Unlock {
+    /// Where the journal is.
+    pub(crate) journal: String,
+    /// Who held it; null if nobody did.
+    pub(crate) holder: Option<Holder>,
+    /// Whether that was ended.
+    pub(crate) unlocked: bool,
+}
+
+/// Who is at work on a journal.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Holder {
+    /// Who, on which host, in which process.
+    pub(crate) who: String,
+    /// Since when, in UTC.
+    pub(crate) since: Option<String>,
+    /// Until when if it does not go on, in UTC; null if until its process ends.
+    pub(crate) until: Option<String>,
+}
+
 /// Of `history`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct History {
@@ -401,6 +439,7 @@ pub(crate) fn schema() -> Json {
         ("graph", generator.subschema_for::<Document<Graph>>()),
         ("state list", generator.subschema_for::<Document<StateList>>()),
         ("state show", generator.subschema_for::<Document<StateShow>>()),
+        ("state unlock", generator.subschema_for::<Document<Unlock>>()),
         ("history", generator.subschema_for::<Document<History>>()),
         ("diff", generator.subschema_for::<Document<Differences>>()),
         ("blame", generator.subschema_for::<Document<Blame>>()),

@@ -162,8 +162,13 @@ impl From<EngineError> for Failure {
             ),
             EngineError::Load(StoreError::Io { .. })
             | EngineError::Journal(JournalError::Write(StoreError::Io { .. })) => {
-                Failure::new(Code::Unavailable, text).hint("`--state` says where the journal is kept")
+                Failure::new(Code::Unavailable, text)
+                    .hint("`[state]`, or `--state`, says where the journal is kept")
             }
+            EngineError::Load(StoreError::Missing(_)) => Failure::new(Code::Unavailable, text)
+                .hint("`deploy init --bootstrap` makes what `[state]` names"),
+            EngineError::Held(_) => Failure::new(Code::Unavailable, text)
+                .hint("wait for it; `deploy state unlock` is for a run that has died"),
             _ => Failure::new(Code::Unavailable, text),
         }
     }

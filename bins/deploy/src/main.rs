@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod document;
 mod failure;
+mod journal;
 mod progress;
 mod running;
 mod screen;

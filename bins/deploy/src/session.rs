@@ -4,6 +4,7 @@ use crate::{
     cli::Global,
     document::Cloud,
     failure::{Code, Failure},
+    journal::{self, Place},
     screen::Screen,
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -16,7 +17,7 @@ use causeway_core::{
     error::chain,
     journal::{Stamped, State},
     plan::PlanError,
-    store::{LocalStore, Store, StoreError},
+    store::{LocalStore, Store},
 };
 use causeway_sandbox::{
     Options, Sandbox, account,
@@ -40,21 +41,14 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// Reads the journal that `global` and the configuration choose. Reaches no cloud.
+    /// Reads the journal that `global` and the configuration choose. Reaches no cloud, unless the journal is in one.
     pub(crate) async fn read(global: &Global) -> Result<Self, Failure> {
         let file = configuration(global)?;
-        let name = &file.config.stack.name;
-        let folder = if global.sandbox {
-            let running = Cache::find().and_then(|cache| Running::find(&cache, background::NAME));
-            let none =
-                || Failure::new(Code::Unavailable, "no sandbox is running, and its journal goes with it");
-            let running = running.ok_or_else(|| none().hint("`deploy sandbox up` keeps one running"))?;
-            running.run_dir.join("journals").join(name)
-        } else {
-            folder(global, &file)
-        };
-        let entries = LocalStore::new(folder).load().await.map_err(EngineError::Load)?;
+        let near = Near::of(global, &file)?;
+        let store = near.store(&Place::of(global, &file, &near.beside)).await?;
+        let entries = store.load().await.map_err(EngineError::Load)?;
         let state = State::fold(&entries).map_err(EngineError::Bad)?;
+        let name = &file.config.stack.name;
         if !state.stack.is_empty() && state.stack != *name {
             return Err(EngineError::Plan(PlanError::OtherStack(state.stack)).into());
         }
@@ -62,10 +56,38 @@ impl Past {
     }
 }
 
-/// The folder of the journal of a stack that is not in a sandbox.
-fn folder(global: &Global, file: &File) -> PathBuf {
-    let beside = || file.folder().join(".causeway").join(&file.config.stack.name);
-    global.state.clone().unwrap_or_else(beside)
+/// From where journals are reached, without asking who we are.
+pub(crate) struct Near {
+    /// The folder of the journal if nothing else is said.
+    pub(crate) beside: PathBuf,
+    /// The address of the sandbox, if there is one.
+    endpoint: Option<String>,
+}
+
+impl Near {
+    /// # Errors
+    /// A sandbox is meant, and none is running.
+    pub(crate) fn of(global: &Global, file: &File) -> Result<Self, Failure> {
+        if !global.sandbox {
+            return Ok(Near { beside: journal::beside(file), endpoint: None });
+        }
+        let running = Cache::find().and_then(|cache| Running::find(&cache, background::NAME));
+        let none = || Failure::new(Code::Unavailable, "no sandbox is running, and its journal goes with it");
+        let running = running.ok_or_else(|| none().hint("`deploy sandbox up` keeps one running"))?;
+        let beside = running.run_dir.join("journals").join(&file.config.stack.name);
+        Ok(Near { beside, endpoint: Some(running.endpoint) })
+    }
+
+    /// The journal at `place`.
+    pub(crate) async fn store(&self, place: &Place) -> Result<Arc<dyn Store>, Failure> {
+        Ok(match (place, &self.endpoint) {
+            (Place::Folder(folder), _) => Arc::new(LocalStore::new(folder)),
+            (Place::Bucket(bucket), Some(endpoint)) => {
+                Arc::new(bucket.store(&sandboxed(endpoint, &bucket.region).await?))
+            }
+            (Place::Bucket(bucket), None) => Arc::new(bucket.store(&causeway_aws::sdk_config().await)),
+        })
+    }
 }
 
 /// What a command works with.
@@ -76,7 +98,7 @@ pub(crate) struct Session {
     /// What clients beside the engine are made from.
     pub(crate) sdk: SdkConfig,
     /// Where the journal is.
-    pub(crate) journal: PathBuf,
+    pub(crate) store: Arc<dyn Store>,
     sandbox: Option<Sandbox>,
 }
 
@@ -94,33 +116,44 @@ impl Session {
     /// Reaches the cloud that `global` chooses.
     pub(crate) async fn open(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
         let (name, region) = (file.config.stack.name.clone(), file.config.stack.region.clone());
-        let (config, journal, sandbox) = if global.sandbox {
+        let (sdk, beside, sandbox) = if global.sandbox {
             let (endpoint, folder, own) = sandbox(&region, screen).await?;
             (sandboxed(&endpoint, &region).await?, folder.join("journals").join(&name), own)
         } else {
-            (causeway_aws::sdk_config().await, folder(global, &file), None)
+            (causeway_aws::sdk_config().await, journal::beside(&file), None)
         };
-        let cloud = identify(&config, &region, global.sandbox).await?;
+        let place = match &sandbox {
+            // Nobody can have made a bucket in it, and nobody else can look.
+            Some(_) => Place::Folder(beside),
+            None => Place::of(global, &file, &beside),
+        };
+        let cloud = identify(&sdk, &region, global.sandbox).await?;
         if !cloud.sandbox {
             screen.note(&format!("AWS account {} in {region}, as {}", cloud.account, cloud.principal));
         }
         let mut registry = Registry::default();
-        causeway_aws::register(&mut registry, config.clone());
-        let engine = Engine::new(registry, Arc::new(LocalStore::new(&journal))).account(&cloud.account);
-        Ok(Session { file, engine, cloud, sdk: config, journal, sandbox })
+        causeway_aws::register(&mut registry, sdk.clone());
+        let store = place.store(&sdk);
+        let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
+        Ok(Session { file, engine, cloud, store, sdk, sandbox })
     }
 
     /// Looks whether another run is at work. A plan that is made meanwhile takes what that run has just made for
     /// somebody else's.
     ///
     /// # Errors
-    /// One is, or the journal cannot be locked.
+    /// One is, or nobody can say.
     pub(crate) async fn is_free(&self) -> Result<(), Failure> {
-        is_free(&self.journal).await
+        let holder = self.store.holder().await.map_err(EngineError::Load)?;
+        match holder.filter(|holder| holder.is_live(jiff::Timestamp::now())) {
+            Some(holder) => Err(EngineError::Held(holder.to_string()).into()),
+            None => Ok(()),
+        }
     }
 
-    /// Ends the sandbox, if it was for this command only.
+    /// Ends what goes on in the background, and the sandbox, if it was for this command only.
     pub(crate) async fn close(self) {
+        self.store.settle().await;
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -222,39 +255,10 @@ async fn identify(config: &SdkConfig, region: &str, sandbox: bool) -> Result<Clo
     })
 }
 
-async fn is_free(journal: &Path) -> Result<(), Failure> {
-    // Where there is no journal yet nobody is at work, and asking would make its folder.
-    if !journal.exists() {
-        return Ok(());
-    }
-    match LocalStore::new(journal).hold(&actor()).await {
-        Ok(_) => Ok(()),
-        Err(StoreError::Held(who)) => Err(EngineError::Held(who).into()),
-        Err(other) => Err(EngineError::Load(other).into()),
-    }
-}
-
 /// Who runs this, for the journal and for others who wait.
 pub(crate) fn actor() -> String {
     let user = environment("USER").or_else(|| environment("LOGNAME")).unwrap_or_else(|| "somebody".into());
     let host = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).ok();
     let host = host.or_else(|| environment("HOSTNAME")).unwrap_or_else(|| "an unnamed host".into());
     format!("{user}@{}, process {}", host.trim(), std::process::id())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_run_that_is_at_work_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let nowhere = folder.path().join("journal");
-        assert!(is_free(&nowhere).await.is_ok() && !nowhere.exists());
-        let hold = LocalStore::new(folder.path()).hold("ada@host, process 7").await.unwrap();
-        let failure = is_free(folder.path()).await.unwrap_err();
-        assert!(format!("{failure:?}").contains("ada@host, process 7"), "{failure:?}");
-        drop(hold);
-        assert!(is_free(folder.path()).await.is_ok());
-    }
 }

@@ -11,6 +11,7 @@ mod secrets;
 mod shape;
 mod wanted;
 
+pub use causeway_stacks::state::{S3State, StateConfig};
 pub use mistake::{Mistake, Mistakes};
 pub use wanted::{GROUPS, group};
 
@@ -32,6 +33,9 @@ pub struct Config {
     /// What a run may do.
     #[serde(default)]
     pub guard: GuardConfig,
+    /// Where the journal is kept.
+    #[serde(default)]
+    pub state: StateConfig,
     /// Coder on ECS.
     pub ecs: Option<Ecs>,
 }
@@ -64,6 +68,7 @@ impl Config {
     /// What cannot work, all of it.
     pub fn problems(&self) -> Vec<Problem> {
         let mut out = self.stack.problems();
+        out.extend(self.state.problems());
         out.extend(self.ecs.iter().flat_map(|ecs| ecs.problems(&self.stack)));
         if self.ecs.is_none() {
             out.push(Problem {

@@ -190,6 +190,25 @@ const CASES: &[Wrong] = &[
         &[(13, "logs cannot be kept for 31 days"), (15, "0 days of backups cannot be kept")],
     ),
     wrong(
+        "a journal in two places",
+        "[ecs]\n",
+        "[state]\nfolder = \"state\"\ns3 = { bucket = \"deployments\" }\n[ecs]\n",
+        &[(6, "the journal cannot be in a folder and in a bucket")],
+    ),
+    wrong(
+        "a bucket that S3 refuses",
+        "[ecs]\n",
+        "[state.s3]\nbucket = \"My_Bucket\"\nprefix = \"a//b\"\n[ecs]\n",
+        &[(6, "`My_Bucket` cannot be the name of a bucket"), (7, "`a//b` cannot be a prefix")],
+    ),
+    wrong(
+        "a slip in a bucket",
+        "[ecs]\n",
+        "[state]\ns3 = { bucket = \"deployments\", key = \"arn:..\" }\n[ecs]\n",
+        &[(6, "`key` is not known in [state.s3]")],
+    ),
+    wrong("no bucket", "[ecs]\n", "[state.s3]\n[ecs]\n", &[(5, "`bucket` is missing in [state.s3]")]),
+    wrong(
         "a variable that does nothing",
         "[ecs.dns]",
         "[ecs.environment]\nCODER_POSTGRES_URL = \"postgres://\"\n[ecs.dns]",

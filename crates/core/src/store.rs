@@ -26,8 +26,56 @@ pub trait Store: Send + Sync {
     /// Asks politely to be the only writer until the answer is dropped. `who` is told to others that ask.
     fn hold<'a>(&'a self, who: &'a str) -> BoxFuture<'a, Result<Hold, StoreError>>;
 
+    /// Who is at work, or was and never said that it ended. Writes nothing. Nobody, where no other program can be.
+    fn holder(&self) -> BoxFuture<'_, Result<Option<Holder>, StoreError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Takes [`Store::hold`] away from whoever has it. What that run still wants to write is fenced as soon as another
+    /// one has written. Nothing to do where no other program can be.
+    fn unlock(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Waits for what goes on in the background, like a hold that is being given back. To be awaited before a program
+    /// exits.
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Where it is, for people.
     fn place(&self) -> String;
+}
+
+/// Who is at work on a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who, on which host, in which process.
+    pub who: String,
+    /// Since when, by its own clock, if that is known.
+    pub since: Option<jiff::Timestamp>,
+    /// Until when if it does not go on, by its own clock. `None`: until its process ends.
+    pub until: Option<jiff::Timestamp>,
+}
+
+impl Holder {
+    /// Whether it counts at `now`.
+    pub fn is_live(&self, now: jiff::Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.who)?;
+        if let Some(since) = self.since {
+            write!(f, ", since {}", since.strftime("%Y-%m-%d %H:%M:%S UTC"))?;
+        }
+        if let Some(until) = self.until {
+            write!(f, "; its lease ends at {} unless it goes on", until.strftime("%H:%M:%S UTC"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Being the only writer, until it is dropped.
@@ -49,6 +97,9 @@ pub enum StoreError {
     /// Another run is at work.
     #[error("another run holds the journal: {0}")]
     Held(String),
+    /// What the journal is kept in does not exist: nobody has made it, or it was deleted.
+    #[error("{0} does not exist")]
+    Missing(String),
     /// Reading or writing failed.
     #[error("{act} failed")]
     Io {
@@ -132,6 +183,32 @@ impl LocalStore {
         self.folder.join("journal.jsonl")
     }
 
+    fn lock_path(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+
+    fn holder_now(&self) -> Result<Option<Holder>, StoreError> {
+        let path = self.lock_path();
+        let act = || format!("reading {}", path.display());
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io(act())(e)),
+        };
+        match file.try_lock_shared() {
+            // Let go of when the file is closed.
+            Ok(()) => Ok(None),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let mut who = String::new();
+                file.read_to_string(&mut who).map_err(io(act()))?;
+                let since = file.metadata().and_then(|m| m.modified()).ok();
+                let since = since.and_then(|at| jiff::Timestamp::try_from(at).ok());
+                Ok(Some(Holder { who, since, until: None }))
+            }
+            Err(std::fs::TryLockError::Error(e)) => Err(io(act())(e)),
+        }
+    }
+
     fn make_folder(&self) -> Result<(), StoreError> {
         std::fs::create_dir_all(&self.folder).map_err(io(format!("making {}", self.folder.display())))
     }
@@ -211,7 +288,7 @@ impl Store for LocalStore {
     fn hold<'a>(&'a self, who: &'a str) -> BoxFuture<'a, Result<Hold, StoreError>> {
         Box::pin(async move {
             self.make_folder()?;
-            let path = self.folder.join("lock");
+            let path = self.lock_path();
             let act = || format!("locking {}", path.display());
             let mut file = OpenOptions::new()
                 .read(true)
@@ -232,6 +309,23 @@ impl Store for LocalStore {
                     Err(StoreError::Held(holder))
                 }
                 Err(std::fs::TryLockError::Error(e)) => Err(io(act())(e)),
+            }
+        })
+    }
+
+    fn holder(&self) -> BoxFuture<'_, Result<Option<Holder>, StoreError>> {
+        Box::pin(async { self.holder_now() })
+    }
+
+    fn unlock(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let path = self.lock_path();
+            // The lock stays with a file that has no name any more; the next run makes a new one.
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    Err(io(format!("removing {}", path.display()))(e))
+                }
+                _ => Ok(()),
             }
         })
     }
@@ -281,7 +375,21 @@ mod tests {
             panic!("two hold the journal")
         };
         assert_eq!(who, "ada@host, process 7");
+        let holder = LocalStore::new(folder.path()).holder().await.unwrap().unwrap();
+        assert!(holder.who == who && holder.since.is_some() && holder.is_live(jiff::Timestamp::now()));
         drop(hold);
+        assert_eq!(LocalStore::new(folder.path()).holder().await.unwrap(), None);
         assert!(LocalStore::new(folder.path()).hold("x").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_taken_away_and_who_writes_next_fences_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (LocalStore::new(folder.path()), LocalStore::new(folder.path()));
+        let _stuck = one.hold("stuck").await.unwrap();
+        two.unlock().await.unwrap();
+        let _mine = two.hold("me").await.unwrap();
+        two.append(0, &[opened(1)]).await.unwrap();
+        assert!(matches!(one.append(0, &[opened(1)]).await, Err(StoreError::Fenced(1))));
     }
 }

@@ -3,3 +3,4 @@
 
 pub mod config;
 pub mod ecs;
+pub mod state;

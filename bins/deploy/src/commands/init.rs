@@ -1,13 +1,24 @@
-//! `deploy init`: a commented configuration to start from.
+//! `deploy init`: a commented configuration to start from, and with `--bootstrap` what it needs before the first apply.
 
-use super::Run;
+use super::{Run, bootstrap};
 use crate::{
     document,
     failure::{Code, Failure},
 };
+use clap::Args;
 use std::{fs::OpenOptions, io::Write};
 
-pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// Make the bucket that `[state]` of the configuration names, unless it is there
+    #[arg(long)]
+    bootstrap: bool,
+}
+
+pub(crate) async fn run(run: &Run<'_>, flags: &Flags) -> Result<Code, Failure> {
+    if flags.bootstrap {
+        return bootstrap::run(run).await;
+    }
     let path = &run.global.file;
     let name = path.display();
     // Never over a file that is there, not even one that appears at this moment.
@@ -26,7 +37,11 @@ pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
     run.screen.say("    deploy --sandbox apply    rehearses all of it on this machine");
     run.screen.say("    deploy plan               shows what would be done in AWS");
     if run.screen.json() {
-        run.screen.document(&document::done(run.name, Code::Done, document::Init { file: name.to_string() }));
+        run.screen.document(&document::done(
+            run.name,
+            Code::Done,
+            document::Init { file: name.to_string(), journal: None },
+        ));
     }
     Ok(Code::Done)
 }

@@ -3,13 +3,14 @@
 mod answers;
 mod apply;
 mod blame;
+mod bootstrap;
 mod completions;
 mod destroy;
 mod diff;
 mod drift;
 mod graph;
 mod history;
-mod init;
+pub(crate) mod init;
 pub(crate) mod logs;
 mod outputs;
 mod plan;
@@ -19,6 +20,7 @@ mod saved;
 mod schema;
 mod state;
 mod status;
+pub(crate) mod unlock;
 mod validate;
 mod why;
 
@@ -42,7 +44,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
     log(cli.global.verbose);
     let run = Run { global: &cli.global, screen, name: cli.command.name() };
     let code = match &cli.command {
-        Command::Init => init::run(&run),
+        Command::Init(flags) => init::run(&run, flags).await,
         Command::Validate => validate::run(&run),
         Command::Plan(flags) => plan::run(&run, flags).await,
         Command::Apply(flags) => apply::run(&run, flags).await,

@@ -1,6 +1,6 @@
 //! `deploy state`: what the journal knows.
 
-use super::{Run, status::phase};
+use super::{Run, status::phase, unlock};
 use crate::{
     cli,
     document::{self, Incarnation, Recorded, StateList, StateShow},
@@ -16,10 +16,10 @@ use causeway_core::{
 use serde_json::Value as Json;
 
 pub(crate) async fn run(run: &Run<'_>, what: &cli::State) -> Result<Code, Failure> {
-    let state = Past::read(run.global).await?.state;
     match what {
-        cli::State::List => list(run, &state),
-        cli::State::Show { address } => show(run, &state, address)?,
+        cli::State::List => list(run, &Past::read(run.global).await?.state),
+        cli::State::Show { address } => show(run, &Past::read(run.global).await?.state, address)?,
+        cli::State::Unlock(flags) => return unlock::run(run, flags).await,
     }
     Ok(Code::Done)
 }

@@ -109,7 +109,7 @@ fn show(
         Some(last) => line("Last deploy", &format!("{}\nby {}", moment(last.at, now), last.actor)),
         None => line("Last deploy", "never; `deploy apply` makes the first"),
     }
-    line("Journal", &session.journal.display().to_string());
+    line("Journal", &session.store.place());
     line("Resources", &state.records.len().to_string());
     if !unfinished.is_empty() {
         line("Unfinished", &screen.news(false, &format!("{}; `deploy apply` goes on", unfinished.len())));

@@ -29,6 +29,7 @@ pub(crate) struct World {
 /// What a command answered.
 pub(crate) struct Answer {
     code: Option<i32>,
+    output: String,
     text: String,
     what: String,
 }
@@ -41,6 +42,13 @@ impl Answer {
 
     pub(crate) fn succeeds(self) -> String {
         self.exits(0)
+    }
+
+    /// What a command that succeeds writes to standard output: with `--json`, the document.
+    pub(crate) fn output(self) -> String {
+        let output = self.output.clone();
+        self.succeeds();
+        output
     }
 }
 
@@ -97,6 +105,10 @@ impl World {
         fs::write(self.file(), text.replace(&line, &format!("version = \"{version}\""))).unwrap();
     }
 
+    pub(crate) fn has_local_journal(&self) -> bool {
+        self.folder.path().join(".causeway").exists()
+    }
+
     /// Works with the journal of `other`.
     pub(crate) fn take_journal(&self, other: &World) {
         let folder = |world: &World| world.folder.path().join(".causeway/workshop");
@@ -143,8 +155,15 @@ impl World {
     pub(crate) fn deploy(&self, flags: &[&str]) -> Answer {
         let output =
             self.command(env!("CARGO_BIN_EXE_deploy")).args(flags).stdin(Stdio::null()).output().unwrap();
-        let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
-        Answer { code: output.status.code(), text, what: format!("deploy {}", flags.join(" ")) }
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned());
+        let text = format!("{stdout}{stderr}");
+        Answer {
+            code: output.status.code(),
+            output: stdout,
+            text,
+            what: format!("deploy {}", flags.join(" ")),
+        }
     }
 
     /// Starts a command and does not wait for it.

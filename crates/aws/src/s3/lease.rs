@@ -5,7 +5,7 @@ use super::{
     objects::{Object, Objects, Only, Put, pauses},
     store::random,
 };
-use causeway_core::store::StoreError;
+use causeway_core::store::{Holder, StoreError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -18,14 +18,26 @@ const KEY: &str = "lease";
 struct Paper {
     /// Who, on which host, in which process.
     who: String,
+    /// When it was taken, by the holder's clock.
+    #[serde(default)]
+    since: Option<Timestamp>,
     /// By the holder's clock. `None`: given back.
     until: Option<Timestamp>,
+}
+
+impl Paper {
+    /// Who holds it, expired or not. Nobody if it was given back.
+    fn holder(self) -> Option<Holder> {
+        let Paper { who, since, until: Some(until) } = self else { return None };
+        Some(Holder { who, since, until: Some(until) })
+    }
 }
 
 /// A lease that is ours.
 pub(super) struct Lease {
     objects: Arc<Objects>,
     who: String,
+    since: Timestamp,
     holder: String,
     etag: String,
     time: Duration,
@@ -33,7 +45,8 @@ pub(super) struct Lease {
 
 /// Takes the lease for `who`, unless somebody holds one that has not expired.
 pub(super) async fn take(objects: Arc<Objects>, who: &str, time: Duration) -> Result<Lease, StoreError> {
-    let mut lease = Lease { objects, who: who.to_owned(), holder: random(), etag: String::new(), time };
+    let (who, since) = (who.to_owned(), Timestamp::now());
+    let mut lease = Lease { objects, who, since, holder: random(), etag: String::new(), time };
     let mut pauses = pauses();
     loop {
         let there = lease.objects.get(KEY).await?;
@@ -43,10 +56,10 @@ pub(super) async fn take(objects: Arc<Objects>, who: &str, time: Duration) -> Re
             lease.etag.clone_from(&there.etag);
             return Ok(lease);
         }
-        if let Some(Paper { who, until: Some(until) }) = there.as_ref().and_then(paper)
-            && until > Timestamp::now()
+        if let Some(holder) = there.as_ref().and_then(paper).and_then(Paper::holder)
+            && holder.is_live(Timestamp::now())
         {
-            return Err(StoreError::Held(format!("{who}; its lease ends at {until} unless it goes on")));
+            return Err(StoreError::Held(holder.to_string()));
         }
         let only = there.map_or(Only::New, |there| Only::Over(there.etag));
         let unknown = match lease.write(&only, true).await? {
@@ -66,11 +79,20 @@ pub(super) async fn take(objects: Arc<Objects>, who: &str, time: Duration) -> Re
     }
 }
 
+/// Who holds it, expired or not.
+pub(super) async fn holder(objects: &Objects) -> Result<Option<Holder>, StoreError> {
+    Ok(objects.get(KEY).await?.as_ref().and_then(paper).and_then(Paper::holder))
+}
+
 /// Ends the lease of whoever holds it.
 pub(super) async fn take_away(objects: &Objects) -> Result<(), StoreError> {
     for pause in pauses() {
         let Some(there) = objects.get(KEY).await? else { return Ok(()) };
-        let paper = paper(&there).unwrap_or(Paper { who: String::new(), until: Some(Timestamp::UNIX_EPOCH) });
+        let paper = paper(&there).unwrap_or(Paper {
+            who: String::new(),
+            since: None,
+            until: Some(Timestamp::UNIX_EPOCH),
+        });
         if paper.until.is_none() {
             return Ok(());
         }
@@ -133,7 +155,7 @@ impl Lease {
 
     async fn write(&self, only: &Only, held: bool) -> Result<Put, StoreError> {
         let until = held.then(|| Timestamp::now() + self.time);
-        let body = text(&self.objects, &Paper { who: self.who.clone(), until })?;
+        let body = text(&self.objects, &Paper { who: self.who.clone(), since: Some(self.since), until })?;
         self.objects.put(KEY, body, &self.holder, only).await
     }
 

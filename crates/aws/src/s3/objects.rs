@@ -119,7 +119,10 @@ impl Objects {
             }
             Ok(keys)
         };
-        patiently(list).await.map_err(self.failed("listing", start))
+        patiently(list).await.map_err(|error| match error.class() {
+            Class::NotFound => StoreError::Missing(format!("the bucket `{}`", self.bucket)),
+            _ => self.failed("listing", start)(error),
+        })
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), StoreError> {

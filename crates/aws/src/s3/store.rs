@@ -16,7 +16,7 @@ use aws_config::SdkConfig;
 use causeway_core::{
     Error,
     journal::Stamped,
-    store::{Hold, Store, StoreError},
+    store::{Hold, Holder, Store, StoreError},
 };
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use std::{
@@ -35,8 +35,8 @@ const AT_ONCE: usize = 16;
 
 /// Keeps a journal in S3. The bucket must be there; `Bucket::private` says what it should be like.
 ///
-/// An append is one call. What it does in the background ends with [`S3Store::settle`], which a program should await
-/// before it exits: a lease that was not given back keeps others waiting until it expires.
+/// An append is one call. What it does in the background, a snapshot or giving a lease back, ends with
+/// [`Store::settle`], which a program should await before it exits: a lease that was not given back keeps others waiting until it expires.
 ///
 /// Needs `s3:ListBucket` on the bucket, `s3:GetObject` and `s3:PutObject` under the prefix, and `s3:DeleteObject` under
 /// `snapshots/` there, without which old snapshots stay. A policy may well forbid everybody to delete entries.
@@ -118,28 +118,6 @@ impl S3Store {
             inner.lease = time;
         }
         self
-    }
-
-    /// Waits for what goes on in the background: a snapshot that is being made, a lease that is being given back.
-    /// A lease that is still held is not waited for.
-    pub async fn settle(&self) {
-        let tasks: Vec<_> = {
-            let mut all = self.0.background();
-            std::mem::take(&mut *all)
-        };
-        for task in tasks {
-            // A task that panicked or was aborted has nothing left to do.
-            let _ = task.await;
-        }
-    }
-
-    /// Takes the lease away from whoever holds it. What that run still wants to write is fenced only once another
-    /// one has written.
-    ///
-    /// # Errors
-    /// When it cannot be read or written.
-    pub async fn unlock(&self) -> Result<(), StoreError> {
-        lease::take_away(&self.0.objects).await
     }
 
     /// Makes a snapshot of everything, now. Entries stay where they are; older snapshots go once this one was read
@@ -337,6 +315,28 @@ impl Store for S3Store {
             let (stop, stopped) = oneshot::channel();
             let keeper = tokio::spawn(lease.keep(stopped));
             Ok(Hold::new(Held { stop: Some(stop), keeper: Some(keeper), inner: Arc::clone(&self.0) }))
+        })
+    }
+
+    fn holder(&self) -> BoxFuture<'_, Result<Option<Holder>, StoreError>> {
+        Box::pin(lease::holder(&self.0.objects))
+    }
+
+    fn unlock(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(lease::take_away(&self.0.objects))
+    }
+
+    /// A lease that is still held is not waited for.
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let tasks: Vec<_> = {
+                let mut all = self.0.background();
+                std::mem::take(&mut *all)
+            };
+            for task in tasks {
+                // A task that panicked or was aborted has nothing left to do.
+                let _ = task.await;
+            }
         })
     }
 

@@ -1,0 +1,100 @@
+//! `deploy init --bootstrap`: the bucket of the journal. It cannot be part of the stack whose journal it holds.
+
+use super::Run;
+use crate::{
+    document::{self, JournalMade},
+    failure::{Code, Failure},
+    journal::Bucket,
+    session::{self, Session},
+};
+use causeway_aws::{AwsStack, id::Arn, s3};
+use causeway_core::{
+    Address, Engine, Stack,
+    diff::{Change, FieldChange},
+    engine,
+    plan::{Plan, PlanOptions},
+    resource::Owner,
+    store::{MemoryStore, Store},
+};
+use std::sync::Arc;
+
+/// The stack that such buckets say they belong to. Many stacks can share one.
+const STACK: &str = "causeway-state";
+const ADDRESS: &str = "bucket";
+/// How long snapshots and leases that were replaced are kept.
+const DAYS: i32 = 90;
+
+pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
+    let file = session::configuration(run.global)?;
+    let Some(bucket) = file.config.state.s3.as_ref().map(|s3| Bucket::of(s3, &file)) else {
+        let failure = Failure::usage("the configuration names no bucket, so there is nothing to make");
+        return Err(failure.hint("write `[state]` and `s3 = { bucket = \"NAME\" }` into it"));
+    };
+    let name = run.global.file.display().to_string();
+    let session = Session::open(run.global, file, run.screen).await?;
+    let made = make(run, &session, &bucket).await;
+    session.close().await;
+    let made = made?;
+    if run.screen.json() {
+        let result = document::Init { file: name, journal: Some(made) };
+        run.screen.document(&document::done(run.name, Code::Done, result));
+    }
+    Ok(Code::Done)
+}
+
+async fn make(run: &Run<'_>, session: &Session, bucket: &Bucket) -> Result<JournalMade, Failure> {
+    let mut stack = Stack::new(STACK);
+    let mut wanted = s3::Bucket::private(bucket.name.as_str(), DAYS);
+    wanted.kms_key = bucket.kms_key.clone().map(|key| Arn(key).into());
+    stack.region(&bucket.region, |stack| stack.add(ADDRESS, wanted));
+    // What the bucket is like stands at the bucket; a journal of its own would have to be kept somewhere, too.
+    let engine = Engine::new(session.engine.registry().clone(), Arc::new(MemoryStore::default()));
+    let planned = engine.plan(&stack, &PlanOptions { adopt: true, ..PlanOptions::default() }).await?;
+    let address = Address::from(ADDRESS);
+    let owner = planned.observed.live.get(&address).map(|live| live.owner.clone());
+    let made = owner.is_none();
+    let (name, region) = (&bucket.name, &bucket.region);
+    let mut differs = vec![];
+    match owner {
+        // Somebody else decides what it is like.
+        Some(Owner::Tagged { ref stack, .. }) if stack != STACK => differs = differences(&planned.plan),
+        Some(Owner::Nobody) => differs = differences(&planned.plan),
+        _ => {
+            let how = engine::Run { actor: session::actor(), ..engine::Run::default() };
+            let report = engine.apply(planned, &how).await?;
+            if let Some((_, why)) = report.failed.first() {
+                let why = format!("the bucket `{name}` could not be made as it should be: {why}");
+                return Err(Failure::new(Code::Partial, why));
+            }
+        }
+    }
+    run.screen.say(&match (made, differs.is_empty()) {
+        (true, _) => format!("The bucket `{name}` in {region} is made: versioned, encrypted, private."),
+        (false, true) => format!("The bucket `{name}` in {region} is as it should be."),
+        (false, false) => {
+            format!("The bucket `{name}` is not ours, and stays as it is. We would have made it with")
+        }
+    });
+    for line in &differs {
+        run.screen.say(&format!("    {line}"));
+    }
+    let store = bucket.store(&session.sdk);
+    let entries = store.load().await.map_err(engine::EngineError::Load)?.len() as u64;
+    let place = store.place();
+    run.screen.say(&match entries {
+        0 => format!("{place} is ready for a journal: `deploy plan` comes next."),
+        n => format!("{place} holds a journal of {n} entries."),
+    });
+    Ok(JournalMade { place, made, differs, entries })
+}
+
+/// What we would have wanted otherwise, tags aside.
+fn differences(plan: &Plan) -> Vec<String> {
+    let changes = plan.steps.iter().flat_map(|step| &step.diff.changes);
+    let changes = changes.filter(|c| c.path != "tags" && !c.path.starts_with("tags."));
+    let line = |c: &FieldChange| match &c.change {
+        Change::Set { from, to } | Change::Unknown { from, to } => format!("{}: {to} (is {from})", c.path),
+        Change::Removed { from } => format!("{}: unset (is {from})", c.path),
+    };
+    changes.map(line).collect()
+}

@@ -1,0 +1,75 @@
+//! Where the journal of a stack is: `--state`, `[state]`, or beside the configuration.
+
+use crate::cli::Global;
+use aws_config::{Region, SdkConfig};
+use causeway_aws::s3::S3Store;
+use causeway_config::{File, S3State};
+use causeway_core::store::{LocalStore, Store};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Where a journal is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In a bucket.
+    Bucket(Bucket),
+}
+
+/// A bucket, or a part of one, with everything said about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) region: String,
+    pub(crate) kms_key: Option<String>,
+}
+
+impl Place {
+    /// Where flags and configuration say; `beside` is the folder where it is if they say nothing.
+    pub(crate) fn of(global: &Global, file: &File, beside: &Path) -> Self {
+        let state = &file.config.state;
+        match (&global.state, &state.s3, &state.folder) {
+            (Some(folder), _, _) => Place::Folder(folder.clone()),
+            (None, Some(s3), _) => Place::Bucket(Bucket::of(s3, file)),
+            (None, None, _) if global.sandbox => Place::Folder(beside.to_owned()),
+            (None, None, Some(folder)) => Place::Folder(file.folder().join(folder)),
+            (None, None, None) => Place::Folder(beside.to_owned()),
+        }
+    }
+
+    /// The store. `sdk` speaks to the cloud that the stack is in.
+    pub(crate) fn store(&self, sdk: &SdkConfig) -> Arc<dyn Store> {
+        match self {
+            Place::Folder(folder) => Arc::new(LocalStore::new(folder)),
+            Place::Bucket(bucket) => Arc::new(bucket.store(sdk)),
+        }
+    }
+}
+
+impl Bucket {
+    /// As the configuration says.
+    pub(crate) fn of(s3: &S3State, file: &File) -> Self {
+        let stack = &file.config.stack;
+        Bucket {
+            name: s3.bucket.clone(),
+            prefix: s3.prefix.clone().unwrap_or_else(|| stack.name.clone()),
+            region: s3.region.clone().unwrap_or_else(|| stack.region.clone()),
+            kms_key: s3.kms_key.clone(),
+        }
+    }
+
+    /// The journal in it.
+    pub(crate) fn store(&self, sdk: &SdkConfig) -> S3Store {
+        let config = sdk.to_builder().region(Region::new(self.region.clone())).build();
+        S3Store::new(&config, &self.name, &self.prefix, self.kms_key.clone())
+    }
+}
+
+/// The folder of the journal of a stack that is not in a sandbox, if nothing else is said.
+pub(crate) fn beside(file: &File) -> PathBuf {
+    file.folder().join(".causeway").join(&file.config.stack.name)
+}

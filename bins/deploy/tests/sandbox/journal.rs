@@ -1,0 +1,80 @@
+//! A journal in a bucket: made, written, shared, moved and lost.
+
+use crate::world::World;
+use serde_json::Value as Json;
+
+/// An account whose journal is in `bucket`.
+fn in_bucket(number: u64, bucket: &str) -> World {
+    let world = World::new(number);
+    world.edit("[guard]", &format!("[state]\ns3 = {{ bucket = \"{bucket}\" }}\n\n[guard]"));
+    world
+}
+
+const NETWORK: [&str; 4] = ["apply", "--yes", "--only", "network/*"];
+
+#[test]
+fn a_journal_in_a_bucket_is_made_written_read_and_locked() {
+    let world = in_bucket(20, "journals-20");
+    let missing = world.deploy(&["plan"]).exits(69);
+    assert!(
+        missing.contains("`journals-20` does not exist") && missing.contains("init --bootstrap"),
+        "{missing}"
+    );
+    world.deploy(&["apply", "--yes"]).exits(69);
+    assert_eq!(world.mutations().len(), 0);
+
+    let made = world.deploy(&["init", "--bootstrap"]).succeeds();
+    assert!(made.contains("is made") && made.contains("s3://journals-20/workshop/ is ready"), "{made}");
+    let again: Json =
+        serde_json::from_str(&world.deploy(&["init", "--bootstrap", "--json"]).output()).unwrap();
+    assert_eq!(again["result"]["journal"]["made"], false, "{again}");
+    assert_eq!(again["result"]["journal"]["differs"], serde_json::json!([]), "{again}");
+    let like = world.boto3(
+        "s3 = boto3.client('s3')\n\
+         b = {'Bucket': 'journals-20'}\n\
+         print(s3.get_bucket_versioning(**b)['Status'])\n\
+         print(all(s3.get_public_access_block(**b)['PublicAccessBlockConfiguration'].values()))\n\
+         print('aws:SecureTransport' in s3.get_bucket_policy(**b)['Policy'])\n",
+    );
+    assert_eq!(like.lines().collect::<Vec<_>>(), ["Enabled", "True", "True"]);
+
+    world.deploy(&NETWORK).succeeds();
+    world.forget_calls();
+    world.deploy(&NETWORK).succeeds();
+    world.deploy(&["plan", "--only", "network/*", "--detailed-exitcode"]).succeeds();
+    assert_eq!(
+        world.mutations().len(),
+        0,
+        "neither the cloud nor the journal is written when nothing changes"
+    );
+    assert!(!world.has_local_journal());
+    let encrypted = world.boto3(
+        "s3 = boto3.client('s3')\n\
+         keys = [o['Key'] for o in s3.list_objects_v2(Bucket='journals-20')['Contents']]\n\
+         print({s3.head_object(Bucket='journals-20', Key=k)['ServerSideEncryption'] for k in keys})",
+    );
+    assert_eq!(encrypted.trim(), "{'AES256'}");
+    assert!(world.deploy(&["state", "list"]).succeeds().contains("network/vpc"));
+    assert!(world.deploy(&["state", "show", "network/vpc"]).succeeds().contains("aws.ec2.vpc"));
+    let history = world.deploy(&["history"]).succeeds();
+    assert!(history.contains("+ network/vpc ") && history.contains("created @4"), "{history}");
+    assert!(world.deploy(&["diff", "@0"]).succeeds().contains("network/vpc"));
+    assert!(world.deploy(&["blame", "network/vpc.cidr_block"]).succeeds().contains("when it was created"));
+    assert!(world.deploy(&["status"]).succeeds().contains("s3://journals-20/workshop/"));
+
+    // Somebody at work, elsewhere.
+    assert!(world.deploy(&["state", "unlock"]).succeeds().contains("Nobody is at work"));
+    world.boto3(
+        "import json, datetime\n\
+         until = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=5)).isoformat()\n\
+         paper = {'who': 'ada@elsewhere, process 7', 'since': '2026-11-21T20:00:00Z', 'until': until}\n\
+         boto3.client('s3').put_object(Bucket='journals-20', Key='workshop/lease', Body=json.dumps(paper).encode())\n",
+    );
+    let held = world.deploy(&NETWORK).exits(69);
+    assert!(held.contains("ada@elsewhere, process 7, since 2026-11-21 20:00:00 UTC"), "{held}");
+    world.deploy(&["plan"]).succeeds();
+    let refused = world.deploy(&["state", "unlock"]).exits(101);
+    assert!(refused.contains("ada@elsewhere, process 7") && refused.contains("--force"), "{refused}");
+    assert!(world.deploy(&["state", "unlock", "--force"]).succeeds().contains("ada@elsewhere, process 7"));
+    world.deploy(&NETWORK).succeeds();
+}
