@@ -151,9 +151,15 @@ pub(crate) struct Scope {
     /// Only this part: infra, app, or addresses like `database/*`; may be repeated
     #[arg(long, value_name = "PART")]
     pub(crate) only: Vec<String>,
+    /// Not this part, whatever --only says; may be repeated
+    #[arg(long, value_name = "PART")]
+    pub(crate) except: Vec<String>,
     /// Take over what is there already and belongs to nobody
     #[arg(long)]
     pub(crate) adopt: bool,
+    /// With `--refresh=false`, take the journal's word for what is there, and do not see what others changed
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) refresh: bool,
     /// Show the fields of what is created, too
     #[arg(long)]
     pub(crate) detail: bool,
@@ -177,7 +183,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
     /// Do what this saved plan says and nothing else; refused if anything that it touches has moved
-    #[arg(value_name = "FILE", conflicts_with_all = ["only", "adopt"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["only", "except", "adopt", "refresh"])]
     pub(crate) plan: Option<PathBuf>,
     /// Refuse a saved plan with another digest than this one, which `plan --output` told
     #[arg(long, value_name = "SHA256", requires = "plan")]

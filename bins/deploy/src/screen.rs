@@ -54,7 +54,7 @@ impl Paint {
             '+' => Some(Paint::Green),
             '~' => Some(Paint::Yellow),
             '-' | '±' | '∓' | '!' => Some(Paint::Red),
-            '<' | '?' => Some(Paint::Cyan),
+            '<' | '?' | '»' => Some(Paint::Cyan),
             '.' => Some(Paint::Dim),
             _ => None,
         }

@@ -15,6 +15,7 @@ pub use causeway_stacks::state::{S3State, StateConfig};
 pub use mistake::{Mistake, Mistakes};
 pub use wanted::{GROUPS, group};
 
+use causeway_core::moved::Moved;
 use causeway_stacks::{
     config::{GuardConfig, Problem, StackConfig},
     ecs::Ecs,
@@ -36,6 +37,9 @@ pub struct Config {
     /// Where the journal is kept.
     #[serde(default)]
     pub state: StateConfig,
+    /// What stands at another address than it was made at.
+    #[serde(default)]
+    pub moved: Vec<Moved>,
     /// Coder on ECS.
     pub ecs: Option<Ecs>,
 }

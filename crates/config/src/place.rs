@@ -5,7 +5,7 @@ use causeway_stacks::config::{Problem, SecretSource};
 use std::ops::Range;
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeArray, DeTable, DeValue},
 };
 
 /// The file as a tree that knows its places.
@@ -28,16 +28,30 @@ pub(crate) fn locate(table: &Spanned<DeTable<'_>>, problems: Vec<Problem>) -> Ve
     problems.into_iter().map(at).collect()
 }
 
-/// The place of the deepest part of `path` that is there, and how many keys of it that are.
+/// The place of the deepest part of `path` that is there, and how many keys of it that are. What stands in a list of
+/// tables goes by its number, from 0.
 fn find(mut table: &DeTable<'_>, path: &[String]) -> (Range<usize>, usize) {
     let mut span = 0..0;
+    let mut list: Option<&DeArray<'_>> = None;
     for (depth, name) in path.iter().enumerate() {
+        if let Some(items) = list.take() {
+            let Some(item) = name.parse().ok().and_then(|i: usize| items.get(i)) else {
+                return (span, depth);
+            };
+            span = item.span();
+            match item.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => return (span, depth + 1),
+            }
+            continue;
+        }
         let Some((key, value)) = table.iter().find(|(k, _)| k.get_ref() == name) else {
             return (span, depth);
         };
         span = entry(key.span(), value);
         match value.get_ref() {
             DeValue::Table(inner) => table = inner,
+            DeValue::Array(items) => list = Some(items),
             _ => return (span, depth + 1),
         }
     }

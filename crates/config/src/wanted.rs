@@ -2,7 +2,13 @@
 
 use crate::{Config, File, Mistakes, shape::nearest};
 use causeway_aws::ecr::Layout;
-use causeway_core::{Address, Secret, Stack, error::chain, guard::Rules};
+use causeway_core::{
+    Address, Secret, Stack,
+    error::chain,
+    guard::Rules,
+    moved::Moved,
+    stack::{StackError, StackErrors},
+};
 use causeway_stacks::{
     config::{Problem, SecretSource},
     ecs::{self, Architecture, Given},
@@ -57,7 +63,7 @@ impl File {
     /// The stack that the file asks for.
     ///
     /// # Errors
-    /// `[guard] protect` names an address that is not in it.
+    /// `[guard] protect` names an address that is not in it, or a `[[moved]]` makes no sense.
     pub fn stack(&self, given: &Given) -> Result<Stack, Mistakes> {
         let mut stack = Stack::new(&self.config.stack.name);
         if let Some(config) = &self.config.ecs {
@@ -65,7 +71,7 @@ impl File {
             config.image.source = self.source().map(|path| path.display().to_string());
             ecs::ecs(&mut stack, &self.config.stack, &config, given);
         }
-        let mut problems = vec![];
+        let mut problems = self.moved(&mut stack);
         for name in &self.config.guard.protect {
             let address = Address::from(name.as_str());
             if stack.nodes().contains_key(&address) {
@@ -82,6 +88,25 @@ impl File {
             }
         }
         if problems.is_empty() { Ok(stack) } else { Err(self.mistakes(problems)) }
+    }
+
+    /// Tells `stack` what stands elsewhere than it was made, and answers with what makes no sense.
+    fn moved(&self, stack: &mut Stack) -> Vec<Problem> {
+        let all = &self.config.moved;
+        for moved in all {
+            stack.moved(&moved.from, &moved.to);
+        }
+        let Err(StackErrors(errors)) = stack.check() else { return vec![] };
+        let mut out = vec![];
+        for error in errors {
+            let StackError::Moved(error) = error else { continue };
+            let about = |m: &&Moved| m.from == error.statement() || m.of(&error.statement().into()).is_some();
+            let index = all.iter().rev().position(|m| about(&m)).map_or(0, |back| all.len() - 1 - back);
+            let help = "`from` is where it was, `to` where it is now: addresses as `deploy state list` and `deploy plan` \
+                        show them, or `/*` at the end of both";
+            out.push(Problem::at("moved", error.to_string(), help).key(&index.to_string()).key("from"));
+        }
+        out
     }
 
     /// The folder of the image, from where the program runs.

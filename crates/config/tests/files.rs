@@ -119,6 +119,37 @@ fn what_is_to_be_protected_has_to_be_there() {
 }
 
 #[test]
+fn a_move_that_makes_no_sense_is_told_at_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let moved = |text: &str| edited(folder.path(), "[guard]", &format!("{text}\n[guard]"));
+    let given = |file: &File| file.given_to_read();
+    let file = moved(
+        "[[moved]]\nfrom = \"logs\"\nto = \"app/logs\"\n[[moved]]\nfrom = \"net/*\"\nto = \"network/*\"",
+    );
+    let stack = file.stack(&given(&file)).unwrap();
+    assert_eq!(stack.moves().iter().map(|m| m.from.as_str()).collect::<Vec<_>>(), ["logs", "net/*"]);
+    for (text, says) in [
+        ("[[moved]]\nfrom = \"a\"\nto = \"b\"\n[[moved]]\nfrom = \"c*\"\nto = \"d\"", "write two addresses"),
+        (
+            "[[moved]]\nfrom = \"a\"\nto = \"b\"\n[[moved]]\nfrom = \"app/logs\"\nto = \"d\"",
+            "is wanted itself",
+        ),
+        (
+            "[[moved]]\nfrom = \"a\"\nto = \"b\"\n[[moved]]\nfrom = \"app/*\"\nto = \"d/*\"",
+            "is wanted itself",
+        ),
+    ] {
+        let file = moved(text);
+        let mistakes = file.stack(&given(&file)).unwrap_err();
+        let mistake = &mistakes.all()[0];
+        assert!(mistake.message.contains(says), "{}", mistake.message);
+        let line = std::fs::read_to_string(folder.path().join("causeway.toml")).unwrap();
+        let first = line.lines().position(|l| l == "[[moved]]").unwrap() + 1;
+        assert_eq!(mistakes.position(mistake).0, first + 4, "{text}");
+    }
+}
+
+#[test]
 fn a_missing_image_and_a_missing_secret_are_told_together() {
     let folder = tempfile::tempdir().unwrap();
     let text = init_template().replacen("# source =", "source =", 1);

@@ -5,7 +5,8 @@ use crate::{
     diff::{Diff, diff},
     guard::{Refusal, Rules, guard},
     journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, State},
-    observe::{ObserveError, Observed, observe},
+    moved,
+    observe::{ObserveError, Observed, Witness, observe, observe_with},
     plan::{Plan, PlanError, PlanOptions, plan},
     registry::Registry,
     resource::Status,
@@ -34,7 +35,7 @@ pub struct Planned {
     pub plan: Plan,
     /// What was there when it was made.
     pub observed: Observed,
-    /// What the journal said.
+    /// What the journal said, with the moves of the stack applied.
     pub state: State,
     stack: Stack,
     adopt: bool,
@@ -190,9 +191,12 @@ impl Engine {
     /// When the journal or the cloud cannot be read, or the stack has mistakes.
     pub async fn plan(&self, stack: &Stack, options: &PlanOptions) -> Result<Planned, EngineError> {
         stack.check().map_err(PlanError::from)?;
-        let state = self.state().await?;
-        let observed = observe(stack, &state, &self.registry).await?;
-        let plan = plan(stack, &state, &observed, &self.registry, options)?;
+        let (state, moves, conflicts) = moved::applied(stack, &self.state().await?);
+        let witness = if options.from_journal { Witness::Journal } else { Witness::Cloud };
+        let observed = observe_with(stack, &state, &self.registry, witness).await?;
+        let mut plan = plan(stack, &state, &observed, &self.registry, options)?;
+        plan.moves = moves;
+        plan.conflicts.extend(conflicts);
         Ok(Planned { plan, observed, state, stack: stack.clone(), adopt: options.adopt })
     }
 
@@ -206,7 +210,7 @@ impl Engine {
             return Err(EngineError::Refused(refusals));
         }
         let Planned { plan, observed, state, stack, adopt } = planned;
-        if plan.steps.is_empty() {
+        if plan.steps.is_empty() && plan.moves.is_empty() {
             let outputs = observed.live.into_iter().map(|(a, live)| (a, live.outputs)).collect();
             return Ok(Report { outputs, ..Report::default() });
         }
@@ -214,13 +218,13 @@ impl Engine {
             StoreError::Held(who) => EngineError::Held(who),
             other => EngineError::Journal(other.into()),
         })?;
-        let now = self.state().await?.seq;
-        if now != state.seq {
-            return Err(EngineError::Stale { planned: state.seq, now });
+        let recorded = self.state().await?;
+        if recorded.seq != state.seq {
+            return Err(EngineError::Stale { planned: state.seq, now: recorded.seq });
         }
         let key = state.seal_key.clone().unwrap_or_else(SealKey::random);
         let opened = state.seal_key.is_some();
-        let journal = Journal::new(Arc::clone(&self.store), state, Arc::clone(&self.clock));
+        let journal = Journal::new(Arc::clone(&self.store), recorded, Arc::clone(&self.clock));
         if !opened {
             let (stack, seal_key) = (stack.name().to_owned(), key.clone());
             journal.append(Entry::Opened { format: FORMAT, stack, seal_key }).await?;
@@ -229,8 +233,11 @@ impl Engine {
             }
         }
         // Read-only kinds leave no trace, so a run that only waits for them writes nothing.
-        if plan.steps.iter().any(|s| s.action != crate::plan::Action::Wait) {
+        if plan.steps.iter().any(|s| s.action != crate::plan::Action::Wait) || !plan.moves.is_empty() {
             journal.append(Entry::Plan { digest: plan.digest(), actor: run.actor.clone() }).await?;
+        }
+        if !plan.moves.is_empty() {
+            journal.append(Entry::Moved { moves: plan.moves.clone() }).await?;
         }
         let applying = apply::run(
             stack,

@@ -29,6 +29,21 @@ pub struct PastRun {
     pub digest: String,
     /// What it did, in the order in which it was begun.
     pub deeds: Vec<Deed>,
+    /// What it gave another address: the new one, by the old one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub moves: BTreeMap<Address, Address>,
+    /// The guards that were overruled for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overruled: Vec<Overruled>,
+}
+
+/// A guard that was overruled.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Overruled {
+    /// Which rule.
+    pub rule: String,
+    /// Why, in the words of whoever did it.
+    pub why: String,
 }
 
 /// Something that a run did to one resource.
@@ -44,6 +59,9 @@ pub struct Deed {
     pub act: What,
     /// What became of it in this run.
     pub outcome: Outcome,
+    /// What a copy of its data is called that was there before it was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy: Option<String>,
 }
 
 /// What a run can do to a resource.
@@ -99,6 +117,8 @@ pub fn runs(entries: &[Stamped]) -> Vec<PastRun> {
                 actor: actor.clone(),
                 digest: digest.clone(),
                 deeds: vec![],
+                moves: BTreeMap::new(),
+                overruled: vec![],
             });
         } else if let Some(run) = out.last_mut() {
             run.last = stamped.seq;
@@ -135,13 +155,22 @@ impl PastRun {
             Entry::Noted { address, instance, .. } => {
                 self.add(seq, address, instance, What::Note, Outcome::Done);
             }
+            Entry::Moved { moves } => self.moves.extend(moves.clone()),
+            Entry::Overruled { rule, why } => {
+                self.overruled.push(Overruled { rule: rule.clone(), why: why.clone() });
+            }
+            Entry::Copied { address, instance, copy } => {
+                if let Some(deed) = self.open(address, instance) {
+                    deed.copy = Some(copy.clone());
+                }
+            }
             Entry::Opened { .. } | Entry::Belongs { .. } | Entry::Plan { .. } => {}
         }
     }
 
     fn add(&mut self, seq: u64, address: &Address, instance: &str, act: What, outcome: Outcome) {
         let (address, instance) = (address.clone(), instance.to_owned());
-        self.deeds.push(Deed { seq, address, instance, act, outcome });
+        self.deeds.push(Deed { seq, address, instance, act, outcome, copy: None });
     }
 
     /// The last deed on this incarnation, unless it is done. One that failed may still be repeated.
@@ -226,7 +255,22 @@ pub struct FieldDifference {
 /// # Errors
 /// [`HistoryError::NoEntry`] where one of them is not there, and [`HistoryError::Bad`].
 pub fn between(entries: &[Stamped], from: u64, to: u64) -> Result<Vec<Difference>, HistoryError> {
-    let (before, after) = (state_at(entries, from)?, state_at(entries, to)?);
+    let (mut before, after) = (state_at(entries, from)?, state_at(entries, to)?);
+    // What has moved is told at its new address, as the same thing.
+    let stands: BTreeMap<&str, &Address> =
+        after.records.iter().map(|(address, r)| (r.instance.as_str(), address)).collect();
+    let moved: BTreeMap<Address, Address> = before
+        .records
+        .iter()
+        .filter_map(|(address, r)| {
+            let now = stands.get(r.instance.as_str()).filter(|now| **now != address)?;
+            Some((address.clone(), (*now).clone()))
+        })
+        .collect();
+    let were: BTreeMap<Address, Address> =
+        moved.iter().map(|(from, to)| (to.clone(), from.clone())).collect();
+    // What has taken its old place is something else.
+    before.rename(&moved).unwrap_or_default();
     let addresses: BTreeSet<&Address> = before.records.keys().chain(after.records.keys()).collect();
     let mut out: Vec<Difference> = addresses
         .into_iter()
@@ -237,6 +281,18 @@ pub fn between(entries: &[Stamped], from: u64, to: u64) -> Result<Vec<Difference
     out.extend(
         keys.into_iter().filter_map(|k| difference(k.0, old.get(&k).copied(), new.get(&k).copied(), true)),
     );
+    for (address, was) in &were {
+        let (from, to) = (json!(was), json!(address));
+        let field = FieldDifference { path: "(address)".into(), from, to };
+        match out.iter_mut().find(|d| d.address == *address && !d.leftover) {
+            Some(difference) => difference.fields.push(field),
+            None => {
+                let kind = after.records.get(address).map(|r| r.request.kind.clone()).unwrap_or_default();
+                let (address, became, fields) = (address.clone(), Became::Changed, vec![field]);
+                out.push(Difference { address, kind, became, leftover: false, fields });
+            }
+        }
+    }
     out.sort_by(|a, b| (&a.address, a.leftover).cmp(&(&b.address, b.leftover)));
     Ok(out)
 }
@@ -361,7 +417,9 @@ pub fn blame(entries: &[Stamped], what: &str) -> Result<Blame, HistoryError> {
     let mut set: Option<&Stamped> = None;
     for stamped in entries {
         past.push(stamped)?;
+        // It may have stood elsewhere.
         let known = past.records.get(address).filter(|r| r.instance == record.instance);
+        let known = known.or_else(|| past.records.values().find(|r| r.instance == record.instance));
         let value = known.and_then(|r| value_of(r, field)).unwrap_or_default();
         if value != was {
             set = Some(stamped);
@@ -375,7 +433,7 @@ pub fn blame(entries: &[Stamped], what: &str) -> Result<Blame, HistoryError> {
     };
     let set = set.ok_or_else(never)?;
     let run = runs(entries).into_iter().rfind(|run| run.first <= set.seq).ok_or_else(never)?;
-    let deeds = || run.deeds.iter().rev().filter(|d| d.address == *address && d.seq <= set.seq);
+    let deeds = || run.deeds.iter().rev().filter(|d| d.seq <= set.seq);
     Ok(Blame {
         address: address.clone(),
         field: field.to_owned(),

@@ -105,6 +105,27 @@ pub enum Entry {
         /// Whether it is protected now.
         protect: bool,
     },
+    /// Resources stand at other addresses now. They are what they were.
+    Moved {
+        /// The new address, by the old one. All of them at once, so that they may change places.
+        moves: BTreeMap<Address, Address>,
+    },
+    /// Whoever runs it has overruled a guard.
+    Overruled {
+        /// Which rule.
+        rule: String,
+        /// Why, in their words.
+        why: String,
+    },
+    /// There is a copy of its data that can be used, because it is about to be removed.
+    Copied {
+        /// Which resource.
+        address: Address,
+        /// Which incarnation.
+        instance: String,
+        /// What the copy is called, in the words of its cloud.
+        copy: String,
+    },
 }
 
 /// What is about to be done.
@@ -300,8 +321,37 @@ impl State {
                 record.request.after.clone_from(after);
                 record.request.protect = *protect;
             }
+            Entry::Moved { moves } => self.rename(moves).map_err(bad)?,
+            Entry::Overruled { .. } => {}
+            Entry::Copied { address, instance, .. } => {
+                self.find(address, instance).map_err(bad)?;
+            }
         }
         self.seq = stamped.seq;
+        Ok(())
+    }
+
+    /// Gives records other addresses, all at once.
+    ///
+    /// # Errors
+    /// Two would get the same one, or there is nothing at an old one.
+    pub(crate) fn rename(&mut self, moves: &BTreeMap<Address, Address>) -> Result<(), String> {
+        let now = |address: &Address| moves.get(address).unwrap_or(address).clone();
+        if let Some(none) =
+            moves.keys().find(|a| !self.records.contains_key(a) && !self.leftovers.contains_key(a))
+        {
+            return Err(format!("there is no `{none}` that could move"));
+        }
+        let addresses: BTreeSet<&Address> = self.records.keys().chain(self.leftovers.keys()).collect();
+        let mut taken = BTreeSet::new();
+        if let Some(twice) = addresses.into_iter().map(now).find(|to| !taken.insert(to.clone())) {
+            return Err(format!("two resources would be at `{twice}`"));
+        }
+        self.records = std::mem::take(&mut self.records).into_iter().map(|(a, r)| (now(&a), r)).collect();
+        self.leftovers = std::mem::take(&mut self.leftovers).into_iter().map(|(a, r)| (now(&a), r)).collect();
+        for record in self.records.values_mut().chain(self.leftovers.values_mut().flatten()) {
+            record.request.after = record.request.after.iter().map(now).collect();
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ pub mod graph;
 pub mod guard;
 pub mod history;
 pub mod journal;
+pub mod moved;
 pub mod observe;
 pub mod place;
 pub mod plan;

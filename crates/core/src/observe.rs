@@ -2,10 +2,10 @@
 
 use crate::{
     error::Error,
-    journal::State,
+    journal::{Phase, Record, State},
     place::{PlaceData, PlaceSpec},
     registry::{AnyKind, AnyLive, At, Registry},
-    resource::{Recovery, Status},
+    resource::{Owner, Recovery, Status, Tags},
     stack::Stack,
     value::{Address, is_unknown, lookup_in, resolve},
     wait::{Stop, repeated},
@@ -113,13 +113,57 @@ async fn all<'a, K: Send>(looks: Vec<(K, Look<'a>)>) -> (Vec<(K, AnyLive)>, Vec<
     (found, errors)
 }
 
+/// Who says what is there of what is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// The cloud: all of it is read.
+    Cloud,
+    /// The journal, as far as it knows: only what an earlier run left open is read.
+    Journal,
+}
+
 /// Reads every recorded incarnation, and every wanted resource that can be found without a record.
 ///
 /// # Errors
 /// All reads that did not work, together.
 pub async fn observe(stack: &Stack, state: &State, registry: &Registry) -> Result<Observed, ObserveError> {
+    observe_with(stack, state, registry, Witness::Cloud).await
+}
+
+/// What the journal says is there, in the words of a read. `None` where it cannot know.
+fn remembered(record: &Record, kind: &dyn AnyKind) -> Option<AnyLive> {
+    let spec = record.request.spec.as_json();
+    let tags = spec.get("tags").and_then(|tags| serde_json::from_value::<Tags>(tags.clone()).ok());
+    let settled = record.phase == Phase::Ready && kind.recovery() != Recovery::Observed;
+    Some(AnyLive {
+        spec: spec.clone(),
+        outputs: record.outputs.clone().filter(|_| settled)?,
+        status: Status::Ready,
+        owner: tags.map_or(Owner::Parent, |tags| tags.owner()),
+    })
+}
+
+/// As [`observe`], where `witness` says what is there of what is recorded.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn observe_with(
+    stack: &Stack,
+    state: &State,
+    registry: &Registry,
+    witness: Witness,
+) -> Result<Observed, ObserveError> {
     let mut looks = vec![];
+    let mut observed = Observed::default();
     for (address, record) in state.incarnations() {
+        let current = state.records.get(address).is_some_and(|r| r.instance == record.instance);
+        if witness == Witness::Journal && current {
+            let kind = kind_of(registry, address, &record.request.kind)?;
+            if let Some(live) = remembered(record, kind.as_ref()) {
+                observed.live.insert(address.clone(), live);
+                continue;
+            }
+        }
         let look = Look {
             address,
             kind: kind_of(registry, address, &record.request.kind)?,
@@ -131,7 +175,6 @@ pub async fn observe(stack: &Stack, state: &State, registry: &Registry) -> Resul
         looks.push(((address.clone(), record.instance.clone()), look));
     }
     let (found, mut errors) = all(looks).await;
-    let mut observed = Observed::default();
     for ((address, instance), live) in found {
         if state.records.get(&address).is_some_and(|r| r.instance == instance) {
             observed.live.insert(address, live);

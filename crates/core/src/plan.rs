@@ -100,7 +100,7 @@ pub struct Conflict {
 }
 
 /// All that will be done, and nothing else.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Plan {
     /// [`FORMAT`].
     pub format: u32,
@@ -116,6 +116,15 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// What people should know, though nothing is done about it.
     pub notes: Vec<Conflict>,
+    /// What stands at another address now: the new one, by the old one. Only the journal and a tag change.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moves: BTreeMap<Address, Address>,
+    /// The resources that would be changed as well, and were not asked for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<Address>,
+    /// Whether the journal's word was taken for what is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_journal: bool,
 }
 
 impl Plan {
@@ -156,11 +165,17 @@ pub struct PlanOptions {
     pub adopt: bool,
     /// Plan only for addresses that one of these matches; all if empty. `*` stands for anything.
     pub only: Vec<String>,
+    /// Leave these out, whatever `only` says.
+    pub except: Vec<String>,
+    /// Take the journal's word for what it has as done, instead of looking at it. Drift is not seen then. What the
+    /// journal does not know is looked at all the same, and so is everything once more before it is changed.
+    pub from_journal: bool,
 }
 
 impl PlanOptions {
     fn wants(&self, address: &Address) -> bool {
-        self.only.is_empty() || self.only.iter().any(|pattern| matches_pattern(pattern, &address.0))
+        let matches = |patterns: &[String]| patterns.iter().any(|p| matches_pattern(p, &address.0));
+        (self.only.is_empty() || matches(&self.only)) && !matches(&self.except)
     }
 }
 
@@ -218,10 +233,8 @@ pub fn plan(
             format: FORMAT,
             stack: stack.name().to_owned(),
             after: state.seq,
-            steps: vec![],
-            unchanged: 0,
-            conflicts: vec![],
-            notes: vec![],
+            from_journal: options.from_journal,
+            ..Plan::default()
         },
     };
     for address in stack.order()? {
@@ -592,24 +605,44 @@ impl<'a> Planner<'a> {
 
     /// Leaves out what was not asked for, and says what is missing then.
     fn limit(&mut self) {
-        if self.options.only.is_empty() {
-            return;
-        }
         let options = self.options;
         self.plan.conflicts.retain(|c| options.wants(&c.address));
         let (kept, left): (Vec<Step>, Vec<Step>) =
-            std::mem::take(&mut self.plan.steps).into_iter().partition(|s| self.options.wants(&s.address));
-        for step in kept.iter().filter(|s| s.action != Action::Delete) {
-            let Some(node) = self.stack.nodes().get(&step.address) else { continue };
-            for missing in left.iter().filter(|l| node.after.contains(&l.address)) {
-                // An update of what is there already can wait; something that is not there cannot.
-                if !matches!(missing.action, Action::Update) {
-                    let why = format!("needs `{}`, which was left out and is not there yet", missing.address);
-                    self.plan.conflicts.push(Conflict { address: step.address.clone(), why });
-                }
-            }
+            std::mem::take(&mut self.plan.steps).into_iter().partition(|s| options.wants(&s.address));
+        for step in &kept {
+            let missing: Vec<String> = left.iter().filter_map(|l| self.missing(step, l)).collect();
+            self.plan
+                .conflicts
+                .extend(missing.into_iter().map(|why| Conflict { address: step.address.clone(), why }));
         }
+        let visible = |s: &&Step| !matches!(s.action, Action::Record | Action::Forget);
+        self.plan.left_out = left.iter().filter(visible).map(|s| s.address.clone()).collect();
         self.plan.steps = kept;
+    }
+
+    /// Why `step` cannot be done without `left`.
+    fn missing(&self, step: &Step, left: &Step) -> Option<String> {
+        let (address, leaves) = (&left.address, step.action == Action::Delete || step.leftover);
+        let node = self.stack.nodes().get(&step.address).filter(|_| !leaves);
+        if node.is_some_and(|n| n.after.contains(address)) && !left.leftover {
+            let what = match left.action {
+                Action::Create | Action::Adopt | Action::Wait => "is not there yet",
+                Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => "is to be replaced",
+                // What is there already can be changed later.
+                _ => return None,
+            };
+            return Some(format!("needs `{address}`, which was left out and {what}; choose both or neither"));
+        }
+        let gone = step.instance.as_ref().filter(|_| step.action.removes())?;
+        let stays = left.instance.as_ref()?;
+        let find =
+            |a: &Address, i: &String| self.state.incarnations().find(|(b, r)| *b == a && r.instance == *i);
+        let (_, dependent) = find(address, stays)?;
+        find(&step.address, gone)?;
+        let stays = !matches!(left.action, Action::Record | Action::Forget);
+        (stays && dependent.request.after.contains(&step.address)).then(|| {
+            format!("is needed by `{address}`, which was left out and is still there; choose both or neither")
+        })
     }
 }
 

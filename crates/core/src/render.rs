@@ -16,6 +16,12 @@ const WIDE: usize = 90;
 /// `plan` as text. `detail` shows the fields of what is created, too.
 pub fn plan(plan: &Plan, detail: bool) -> String {
     let mut out = String::new();
+    if plan.from_journal {
+        let _ = writeln!(out, "! {FROM_JOURNAL}\n");
+    }
+    for (from, to) in &plan.moves {
+        let _ = writeln!(out, "» {to}  (was `{from}`, and stays what it is)");
+    }
     for step in &plan.steps {
         line(&mut out, step, detail);
     }
@@ -30,11 +36,16 @@ pub fn plan(plan: &Plan, detail: bool) -> String {
     out
 }
 
+/// What people must know of a plan that was made without looking.
+const FROM_JOURNAL: &str =
+    "Not looked at: what is there is what the journal says. Nothing that others changed is seen or mended.";
+
 /// One line: how many of what.
 pub fn summary(plan: &Plan) -> String {
     let counts = plan.counts();
     let count = |actions: &[Action]| actions.iter().filter_map(|a| counts.get(a)).sum::<usize>();
     let parts: Vec<String> = [
+        (plan.moves.len(), "moved"),
         (count(&[Action::Create]), "to create"),
         (count(&[Action::Adopt]), "to adopt"),
         (count(&[Action::Update]), "to change"),
@@ -46,10 +57,14 @@ pub fn summary(plan: &Plan) -> String {
     .filter(|(n, _)| *n > 0)
     .map(|(n, what)| format!("{n} {what}"))
     .collect();
+    let left = match plan.left_out.len() {
+        0 => String::new(),
+        left => format!(" Left out: {left} that would be changed as well."),
+    };
     if plan.is_empty() && parts.is_empty() {
-        return format!("Nothing to do: {} resources are as wanted.", plan.unchanged);
+        return format!("Nothing to do: {} resources are as wanted.{left}", plan.unchanged);
     }
-    format!("Plan: {}, {} unchanged.", parts.join(", "), plan.unchanged)
+    format!("Plan: {}, {} unchanged.{left}", parts.join(", "), plan.unchanged)
 }
 
 /// As many characters of the details as fit into a comment of a code host, which takes 65,536 in all.
@@ -64,6 +79,12 @@ pub fn markdown(plan: &Plan, against: &[Refusal]) -> String {
             let about = refusal.address.as_ref().map_or_else(String::new, |a| format!("{}: ", code(&a.0)));
             let _ = writeln!(out, "- {about}{} [{}]", cell(&refusal.why), refusal.rule);
         }
+    }
+    if plan.from_journal {
+        let _ = writeln!(out, "\n> {FROM_JOURNAL}");
+    }
+    for (from, to) in &plan.moves {
+        let _ = writeln!(out, "\n> {} was {}, and stays what it is.", code(&to.0), code(&from.0));
     }
     for note in &plan.notes {
         let _ = writeln!(out, "\n> {}: {}", code(&note.address.0), cell(&note.why));
@@ -284,8 +305,7 @@ mod tests {
     }
 
     fn of(steps: Vec<Step>) -> Plan {
-        let (conflicts, notes) = (vec![], vec![]);
-        Plan { format: 1, stack: "coder".into(), after: 3, steps, unchanged: 2, conflicts, notes }
+        Plan { format: 1, stack: "coder".into(), after: 3, steps, unchanged: 2, ..Plan::default() }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct SavedPlan {
     pub adopt: bool,
     /// The patterns of addresses that it was limited to; empty for all.
     pub only: Vec<String>,
+    /// The patterns of addresses that were left out of it.
+    pub except: Vec<String>,
     /// The plan, which says after which journal entry it was made.
     pub plan: Plan,
     /// What was there of the resources that it touches.
@@ -103,6 +105,7 @@ impl SavedPlan {
             target: target.to_owned(),
             adopt: options.adopt,
             only: options.only.clone(),
+            except: options.except.clone(),
             plan: planned.plan.clone(),
             touched: fingerprints
                 .map(|((address, leftover), fingerprint)| Touched { address, leftover, fingerprint })
@@ -150,7 +153,12 @@ impl SavedPlan {
 
     /// How it was planned, for planning again.
     pub fn options(&self) -> PlanOptions {
-        PlanOptions { adopt: self.adopt, only: self.only.clone() }
+        PlanOptions {
+            adopt: self.adopt,
+            only: self.only.clone(),
+            except: self.except.clone(),
+            from_journal: self.plan.from_journal,
+        }
     }
 
     /// How `now`, the same stack planned again, differs from what was saved. Empty: applying `now` does exactly what

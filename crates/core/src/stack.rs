@@ -1,6 +1,7 @@
 //! The wanted set: plain data, built by a plain function.
 
 use crate::{
+    moved::{self, Moved, MovedError},
     place::{Client, Place, PlaceData},
     resource::Resource,
     value::{Address, Outputs, references},
@@ -76,6 +77,9 @@ pub enum StackError {
         /// To what.
         to: Address,
     },
+    /// A rename makes no sense.
+    #[error(transparent)]
+    Moved(#[from] MovedError),
     /// Resources wait for each other.
     #[error("resources wait for each other: {}", cycle.iter().map(|a| a.0.as_str()).collect::<Vec<_>>().join(" -> "))]
     Cycle {
@@ -99,6 +103,7 @@ pub struct Stack {
     scope: Vec<String>,
     places: Vec<PlaceData>,
     outputs: BTreeMap<String, Json>,
+    moves: BTreeSet<Moved>,
     errors: Vec<StackError>,
 }
 
@@ -112,6 +117,7 @@ impl Stack {
             scope: vec![],
             places: vec![],
             outputs: BTreeMap::new(),
+            moves: BTreeSet::new(),
             errors: vec![],
         }
     }
@@ -192,6 +198,18 @@ impl Stack {
         self
     }
 
+    /// What was made at the address `from` stands at `to` now, and stays what it is. Both are whole addresses, whatever
+    /// the scope; `old/*` and `new/*` move all that is under `old`.
+    pub fn moved(&mut self, from: impl Into<String>, to: impl Into<String>) -> &mut Self {
+        self.moves.insert(Moved::new(from, to));
+        self
+    }
+
+    /// What stands elsewhere than it was made.
+    pub fn moves(&self) -> &BTreeSet<Moved> {
+        &self.moves
+    }
+
     /// Tells people a value once it is known, under `name`.
     ///
     /// # Panics
@@ -221,7 +239,7 @@ impl Stack {
         Address(self.scope.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/"))
     }
 
-    /// Looks for mistakes: names used twice, missing places, references to nothing, cycles.
+    /// Looks for mistakes: names used twice, missing places, references to nothing, moves that make no sense, cycles.
     ///
     /// # Errors
     /// All of them together.
@@ -231,6 +249,7 @@ impl Stack {
             let missing = node.after.iter().filter(|to| !self.nodes.contains_key(to));
             errors.extend(missing.map(|to| StackError::Dangling { from: from.clone(), to: to.clone() }));
         }
+        errors.extend(moved::check(&self.moves, &self.nodes).into_iter().map(StackError::from));
         if errors.is_empty()
             && let Err(cycle) = crate::schedule::order(&self.edges())
         {

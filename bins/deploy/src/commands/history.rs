@@ -27,6 +27,12 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
 fn text(run: &PastRun, now: Timestamp) -> String {
     let mut out = format!("@{} to @{}, {}, {}\n", run.first, run.last, moment(run.at, now), run.actor);
     out.push_str(&format!("    plan {}\n", run.digest));
+    for overruled in &run.overruled {
+        out.push_str(&format!("! overruled [{}]: {}\n", overruled.rule, overruled.why));
+    }
+    for (from, to) in &run.moves {
+        out.push_str(&format!("» {to}  was {from}\n"));
+    }
     for deed in &run.deeds {
         out.push_str(&line(deed));
     }
@@ -43,8 +49,9 @@ fn line(deed: &Deed) -> String {
         What::Note => ('.', "noted"),
     };
     let (address, seq) = (&deed.address, deed.seq);
+    let copy = deed.copy.as_ref().map_or_else(String::new, |copy| format!("; its data is in {copy}"));
     match &deed.outcome {
-        Outcome::Done => format!("{sign} {address}  {done} @{seq}\n"),
+        Outcome::Done => format!("{sign} {address}  {done} @{seq}{copy}\n"),
         Outcome::Failed(why) => {
             let why = why.replace('\n', "\n      ");
             format!("! {address}  was to be {done} @{seq} and failed\n      {why}\n")
@@ -63,7 +70,7 @@ mod tests {
     fn what_did_not_come_to_an_end_is_not_told_as_done() {
         let deed = |outcome| {
             let instance = "i".to_owned();
-            line(&Deed { seq: 7, address: "a/b".into(), instance, act: What::Create, outcome })
+            line(&Deed { seq: 7, address: "a/b".into(), instance, act: What::Create, outcome, copy: None })
         };
         assert_eq!(deed(Outcome::Done), "+ a/b  created @7\n");
         assert!(deed(Outcome::Open).starts_with("! a/b  was to be created @7;"));

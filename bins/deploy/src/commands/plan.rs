@@ -53,19 +53,27 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
 /// The flags as the engine takes them: names of parts become patterns.
 pub(crate) fn options(run: &Run<'_>, scope: &Scope, stack: &Stack) -> Result<PlanOptions, Failure> {
     let addresses: Vec<&str> = stack.nodes().keys().map(|a| a.0.as_str()).collect();
-    let mut only = vec![];
-    for part in &scope.only {
-        let patterns = patterns(part, &addresses).ok_or_else(|| {
-            let known = causeway_config::GROUPS.join(", ");
-            let failure = Failure::usage(format!("there is no part named `{part}`"));
-            failure.hint(format!("known parts: {known}; addresses are written like `database/*`"))
-        })?;
-        if !addresses.iter().any(|a| patterns.iter().any(|p| matches_pattern(p, a))) {
-            run.screen.note(&format!("--only {part}: the configuration has nothing there"));
+    let named = |flag: &str, parts: &[String]| -> Result<Vec<String>, Failure> {
+        let mut out = vec![];
+        for part in parts {
+            let patterns = patterns(part, &addresses).ok_or_else(|| {
+                let known = causeway_config::GROUPS.join(", ");
+                let failure = Failure::usage(format!("there is no part named `{part}`"));
+                failure.hint(format!("known parts: {known}; addresses are written like `database/*`"))
+            })?;
+            if !addresses.iter().any(|a| patterns.iter().any(|p| matches_pattern(p, a))) {
+                run.screen.note(&format!("{flag} {part}: the configuration has nothing there"));
+            }
+            out.extend(patterns);
         }
-        only.extend(patterns);
-    }
-    Ok(PlanOptions { adopt: scope.adopt, only })
+        Ok(out)
+    };
+    Ok(PlanOptions {
+        adopt: scope.adopt,
+        only: named("--only", &scope.only)?,
+        except: named("--except", &scope.except)?,
+        from_journal: !scope.refresh,
+    })
 }
 
 /// Looks whether `--only` fits anything at all: a slip would do nothing, and look like success.

@@ -129,10 +129,12 @@ async fn active(ecs: &Ecs, family: &str) -> Result<Vec<String>, Error> {
 }
 
 impl TaskDefinition {
-    /// Whether a revision carries our stack and address, of whatever incarnation.
+    /// Whether a revision carries our stack and address, of whatever incarnation; or our incarnation, of whatever
+    /// address, as older revisions keep the address that we had when they were made.
     fn is_ours(&self, cx: &Cx<'_, Self>, owner: &Owner) -> bool {
-        let Owner::Tagged { stack, address, .. } = owner else { return false };
-        *address == cx.address.0 && self.tags.0.get(Tags::STACK).is_none_or(|ours| ours == stack)
+        let Owner::Tagged { stack, address, instance } = owner else { return false };
+        (*address == cx.address.0 || instance == cx.instance)
+            && self.tags.0.get(Tags::STACK).is_none_or(|ours| ours == stack)
     }
 
     /// The revision with this ARN, or the latest active one of this family. `None` when there is none, or it is not
