@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Status,
     /// Print the values that the stack tells, like the access URL
     Outputs,
+    /// Go back to the revision that ran before
+    Rollback(crate::commands::rollback::Args),
     /// Print what Coder logs
     Logs(crate::commands::logs::Args),
     /// Run a command in a task of its own, beside the service and like it
@@ -125,6 +127,7 @@ impl Command {
             Command::Drift => "drift",
             Command::Status => "status",
             Command::Outputs => "outputs",
+            Command::Rollback(_) => "rollback",
             Command::Logs(_) => "logs",
             Command::Run(_) => "run",
             Command::Why { .. } => "why",

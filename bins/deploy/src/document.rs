@@ -181,7 +181,7 @@ pub(crate) struct Saved {
     pub(crate) digest: String,
 }
 
-/// Of `apply` and `destroy`.
+/// Of `apply`, `destroy` and `rollback`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Apply {
     /// Where.
@@ -429,7 +429,7 @@ pub(crate) fn schema() -> Json {
         ("init", generator.subschema_for::<Document<Init>>()),
         ("validate", generator.subschema_for::<Document<Validate>>()),
         ("plan", generator.subschema_for::<Document<Planned>>()),
-        ("apply and destroy", generator.subschema_for::<Document<Apply>>()),
+        ("apply, destroy and rollback", generator.subschema_for::<Document<Apply>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),

@@ -6,7 +6,8 @@ use crate::{
 };
 use causeway_aws::{Aws, Region, ecs::OneOff};
 use causeway_core::{Address, Error, Stop, journal::Record, repeated};
-use causeway_stacks::ecs::{CONTAINER, SERVICE, TASK};
+use causeway_stacks::ecs::{CONTAINER, DATABASE, REPOSITORY, SERVICE, TASK};
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::future::Future;
 
@@ -17,8 +18,16 @@ pub(crate) struct Running {
     pub(crate) cluster: String,
     /// Name of the service.
     pub(crate) service: String,
+    /// The revision that the last apply meant, whether it came to run or not.
+    pub(crate) meant: String,
     /// What was applied last of the task definition.
     task: Json,
+    /// What was applied last of the service.
+    spec: Json,
+    /// Address and name of the image repository.
+    repository: Option<(String, String)>,
+    /// The identifier of the database.
+    database: Option<String>,
 }
 
 impl Running {
@@ -39,11 +48,21 @@ impl Running {
         };
         let service = spec(SERVICE).ok_or_else(nothing)?;
         let text = |field: &str| service.get(field).and_then(Json::as_str).map(str::to_owned);
+        let record = state.records.get(&Address::from(SERVICE));
+        let pending = record.and_then(|r| r.pending.last()).map_or(&service, |p| p.as_json());
+        let meant = pending.get("task_definition").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let outputs = state.records.get(&Address::from(REPOSITORY)).and_then(|r| r.outputs.clone());
+        let told = |field: &str| Some(outputs.as_ref()?.get(field)?.as_str()?.to_owned());
+        let database = spec(DATABASE).and_then(|d| Some(d.get("identifier")?.as_str()?.to_owned()));
         Ok(Running {
             aws: Aws::new(&session.sdk, &Region::new(&session.cloud.region)),
             cluster: text("cluster").ok_or_else(nothing)?,
             service: text("name").ok_or_else(nothing)?,
             task: spec(TASK).ok_or_else(nothing)?,
+            meant,
+            repository: told("repository_uri").zip(told("name")),
+            database,
+            spec: service,
         })
     }
 
@@ -82,6 +101,30 @@ impl Running {
         let ours = containers.iter().find(|c| c.get("name").is_some_and(|n| n == CONTAINER))?;
         let option = ours.get("log_configuration")?.get("options")?.get(name)?;
         option.as_str().map(str::to_owned)
+    }
+
+    /// The service as it was applied last.
+    ///
+    /// # Errors
+    /// The journal is of another version of this program.
+    pub(crate) fn service_spec<R: DeserializeOwned>(&self) -> Result<R, Failure> {
+        serde_json::from_value(self.spec.clone()).map_err(|e| Failure::bug(&e))
+    }
+
+    /// The name of the repository of this stack and the digest, if `image` names one there by its digest.
+    pub(crate) fn in_repository<'i>(&self, image: &'i str) -> Option<(String, &'i str)> {
+        let (address, name) = self.repository.as_ref()?;
+        let digest = image.strip_prefix(address.as_str())?.strip_prefix('@')?;
+        Some((name.clone(), digest))
+    }
+
+    /// The identifier of the database.
+    ///
+    /// # Errors
+    /// The stack has none.
+    pub(crate) fn database(&self) -> Result<&str, Failure> {
+        let none = || Failure::new(Code::Refused, "the stack has no database to take a snapshot of");
+        self.database.as_deref().ok_or_else(none)
     }
 
     /// CPU units and MiB of the tasks.

@@ -163,6 +163,19 @@ impl Stack {
         Handle(address, refs)
     }
 
+    /// Wants `resource` at `address`, where there is one of its kind already. It waits for what that one waits for, too.
+    ///
+    /// # Panics
+    /// If the resource does not serialise, which a plain struct always does.
+    pub fn instead<R: Resource>(&mut self, address: &Address, resource: &R) -> &mut Self {
+        let spec = serde_json::to_value(resource).expect("a spec is plain data");
+        if let Some(node) = self.nodes.get_mut(address).filter(|n| n.kind == R::KIND) {
+            references(&spec, &mut node.after);
+            node.spec = spec;
+        }
+        self
+    }
+
     /// Adds with `build`, under a longer address: `network/vpc` instead of `vpc`.
     pub fn scope<T>(&mut self, name: &str, build: impl FnOnce(&mut Stack) -> T) -> T {
         self.scope.push(name.to_owned());

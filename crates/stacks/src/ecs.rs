@@ -12,8 +12,8 @@ mod network;
 mod security;
 
 use crate::config::StackConfig;
-use causeway_aws::AwsStack;
-use causeway_core::{Secret, Stack, Tags};
+use causeway_aws::{AwsStack, rds::Snapshot};
+use causeway_core::{Address, Secret, Stack, Tags, Value};
 pub use config::*;
 use std::collections::BTreeMap;
 
@@ -30,6 +30,12 @@ pub struct Given {
 pub const SERVICE: &str = "app/service";
 /// The address of the task definition.
 pub const TASK: &str = "app/task";
+/// The address of the image repository.
+pub const REPOSITORY: &str = "registry";
+/// The address of the database.
+pub const DATABASE: &str = "database/instance";
+/// The tag of a task definition that holds the version of Coder.
+pub const VERSION: &str = "version";
 /// The container that Coder runs in.
 pub const CONTAINER: &str = app::CODER;
 
@@ -71,6 +77,20 @@ pub fn ecs(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: &Given)
         );
         stack.output("access_url", config.access_url.trim_end_matches('/'));
     });
+}
+
+/// Adds a snapshot of the database `instance`, named by `at`, and returns its address. It stays when a later stack does
+/// not want it.
+pub fn snapshot(stack: &mut Stack, common: &StackConfig, instance: &str, at: &str) -> Address {
+    let snapshot = Snapshot {
+        identifier: format!("{instance}-before-rollback-{at}"),
+        db_instance_identifier: Value::from(instance),
+        tags: Tags::default(),
+    };
+    let name = format!("snapshot-{at}");
+    stack.region(&common.region, |stack| {
+        stack.scope("database", |stack| stack.add(&name, snapshot).address().clone())
+    })
 }
 
 /// The `Name` tag that AWS's own pages show.

@@ -14,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod logs;
 mod outputs;
 mod plan;
+pub(crate) mod rollback;
 pub(crate) mod run;
 mod sandbox;
 mod saved;
@@ -52,6 +53,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Drift => drift::run(&run).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
+        Command::Rollback(flags) => rollback::run(&run, flags).await,
         Command::Logs(flags) => logs::run(&run, flags).await,
         Command::Run(flags) => return run::run(&run, flags).await,
         Command::Why { address } => why::run(&run, address).await,

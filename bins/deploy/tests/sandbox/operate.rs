@@ -72,3 +72,82 @@ fn a_command_that_is_interrupted_leaves_no_task() {
     assert_eq!(child.interrupt(), Some(130));
     assert_eq!(ours(), None);
 }
+
+/// The number of the revision whose tasks run.
+fn serving(world: &World) -> String {
+    let serving = world.serving();
+    let arn = serving[0].as_str().unwrap_or_default().to_owned();
+    arn.rsplit(':').next().unwrap().to_owned()
+}
+
+#[test]
+fn rollback_goes_to_what_ran_and_the_next_apply_goes_forward() {
+    let world = World::new(32);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let refused = world.deploy(&["rollback", "--yes"]).exits(101);
+    assert!(refused.contains("there is nothing to go back to from workshop:1"), "{refused}");
+    world.edit("CODER_TELEMETRY_ENABLE = \"false\"", "CODER_TELEMETRY_ENABLE = \"true\"");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(serving(&world), "2");
+
+    // The file may have moved on meanwhile, and secrets need not be at hand: only the revision changes.
+    world.edit("count = 1\n", "count = 2\n");
+    world.forget_calls();
+    let told = world.deploy(&["rollback", "--yes"]).succeeds();
+    assert!(told.contains("the next `deploy apply` goes forward again"), "{told}");
+    assert!(told.contains("digest = \"sha256:"), "{told}");
+    let changed: Vec<String> = world.mutations().into_iter().map(|c| c.name()).collect();
+    assert_eq!(changed, ["ecs:UpdateService"]);
+    assert_eq!((serving(&world).as_str(), world.serving().as_array().unwrap().len()), ("1", 1));
+    world.deploy(&["drift"]).succeeds();
+    world.edit("count = 2\n", "count = 1\n");
+    let forward = world.deploy(&["plan", "--detailed-exitcode"]).exits(2);
+    assert!(forward.contains("app/service") && forward.contains("1 to change"), "{forward}");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(serving(&world), "2");
+
+    // A revision that never came to run is not gone back to, and what the journal began is settled.
+    world.image("v2.28.3", "crash");
+    world.deploy(&["apply", "--yes"]).exits(100);
+    let never = world.deploy(&["rollback", "--yes", "--to", "3"]).exits(101);
+    assert!(never.contains("workshop:3 never came to run completely") && never.contains("those did: 1, 2"));
+    world.deploy(&["rollback", "--yes"]).succeeds();
+    assert_eq!(serving(&world), "2");
+    let status = world.deploy(&["status"]).succeeds();
+    assert!(!status.contains("Unfinished"), "{status}");
+}
+
+#[test]
+fn rollback_across_versions_needs_somebody_who_knows_and_takes_a_snapshot() {
+    let world = World::new(33);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.image("v2.29.0", "");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let before = world.inventory();
+    world.forget_calls();
+    let refused = world.deploy(&["rollback", "--yes"]).exits(101);
+    assert!(refused.contains("workshop:1 is v2.28.3, and v2.29.0 may have run since"), "{refused}");
+    assert!(refused.contains("--across-versions"), "{refused}");
+    assert!(world.mutations().is_empty());
+
+    world.deploy(&["rollback", "--yes", "--across-versions"]).succeeds();
+    assert_eq!(serving(&world), "1");
+    let changed: Vec<String> = world.mutations().into_iter().map(|c| c.name()).collect();
+    assert_eq!(changed, ["rds:CreateDBSnapshot", "ecs:UpdateService"]);
+    // The snapshot stays, and so does everything else.
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let mut after = world.inventory();
+    assert_eq!(after["snapshots"], 1);
+    after["snapshots"] = before["snapshots"].clone();
+    assert_eq!(after, before);
+
+    // An image that is gone cannot be gone back to.
+    world.boto3(
+        "ecr = boto3.client('ecr')\n\
+         ids = [i for i in ecr.list_images(repositoryName='coder')['imageIds'] if i.get('imageTag') == 'v2.28.3']\n\
+         ecr.batch_delete_image(repositoryName='coder', imageIds=[{'imageDigest': ids[0]['imageDigest']}])",
+    );
+    let gone = world.deploy(&["rollback", "--yes", "--across-versions"]).exits(101);
+    assert!(gone.contains("workshop:1 is passed over") && gone.contains("not in the repository"), "{gone}");
+    assert_eq!(serving(&world), "2");
+}

@@ -59,6 +59,17 @@ impl Ecr {
         Ok(image.and_then(|image| image.image_digest))
     }
 
+    /// Whether the repository holds the image with this digest (`sha256:..`).
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn holds(&self, repository: &str, digest: &str) -> Result<bool, Error> {
+        let image = ImageIdentifier::builder().image_digest(digest).build();
+        let found = self.api.describe_images().repository_name(repository).image_ids(image).send().await;
+        let found = found.call("ecr:DescribeImages").found()?;
+        Ok(found.is_some_and(|found| !found.image_details().is_empty()))
+    }
+
     /// A login for the account's registry, to push and pull with.
     ///
     /// # Errors

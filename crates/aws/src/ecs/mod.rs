@@ -3,6 +3,7 @@
 mod cluster;
 mod container;
 pub mod diagnosis;
+mod lineage;
 mod one_off;
 mod service;
 mod task_definition;
@@ -11,6 +12,7 @@ pub use cluster::{Cluster, ClusterOutputs, ClusterRefs, ContainerInsights, Strat
 pub use container::{
     Container, HealthCheck, LinuxParameters, LogConfiguration, PortMapping, Ulimit, image_tag,
 };
+pub use lineage::{Completed, Revision, candidates, number};
 pub use one_off::{OneOff, TaskNow, tag_value};
 pub use service::{
     Alarms, CircuitBreaker, DeploymentConfiguration, LoadBalancer, NetworkConfiguration, Service,

@@ -1,12 +1,14 @@
-//! Relational databases: instances, and the subnet and parameter groups that they stand on.
+//! Relational databases: instances, the subnet and parameter groups that they stand on, and snapshots.
 
 mod instance;
 mod parameter_group;
+mod snapshot;
 mod subnet_group;
 mod upgrade;
 
 pub use instance::{Instance, InstanceOutputs, InstanceRefs};
 pub use parameter_group::{ParameterGroup, ParameterGroupOutputs, ParameterGroupRefs};
+pub use snapshot::{Snapshot, SnapshotOutputs, SnapshotRefs};
 pub use subnet_group::{SubnetGroup, SubnetGroupOutputs, SubnetGroupRefs};
 
 use crate::{Aws, Call, id::Arn};
@@ -22,7 +24,7 @@ use std::{
 };
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
-    kinds.add::<SubnetGroup>().add::<ParameterGroup>().add::<Instance>()
+    kinds.add::<SubnetGroup>().add::<ParameterGroup>().add::<Instance>().add::<Snapshot>()
 }
 
 /// The RDS client of one region.

@@ -233,7 +233,7 @@ fn task(stack: &mut Stack, task: &Task<'_>) -> Handle<TaskDefinition> {
             }),
             ephemeral_storage: None,
             container_definitions: vec![container],
-            tags: Tags::from([("version", task.config.image.version.replace('+', "-"))]),
+            tags: Tags::from([(super::VERSION, task.config.image.version.replace('+', "-"))]),
         },
     )
 }

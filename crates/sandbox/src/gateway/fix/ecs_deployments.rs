@@ -443,7 +443,9 @@ impl Service {
         // Stable per task definition; AWS has an opaque number here.
         let number =
             task_definition.bytes().fold(7u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        format!("{}/{:019}", self.arn.replacen(":service/", ":service-revision/", 1), number >> 4)
+        // Nineteen digits, and all of the number: the last revisions differ only in its last bits.
+        let number = number % 10_000_000_000_000_000_000;
+        format!("{}/{number:019}", self.arn.replacen(":service/", ":service-revision/", 1))
     }
 
     fn brief(&self, attempt: &Attempt) -> Value {
@@ -1099,6 +1101,13 @@ mod tests {
         assert!(
             matches!(&web.advance(&[old, healthy], 11.5)[..], [Action::Stop { task, .. }] if task.ends_with("/a"))
         );
+    }
+
+    #[test]
+    fn every_revision_has_an_arn_of_its_own() {
+        let web = deployed();
+        let arns: BTreeSet<String> = (1..=20).map(|n| web.revision_arn(&format!("web:{n}"))).collect();
+        assert_eq!(arns.len(), 20);
     }
 
     #[test]
