@@ -209,7 +209,7 @@ async fn sandboxed(endpoint: &str, region: &str) -> Result<SdkConfig, Failure> {
         .region(Region::new(region.to_owned()))
         .endpoint_url(endpoint)
         .credentials_provider(Credentials::new(key, secret, None, None, "sandbox"))
-        .retry_config(causeway_aws::once());
+        .retry_config(causeway_aws::retries());
     Ok(config.load().await)
 }
 

@@ -61,7 +61,7 @@ fn class<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Class {
 }
 
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html> and the EC2 error code list.
-fn throttled(code: &str) -> bool {
+pub(crate) fn throttled(code: &str) -> bool {
     matches!(
         code,
         "Throttling"

@@ -1,6 +1,11 @@
 //! The clients of one region, and the place that they are made for.
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_runtime_api::client::{
+    interceptors::context::InterceptorContext,
+    orchestrator::HttpResponse as Response,
+    retries::classifiers::{ClassifyRetry, RetryAction, RetryClassifierPriority},
+};
 use causeway_core::{
     Stack,
     place::{Client, Place},
@@ -146,10 +151,10 @@ impl Aws {
 /// The SDK configuration that all clients start from: the usual credential chain, and time limits that the SDK
 /// leaves open.
 ///
-/// Its retries are [`once`].
+/// Its retries are [`retries`].
 pub async fn sdk_config() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(once())
+        .retry_config(retries())
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
@@ -160,13 +165,60 @@ pub async fn sdk_config() -> SdkConfig {
         .await
 }
 
-/// One attempt a call, at a rate that AWS puts up with.
+/// Repeats what AWS refused for its rate, and nothing else.
 ///
-/// Retries are the engine's: it knows which calls may be repeated and looks before it repeats a create. The SDK
-/// would repeat a create blindly after a 500, and a `CreateVpc` has no token to make that safe. What is left of the
-/// SDK's adaptive mode is its rate limiter: one for each service and region, shared by everything in the process. It is
-/// idle until the first throttle, then halves the rate and feels its way up again.
-/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
-pub fn once() -> RetryConfig {
-    RetryConfig::adaptive().with_max_attempts(1)
+/// Other repeats are the engine's: it knows which calls may be repeated and looks before it repeats a create. The SDK
+/// would repeat a create blindly after a 500, and a `CreateVpc` has no token to make that safe. A throttled call had no
+/// effect, whatever it was. How many repeats are on their way is bounded for each service and region, by a quota that
+/// everything in the process shares. <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
+///
+/// The clients of [`Aws`] forbid all other repeats, whatever their configuration says.
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(8)
 }
+
+/// Forbids to repeat anything but a throttled call.
+#[derive(Debug)]
+pub(crate) struct ThrottlesOnly;
+
+impl ClassifyRetry for ThrottlesOnly {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        match context.response() {
+            Some(answer) if is_throttle(answer) => RetryAction::throttling_error(),
+            _ => RetryAction::RetryForbidden,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "throttled calls only"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        // A 503 alone says less than the code that comes with it.
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+    }
+}
+
+fn is_throttle(answer: &Response) -> bool {
+    let status = answer.status().as_u16();
+    let kind = answer.headers().get("x-amzn-errortype").map(str::as_bytes);
+    let body = answer.body().bytes();
+    // The code stands in a header, in JSON or in XML, by the protocol of the service.
+    let named = [kind, body].into_iter().flatten().any(|text| {
+        text.split(|b| !b.is_ascii_alphanumeric())
+            .filter_map(|word| std::str::from_utf8(word).ok())
+            .any(crate::call::throttled)
+    });
+    status == 429 || named && matches!(status, 400..=499 | 503)
+}
+
+/// A client of the service `$sdk` that repeats throttled calls only.
+macro_rules! client {
+    ($sdk:ident, $config:expr) => {
+        $sdk::Client::from_conf(
+            $sdk::config::Builder::from($config).retry_classifier($crate::client::ThrottlesOnly).build(),
+        )
+    };
+}
+#[allow(unused_imports, reason = "without a service there is no client")]
+pub(crate) use client;

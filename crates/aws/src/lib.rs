@@ -10,7 +10,7 @@ pub mod policy;
 mod shown;
 
 pub use call::Call;
-pub use client::{Aws, AwsStack, Region, once, sdk_config};
+pub use client::{Aws, AwsStack, Region, retries, sdk_config};
 
 #[cfg(feature = "acm")]
 pub mod acm;

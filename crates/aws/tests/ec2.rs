@@ -5,7 +5,7 @@
 
 mod in_sandbox;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use causeway_aws::{
     Aws, AwsStack, Region,
@@ -511,7 +511,7 @@ async fn config(endpoint: &str) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .retry_config(RetryConfig::disabled())
+        .retry_config(causeway_aws::retries())
         .region(aws_config::Region::new(REGION))
         .load()
         .await

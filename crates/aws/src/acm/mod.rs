@@ -29,7 +29,7 @@ pub struct Acm {
 impl Acm {
     /// The client that `config` describes.
     pub fn new(config: &SdkConfig) -> Self {
-        let api = Client::new(config);
+        let api = crate::client::client!(aws_sdk_acm, config);
         let asking = api.clone();
         let certificates = Coalesce::new(1, move |arns: std::collections::BTreeSet<String>| {
             let api = asking.clone();

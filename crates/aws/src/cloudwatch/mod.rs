@@ -24,7 +24,7 @@ impl CloudWatch {
     pub(crate) fn new(config: &SdkConfig) -> Self {
         /// What one DescribeAlarms takes, and gives back at most.
         const MOST: usize = 100;
-        let api = aws_sdk_cloudwatch::Client::new(config);
+        let api = crate::client::client!(aws_sdk_cloudwatch, config);
         let describe = api.clone();
         let alarms = Coalesce::new(MOST, move |names| alarms_by_name(describe.clone(), names));
         CloudWatch { api, alarms }

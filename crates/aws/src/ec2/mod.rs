@@ -86,7 +86,7 @@ impl Deref for Ec2 {
 impl Ec2 {
     /// The client for the region and the credentials of `config`.
     pub fn new(config: &SdkConfig) -> Self {
-        let api = Client::new(config);
+        let api = crate::client::client!(aws_sdk_ec2, config);
         Ec2 {
             addresses: Lookup::new(&api),
             internet_gateways: Lookup::new(&api),

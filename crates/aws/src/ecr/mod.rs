@@ -40,7 +40,7 @@ pub struct Login {
 
 impl Ecr {
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        let api = aws_sdk_ecr::Client::new(config);
+        let api = crate::client::client!(aws_sdk_ecr, config);
         let list = api.clone();
         let repositories = Coalesce::new(usize::MAX, move |names| repositories_by_name(list.clone(), names));
         Ecr { api, repositories }

@@ -50,7 +50,7 @@ pub struct Ecs {
 impl Ecs {
     /// With the region and the endpoints of `config`.
     pub fn new(config: &SdkConfig) -> Self {
-        let api = aws_sdk_ecs::Client::new(config);
+        let api = crate::client::client!(aws_sdk_ecs, config);
         let (for_clusters, for_services) = (api.clone(), api.clone());
         Ecs {
             api,

@@ -72,7 +72,7 @@ pub(crate) struct Certified {
 impl Elbv2 {
     /// The client that `config` describes.
     pub fn new(config: &SdkConfig) -> Self {
-        let api = Client::new(config);
+        let api = crate::client::client!(aws_sdk_elasticloadbalancingv2, config);
         let describe = api.clone();
         // As many as one call takes: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
         let asking =

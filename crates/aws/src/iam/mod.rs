@@ -27,7 +27,7 @@ pub struct Iam {
 
 impl Iam {
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        let api = aws_sdk_iam::Client::new(config);
+        let api = crate::client::client!(aws_sdk_iam, config);
         let list = api.clone();
         let policies = Coalesce::new(usize::MAX, move |names| policies_by_name(list.clone(), names));
         Iam { api, policies }

@@ -26,7 +26,7 @@ pub struct Kms {
 
 impl Kms {
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        let api = aws_sdk_kms::Client::new(config);
+        let api = crate::client::client!(aws_sdk_kms, config);
         let (keys, names) = (api.clone(), api.clone());
         Kms {
             api,

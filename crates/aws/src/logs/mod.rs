@@ -18,7 +18,7 @@ pub struct Logs {
 
 impl Logs {
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        Logs { api: aws_sdk_cloudwatchlogs::Client::new(config) }
+        Logs { api: crate::client::client!(aws_sdk_cloudwatchlogs, config) }
     }
 }
 impl Deref for Logs {

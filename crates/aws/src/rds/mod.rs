@@ -36,7 +36,7 @@ pub struct Rds {
 impl Rds {
     /// With the region and the endpoints of `config`.
     pub fn new(config: &SdkConfig) -> Self {
-        let api = aws_sdk_rds::Client::new(config);
+        let api = crate::client::client!(aws_sdk_rds, config);
         let instances = {
             let api = api.clone();
             // An account has 40 instances unless more were asked for, and there is no filter that is known to pass

@@ -55,7 +55,7 @@ impl RecordKey {
 impl Route53 {
     /// The client that `config` describes.
     pub fn new(config: &SdkConfig) -> Self {
-        let api = Client::new(config);
+        let api = crate::client::client!(aws_sdk_route53, config);
         let (zones, records) = (api.clone(), api.clone());
         Route53 {
             zones: Coalesce::new(1, move |_| all_zones(zones.clone())),

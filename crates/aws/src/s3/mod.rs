@@ -20,7 +20,7 @@ pub struct S3 {
 
 impl S3 {
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        S3 { api: aws_sdk_s3::Client::new(config) }
+        S3 { api: crate::client::client!(aws_sdk_s3, config) }
     }
 }
 impl Deref for S3 {

@@ -88,7 +88,7 @@ impl S3Store {
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str, kms_key: Option<String>) -> Self {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let api = aws_sdk_s3::Client::new(config);
+        let api = crate::client::client!(aws_sdk_s3, config);
         S3Store(Arc::new(Inner {
             objects: Arc::new(Objects { api, bucket: bucket.into(), prefix, kms_key }),
             writer: random(),

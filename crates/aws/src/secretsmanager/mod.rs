@@ -18,7 +18,7 @@ pub struct SecretsManager {
 
 impl SecretsManager {
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        SecretsManager { api: aws_sdk_secretsmanager::Client::new(config) }
+        SecretsManager { api: crate::client::client!(aws_sdk_secretsmanager, config) }
     }
 
     /// The current value of a secret: text only, as everything that Causeway writes is.

@@ -27,7 +27,7 @@ pub struct Sns {
 
 impl Sns {
     pub(crate) fn new(config: &SdkConfig) -> Self {
-        let api = aws_sdk_sns::Client::new(config);
+        let api = crate::client::client!(aws_sdk_sns, config);
         let list = api.clone();
         let topics = Coalesce::new(usize::MAX, move |names| topics_by_name(list.clone(), names));
         Sns { api, topics, given_up: Mutex::default() }

@@ -24,7 +24,7 @@ pub struct Wafv2 {
 impl Wafv2 {
     /// The client that `config` describes.
     pub fn new(config: &SdkConfig) -> Self {
-        Wafv2 { api: Client::new(config) }
+        Wafv2 { api: crate::client::client!(aws_sdk_wafv2, config) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sandbox as the engine and as a client see it; tests are kept apart by account.
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use causeway_aws::{Aws, Region};
 use causeway_core::Registry;
@@ -15,7 +15,7 @@ pub(crate) async fn config(account: &str) -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(sandbox.endpoint())
         .credentials_provider(Credentials::new(key, secret, None, None, "sandbox"))
-        .retry_config(RetryConfig::disabled())
+        .retry_config(causeway_aws::retries())
         .region(aws_config::Region::new(REGION))
         .load()
         .await
