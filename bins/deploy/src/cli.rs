@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
-    commands::{init, unlock},
+    commands::{init, relocate, unlock},
     failure::Code,
 };
 
@@ -134,6 +134,7 @@ impl Command {
             Command::Graph(_) => "graph",
             Command::State(State::List) => "state list",
             Command::State(State::Show { .. }) => "state show",
+            Command::State(State::Move(_)) => "state move",
             Command::State(State::Unlock(_)) => "state unlock",
             Command::History => "history",
             Command::Diff(_) => "diff",
@@ -238,6 +239,8 @@ pub(crate) enum State {
         /// As `state list` shows it
         address: String,
     },
+    /// Move the journal to the bucket of `[state]`, or from there to a folder
+    Move(relocate::Flags),
     /// Show who is at work, and end the lock of a run that has died
     Unlock(unlock::Flags),
 }

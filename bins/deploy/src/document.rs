@@ -366,6 +366,17 @@ pub(crate) struct Incarnation {
     pub(crate) error: Option<String>,
 }
 
+/// Of `state move`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Moved {
+    /// Where the journal was, and where a copy stays.
+    pub(crate) from: String,
+    /// Where it goes on.
+    pub(crate) to: String,
+    /// How many entries it has.
+    pub(crate) entries: u64,
+}
+
 /// Of `state unlock`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Unlock {
@@ -439,6 +450,7 @@ pub(crate) fn schema() -> Json {
         ("graph", generator.subschema_for::<Document<Graph>>()),
         ("state list", generator.subschema_for::<Document<StateList>>()),
         ("state show", generator.subschema_for::<Document<StateShow>>()),
+        ("state move", generator.subschema_for::<Document<Moved>>()),
         ("state unlock", generator.subschema_for::<Document<Unlock>>()),
         ("history", generator.subschema_for::<Document<History>>()),
         ("diff", generator.subschema_for::<Document<Differences>>()),

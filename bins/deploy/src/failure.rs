@@ -6,8 +6,14 @@ use crate::{
 };
 use causeway_config::Mistakes;
 use causeway_core::{
-    engine::EngineError, error::chain, guard::Refusal, history::HistoryError, journal::JournalError,
-    plan::PlanError, render, store::StoreError,
+    engine::EngineError,
+    error::chain,
+    guard::Refusal,
+    history::HistoryError,
+    journal::JournalError,
+    plan::PlanError,
+    render,
+    store::{MoveError, StoreError},
 };
 use std::{error::Error, process::ExitCode};
 
@@ -163,10 +169,13 @@ impl From<EngineError> for Failure {
             EngineError::Load(StoreError::Io { .. })
             | EngineError::Journal(JournalError::Write(StoreError::Io { .. })) => {
                 Failure::new(Code::Unavailable, text)
-                    .hint("`[state]`, or `--state`, says where the journal is kept")
+                    .hint("`--state` says where the journal is kept, as `[state]` does")
             }
             EngineError::Load(StoreError::Missing(_)) => Failure::new(Code::Unavailable, text)
                 .hint("`deploy init --bootstrap` makes what `[state]` names"),
+            EngineError::MovedAway { .. } => Failure::new(Code::Refused, text).hint(
+                "`[state]` of the configuration says where it is kept; `deploy state move` moves it back",
+            ),
             EngineError::Held(_) => Failure::new(Code::Unavailable, text)
                 .hint("wait for it; `deploy state unlock` is for a run that has died"),
             _ => Failure::new(Code::Unavailable, text),
@@ -181,6 +190,22 @@ impl From<causeway_core::Error> for Failure {
         match error.class() {
             Class::Denied => failure.hint("these credentials may not do that; allow the call that is named"),
             _ => failure,
+        }
+    }
+}
+
+impl From<MoveError> for Failure {
+    fn from(error: MoveError) -> Self {
+        let text = chain(&error);
+        match error {
+            MoveError::Store(StoreError::Held(who)) => EngineError::Held(who).into(),
+            MoveError::Store(other) => EngineError::Load(other).into(),
+            MoveError::Bad(bad) => EngineError::Bad(bad).into(),
+            MoveError::Differs(_) => Failure::new(Code::Unavailable, text)
+                .hint("nothing is lost: all of it is where it was. Running this again goes on"),
+            MoveError::Nothing(_) => Failure::usage(text),
+            MoveError::Taken { .. } | MoveError::Elsewhere { .. } => Failure::new(Code::Refused, text)
+                .hint("nothing was moved; `deploy history` of each tells which of them goes on"),
         }
     }
 }

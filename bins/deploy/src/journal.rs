@@ -1,10 +1,17 @@
 //! Where the journal of a stack is: `--state`, `[state]`, or beside the configuration.
 
-use crate::cli::Global;
+use crate::{
+    cli::Global,
+    failure::{Code, Failure},
+};
 use aws_config::{Region, SdkConfig};
 use causeway_aws::s3::S3Store;
 use causeway_config::{File, S3State};
-use causeway_core::store::{LocalStore, Store};
+use causeway_core::{
+    engine::{EngineError, still_here},
+    journal::State,
+    store::{LocalStore, Store},
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -48,6 +55,28 @@ impl Place {
             Place::Bucket(bucket) => Arc::new(bucket.store(sdk)),
         }
     }
+}
+
+/// Looks whether `place` is where the journal goes on: not a bucket beside which there is a folder with one.
+///
+/// # Errors
+/// There is, and it was never moved. Whoever planned now would take all that it made for somebody else's.
+pub(crate) async fn nothing_left_behind(place: &Place, beside: &Path) -> Result<(), Failure> {
+    let Place::Bucket(bucket) = place else { return Ok(()) };
+    let local = LocalStore::new(beside);
+    let entries = local.load().await.map_err(EngineError::Load)?;
+    let state = State::fold(&entries).map_err(EngineError::Bad)?;
+    if entries.is_empty() || still_here(&state, &local).is_err() {
+        return Ok(());
+    }
+    let why = format!(
+        "`[state]` names the bucket `{}`, and a journal of this stack goes on in {}",
+        bucket.name,
+        beside.display()
+    );
+    Err(Failure::new(Code::Refused, why)
+        .hint("`deploy state move --to s3` moves it there")
+        .hint("to stay with the folder, take `s3` out of `[state]`"))
 }
 
 impl Bucket {

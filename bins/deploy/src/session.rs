@@ -13,7 +13,7 @@ use causeway_aws::Call;
 use causeway_config::File;
 use causeway_core::{
     Class, Engine, Registry,
-    engine::EngineError,
+    engine::{EngineError, still_here},
     error::chain,
     journal::{Stamped, State},
     plan::PlanError,
@@ -45,9 +45,12 @@ impl Past {
     pub(crate) async fn read(global: &Global) -> Result<Self, Failure> {
         let file = configuration(global)?;
         let near = Near::of(global, &file)?;
-        let store = near.store(&Place::of(global, &file, &near.beside)).await?;
+        let place = Place::of(global, &file, &near.beside);
+        journal::nothing_left_behind(&place, &near.beside).await?;
+        let store = near.store(&place).await?;
         let entries = store.load().await.map_err(EngineError::Load)?;
         let state = State::fold(&entries).map_err(EngineError::Bad)?;
+        still_here(&state, store.as_ref())?;
         let name = &file.config.stack.name;
         if !state.stack.is_empty() && state.stack != *name {
             return Err(EngineError::Plan(PlanError::OtherStack(state.stack)).into());
@@ -99,6 +102,9 @@ pub(crate) struct Session {
     pub(crate) sdk: SdkConfig,
     /// Where the journal is.
     pub(crate) store: Arc<dyn Store>,
+    place: Place,
+    /// The folder of the journal if nothing else is said.
+    beside: PathBuf,
     sandbox: Option<Sandbox>,
 }
 
@@ -115,6 +121,16 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 impl Session {
     /// Reaches the cloud that `global` chooses.
     pub(crate) async fn open(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
+        let session = Self::reach(global, file, screen).await?;
+        if let Err(failure) = journal::nothing_left_behind(&session.place, &session.beside).await {
+            session.close().await;
+            return Err(failure);
+        }
+        Ok(session)
+    }
+
+    /// As [`Session::open`], wherever the journal is.
+    pub(crate) async fn reach(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
         let (name, region) = (file.config.stack.name.clone(), file.config.stack.region.clone());
         let (sdk, beside, sandbox) = if global.sandbox {
             let (endpoint, folder, own) = sandbox(&region, screen).await?;
@@ -124,7 +140,7 @@ impl Session {
         };
         let place = match &sandbox {
             // Nobody can have made a bucket in it, and nobody else can look.
-            Some(_) => Place::Folder(beside),
+            Some(_) => Place::Folder(beside.clone()),
             None => Place::of(global, &file, &beside),
         };
         let cloud = identify(&sdk, &region, global.sandbox).await?;
@@ -135,7 +151,7 @@ impl Session {
         causeway_aws::register(&mut registry, sdk.clone());
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
-        Ok(Session { file, engine, cloud, store, sdk, sandbox })
+        Ok(Session { file, engine, cloud, store, sdk, place, beside, sandbox })
     }
 
     /// Looks whether another run is at work. A plan that is made meanwhile takes what that run has just made for

@@ -107,6 +107,14 @@ pub enum EngineError {
         /// Where we are.
         now: String,
     },
+    /// The journal was moved, and what is here is what was left behind.
+    #[error("the journal in {here} was moved to {to}, and goes on there; nothing was changed")]
+    MovedAway {
+        /// Where we looked.
+        here: String,
+        /// Where it is.
+        to: String,
+    },
     /// The journal moved on since the plan was made.
     #[error("the plan was made after entry {planned} of the journal, which is at {now} now; plan again")]
     Stale {
@@ -177,6 +185,7 @@ impl Engine {
     pub async fn state(&self) -> Result<State, EngineError> {
         let entries = self.store.load().await.map_err(EngineError::Load)?;
         let state = State::fold(&entries)?;
+        still_here(&state, self.store.as_ref())?;
         match (&state.belongs, &self.account) {
             (Some(journal), Some(now)) if journal != now => {
                 Err(EngineError::OtherAccount { journal: journal.clone(), now: now.clone() })
@@ -263,6 +272,19 @@ impl Engine {
         let state = self.state().await?;
         let observed = observe(&Stack::new(state.stack.clone()), &state, &self.registry).await?;
         Ok(drift(&state, &observed))
+    }
+}
+
+/// Looks whether the journal that `store` holds, of which `state` is the fold, has not been moved elsewhere.
+///
+/// # Errors
+/// [`EngineError::MovedAway`].
+pub fn still_here(state: &State, store: &dyn Store) -> Result<(), EngineError> {
+    match &state.home {
+        Some(to) if *to != store.home() => {
+            Err(EngineError::MovedAway { here: store.place(), to: to.clone() })
+        }
+        _ => Ok(()),
     }
 }
 

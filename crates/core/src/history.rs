@@ -120,7 +120,7 @@ pub fn runs(entries: &[Stamped]) -> Vec<PastRun> {
                 moves: BTreeMap::new(),
                 overruled: vec![],
             });
-        } else if let Some(run) = out.last_mut() {
+        } else if let Some(run) = out.last_mut().filter(|_| !matches!(stamped.entry, Entry::Home { .. })) {
             run.last = stamped.seq;
             run.tell(stamped);
         }
@@ -164,7 +164,7 @@ impl PastRun {
                     deed.copy = Some(copy.clone());
                 }
             }
-            Entry::Opened { .. } | Entry::Belongs { .. } | Entry::Plan { .. } => {}
+            Entry::Opened { .. } | Entry::Belongs { .. } | Entry::Home { .. } | Entry::Plan { .. } => {}
         }
     }
 

@@ -49,6 +49,11 @@ pub enum Entry {
         /// The account, as its provider names it.
         to: String,
     },
+    /// From here on the journal is kept elsewhere. The last entry where it was, and one like any other where it is.
+    Home {
+        /// [`Store::home`] of where it is kept.
+        at: String,
+    },
     /// A run starts to apply a plan.
     Plan {
         /// The plan's digest.
@@ -223,6 +228,8 @@ pub struct State {
     pub seal_key: Option<SealKey>,
     /// The account that everything is in, if that was told.
     pub belongs: Option<String>,
+    /// Where it was moved to last, if ever.
+    pub home: Option<String>,
     /// The incarnation that counts, by address.
     pub records: BTreeMap<Address, Record>,
     /// Incarnations that were replaced and are still to be removed.
@@ -288,6 +295,7 @@ impl State {
             }
             _ if !opened => return Err(bad("the journal was not opened".into())),
             Entry::Belongs { to } => self.belongs = Some(to.clone()),
+            Entry::Home { at } => self.home = Some(at.clone()),
             Entry::Plan { digest, actor } => {
                 self.last_run = Some(Run { at: stamped.at, actor: actor.clone(), digest: digest.clone() });
             }

@@ -1,8 +1,10 @@
 //! Where journals are kept. One format in all of them.
 
 mod copy;
+mod relocate;
 
 pub use copy::{CopyError, copy};
+pub use relocate::{MoveError, relocate};
 
 use crate::journal::Stamped;
 use futures::future::BoxFuture;
@@ -45,6 +47,11 @@ pub trait Store: Send + Sync {
 
     /// Where it is, for people.
     fn place(&self) -> String;
+
+    /// Where it is, for the journal itself: the same wherever the program runs.
+    fn home(&self) -> String {
+        self.place()
+    }
 }
 
 /// Who is at work on a journal.
@@ -332,6 +339,11 @@ impl Store for LocalStore {
 
     fn place(&self) -> String {
         self.path().display().to_string()
+    }
+
+    /// A folder may be at another path tomorrow.
+    fn home(&self) -> String {
+        "a local folder".into()
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
         return Err(failure.hint("write `[state]` and `s3 = { bucket = \"NAME\" }` into it"));
     };
     let name = run.global.file.display().to_string();
-    let session = Session::open(run.global, file, run.screen).await?;
+    let session = Session::reach(run.global, file, run.screen).await?;
     let made = make(run, &session, &bucket).await;
     session.close().await;
     let made = made?;

@@ -14,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod logs;
 mod outputs;
 mod plan;
+pub(crate) mod relocate;
 pub(crate) mod rollback;
 pub(crate) mod run;
 mod sandbox;

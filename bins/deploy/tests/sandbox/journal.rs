@@ -78,3 +78,40 @@ fn a_journal_in_a_bucket_is_made_written_read_and_locked() {
     assert!(world.deploy(&["state", "unlock", "--force"]).succeeds().contains("ada@elsewhere, process 7"));
     world.deploy(&NETWORK).succeeds();
 }
+
+#[test]
+fn a_journal_moves_to_a_bucket_and_back_and_nobody_goes_on_from_what_it_left() {
+    let world = World::new(21);
+    world.deploy(&["state", "move", "--to", "s3"]).exits(64);
+    world.deploy(&NETWORK).succeeds();
+    let deeds = || {
+        let history: Json = serde_json::from_str(&world.deploy(&["history", "--json"]).output()).unwrap();
+        history["result"]["runs"][0]["deeds"].clone()
+    };
+    let before = deeds();
+    let config = "[state]\ns3 = { bucket = \"journals-21\" }\n\n";
+    world.edit("[guard]", &format!("{config}[guard]"));
+    let behind = world.deploy(&["plan"]).exits(101);
+    assert!(behind.contains("goes on in") && behind.contains("state move --to s3"), "{behind}");
+    world.deploy(&["state", "move", "--to", "s3"]).exits(69);
+    world.deploy(&["init", "--bootstrap"]).succeeds();
+    let moved = world.deploy(&["state", "move", "--to", "s3"]).succeeds();
+    assert!(moved.contains("goes on in s3://journals-21/workshop/"), "{moved}");
+    assert_eq!(deeds(), before);
+    world.forget_calls();
+    world.deploy(&["plan", "--only", "network/*", "--detailed-exitcode"]).succeeds();
+    assert_eq!(world.mutations().len(), 0);
+
+    // What was left behind.
+    world.edit(config, "");
+    let left = world.deploy(&["apply", "--yes"]).exits(101);
+    assert!(left.contains("was moved to s3://journals-21/workshop/"), "{left}");
+    world.deploy(&["state", "list"]).exits(101);
+
+    world.edit("[guard]", &format!("{config}[guard]"));
+    world.deploy(&["state", "move", "--to", "folder"]).succeeds();
+    world.deploy(&["plan"]).exits(101);
+    world.edit(config, "");
+    world.deploy(&["plan", "--only", "network/*", "--detailed-exitcode"]).succeeds();
+    assert_eq!(deeds(), before);
+}
