@@ -3,6 +3,7 @@
 //! A resource lives in a [`Region`]; `stack.at(&Region::new("us-east-2"), |stack| ..)` or, shorter,
 //! [`AwsStack::region`]. Every service is a cargo feature of its own name.
 
+pub mod arn;
 mod call;
 mod client;
 pub mod id;

@@ -23,7 +23,10 @@ use causeway_stacks::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The whole of `causeway.toml`. A new target is one more field here and one more line in [`Config::problems`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +43,10 @@ pub struct Config {
     /// What stands at another address than it was made at.
     #[serde(default)]
     pub moved: Vec<Moved>,
+    /// What people made and the stack takes over: by its address in the stack, the id, the name or the ARN of what is
+    /// there. `deploy adopt` writes these lines.
+    #[serde(default)]
+    pub adopt: BTreeMap<String, String>,
     /// Coder on ECS.
     pub ecs: Option<Ecs>,
 }

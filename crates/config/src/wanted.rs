@@ -1,7 +1,7 @@
 //! From the file to what the engine takes: the stack, the rules of the guard, and the named parts of a plan.
 
 use crate::{Config, File, Mistakes, shape::nearest};
-use causeway_aws::ecr::Layout;
+use causeway_aws::{arn, ecr::Layout};
 use causeway_core::{
     Address, Secret, Stack,
     error::chain,
@@ -31,6 +31,29 @@ impl Config {
             max_removals: Some(self.guard.max_removals),
             public_ports: self.guard.public_ports.iter().copied().collect(),
         }
+    }
+}
+
+impl Config {
+    /// Tells `stack` what is claimed; answers with what cannot be.
+    fn claims(&self, stack: &mut Stack) -> Vec<Problem> {
+        let mut problems = vec![];
+        for (name, text) in &self.adopt {
+            let address = Address::from(name.as_str());
+            let problem = |message: String, help: &str| Problem::at("adopt", message, help).key(name);
+            let Some(node) = stack.nodes().get(&address) else {
+                let help = "`deploy plan` shows the addresses; they look like `app/service`";
+                problems.push(problem(format!("there is no `{name}` to stand for something"), help));
+                continue;
+            };
+            match arn::claim(node.kind, text) {
+                Ok(identity) => {
+                    stack.claim(&address, identity);
+                }
+                Err(why) => problems.push(problem(why, "give its id, its name or its ARN")),
+            }
+        }
+        problems
     }
 }
 
@@ -87,6 +110,7 @@ impl File {
                 problems.push(Problem::at("guard.protect", format!("there is no `{name}` to protect"), help));
             }
         }
+        problems.extend(self.config.claims(&mut stack));
         if problems.is_empty() { Ok(stack) } else { Err(self.mistakes(problems)) }
     }
 

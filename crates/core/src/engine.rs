@@ -2,6 +2,7 @@
 
 use crate::{
     apply::{self, Listener, NewInstance, Report},
+    claim,
     diff::{Diff, diff},
     guard::{Refusal, Rules, guard},
     journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, State},
@@ -201,12 +202,15 @@ impl Engine {
     pub async fn plan(&self, stack: &Stack, options: &PlanOptions) -> Result<Planned, EngineError> {
         stack.check().map_err(PlanError::from)?;
         let (state, moves, conflicts) = moved::applied(stack, &self.state().await?);
+        let mut stack = stack.clone();
+        claim::named(&mut stack, &state, &self.registry);
         let witness = if options.from_journal { Witness::Journal } else { Witness::Cloud };
-        let observed = observe_with(stack, &state, &self.registry, witness).await?;
-        let mut plan = plan(stack, &state, &observed, &self.registry, options)?;
+        let observed = observe_with(&stack, &state, &self.registry, witness).await?;
+        claim::follow(&mut stack, &state, &observed, &self.registry);
+        let mut plan = plan(&stack, &state, &observed, &self.registry, options)?;
         plan.moves = moves;
         plan.conflicts.extend(conflicts);
-        Ok(Planned { plan, observed, state, stack: stack.clone(), adopt: options.adopt })
+        Ok(Planned { plan, observed, state, stack, adopt: options.adopt })
     }
 
     /// Does what `planned` says. Steps that do not work are in the report; independent ones go on.

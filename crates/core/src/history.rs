@@ -502,6 +502,7 @@ mod tests {
                 spec: Sealed::of(spec, &SealKey::fixed("k")),
                 after: BTreeSet::new(),
                 protect: false,
+                origin: None,
             };
             self.add(Entry::Begin { address: address.into(), instance: instance.into(), act, request })
         }

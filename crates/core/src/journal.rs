@@ -4,6 +4,7 @@
 //! in between leaves an open intent, and the next run finds out what became of it.
 
 use crate::{
+    claim::Origin,
     diff::{both, either},
     place::PlaceData,
     secret::{SealKey, Sealed},
@@ -160,6 +161,9 @@ pub struct Request {
     pub after: BTreeSet<Address>,
     /// Whether it is protected.
     pub protect: bool,
+    /// Where it comes from, if we did not think it up: names that people chose stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// How far a resource has come.
@@ -399,11 +403,16 @@ impl State {
                 {
                     self.leftovers.entry(address.clone()).or_default().push(old.clone());
                 }
+                // What is taken over was made by others: nothing of what is wanted has been sent to it yet.
+                let pending = match act {
+                    Act::Adopt => vec![Sealed::default(), request.spec.clone()],
+                    _ => vec![],
+                };
                 let record = Record {
                     instance: instance.to_owned(),
                     phase: Phase::Creating,
                     request: request.clone(),
-                    pending: vec![],
+                    pending,
                     outputs: None,
                     at,
                     error: None,

@@ -6,6 +6,7 @@
 //! [`Resource`](resource::Resource) and register themselves in a [`Registry`](registry::Registry).
 
 pub mod apply;
+pub mod claim;
 pub mod coalesce;
 pub mod diff;
 pub mod engine;
@@ -33,6 +34,7 @@ pub mod value;
 mod wait;
 pub mod why;
 
+pub use claim::ClaimedBy;
 pub use engine::Engine;
 pub use error::{Class, Error};
 pub use registry::Registry;

@@ -1,6 +1,7 @@
 //! Looks at everything that is recorded or wanted. Writes nothing, anywhere.
 
 use crate::{
+    claim,
     error::Error,
     journal::{Phase, Record, State},
     place::{PlaceData, PlaceSpec},
@@ -12,7 +13,7 @@ use crate::{
 };
 use futures::{StreamExt, stream};
 use serde_json::Value as Json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// How many look-ups run at once. Most are answered from shared calls, so this is not the number of calls.
 const AT_ONCE: usize = 256;
@@ -74,14 +75,18 @@ struct Look<'a> {
     kind: &'a Arc<dyn AnyKind>,
     place: PlaceSpec,
     instance: &'a str,
-    outputs: Option<&'a Json>,
+    outputs: Option<Cow<'a, Json>>,
     spec: Json,
 }
 
 impl Look<'_> {
     async fn read(&self) -> Result<Option<AnyLive>, ReadError> {
-        let at =
-            At { place: &self.place, address: self.address, instance: self.instance, recorded: self.outputs };
+        let at = At {
+            place: &self.place,
+            address: self.address,
+            instance: self.instance,
+            recorded: self.outputs.as_deref(),
+        };
         let stop = Stop::default();
         match repeated(&stop, || self.kind.read(at, &self.spec)).await {
             // What it is found by is not known yet, so it cannot exist.
@@ -156,20 +161,22 @@ pub async fn observe_with(
     let mut looks = vec![];
     let mut observed = Observed::default();
     for (address, record) in state.incarnations() {
+        let kind = kind_of(registry, address, &record.request.kind)?;
         let current = state.records.get(address).is_some_and(|r| r.instance == record.instance);
-        if witness == Witness::Journal && current {
-            let kind = kind_of(registry, address, &record.request.kind)?;
-            if let Some(live) = remembered(record, kind.as_ref()) {
-                observed.live.insert(address.clone(), live);
-                continue;
-            }
+        if witness == Witness::Journal
+            && current
+            && let Some(live) = remembered(record, kind.as_ref())
+        {
+            observed.live.insert(address.clone(), live);
+            continue;
         }
+        let claimed = || claim::known(kind.as_ref(), record).map(Cow::Owned);
         let look = Look {
             address,
-            kind: kind_of(registry, address, &record.request.kind)?,
+            kind,
             place: record.request.place.spec.clone(),
             instance: &record.instance,
-            outputs: record.outputs.as_ref(),
+            outputs: record.outputs.as_ref().map(Cow::Borrowed).or_else(claimed),
             spec: record.request.spec.as_json().clone(),
         };
         looks.push(((address.clone(), record.instance.clone()), look));
@@ -210,7 +217,9 @@ fn waves<'a>(stack: &'a Stack, state: &State, registry: &'a Registry) -> Result<
         }
         let level = node.after.iter().filter_map(|d| depth.get(d)).max().map_or(0, |d| d + 1);
         depth.insert(address, level);
-        let findable = kind.recovery() == Recovery::Observed || !kind.recovery().identity().is_empty();
+        let findable = kind.recovery() == Recovery::Observed
+            || !kind.recovery().identity().is_empty()
+            || stack.claims().contains_key(address);
         if findable {
             out.resize_with(out.len().max(level + 1), Vec::new);
             out[level].push((address, kind));
@@ -229,7 +238,14 @@ fn unrecorded<'a>(
     let known = |r: &str| lookup_in(r, |a| ready_outputs(observed.live.get(a)?));
     let spec = resolve(&node.spec, &known);
     let place = resolved_place(&node.place, &known)?;
+    let claimed = stack.claims().get(address);
+    if let Some(outputs) = claimed.and_then(|identity| claim::outputs(kind.as_ref(), identity)) {
+        return Some(Look { address, kind, place, instance: "", outputs: Some(Cow::Owned(outputs)), spec });
+    }
     let identity = kind.recovery().identity();
+    if claimed.is_some() && identity.is_empty() {
+        return None;
+    }
     let blocked = identity.iter().any(|f| spec.get(f).is_some_and(is_unknown));
     // The incarnation is not known, so a generated name cannot be looked for.
     let unnamed = identity.iter().any(|f| spec.get(f).is_some_and(|v| v.get("$generated").is_some()));

@@ -1,6 +1,7 @@
 //! Compares what is wanted with what is there, and decides. Pure: no call, no clock, no randomness.
 
 use crate::{
+    claim::{self, ClaimedBy, Verdict},
     diff::{Change, Diff, diff, diff_sent},
     journal::{Phase, Record, State},
     observe::{ObserveError, Observed, kind_of, resolved_place},
@@ -99,6 +100,19 @@ pub struct Conflict {
     pub why: String,
 }
 
+/// What becomes of a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Claimed {
+    /// Which resource is to stand for it.
+    pub address: Address,
+    /// Its kind.
+    pub kind: String,
+    /// The id or the name of what is claimed; for what comes with something that is claimed, what is there.
+    pub identity: String,
+    /// Whether it is taken over.
+    pub verdict: Verdict,
+}
+
 /// All that will be done, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Plan {
@@ -125,6 +139,9 @@ pub struct Plan {
     /// Whether the journal's word was taken for what is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_journal: bool,
+    /// What becomes of what is claimed, and of what comes with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claimed>,
 }
 
 impl Plan {
@@ -229,6 +246,8 @@ pub fn plan(
         delete_first: BTreeSet::new(),
         beside: BTreeSet::new(),
         back: BTreeMap::new(),
+        covered: claim::covered(stack, state, registry),
+        shared: claim::shared(stack),
         plan: Plan {
             format: FORMAT,
             stack: stack.name().to_owned(),
@@ -260,6 +279,10 @@ struct Planner<'a> {
     beside: BTreeSet<Address>,
     /// Incarnations that were being replaced and stay.
     back: BTreeMap<Address, String>,
+    /// What may be taken over because it, or what it belongs to, is claimed.
+    covered: BTreeSet<Address>,
+    /// Addresses that claim the same thing.
+    shared: BTreeMap<Address, Vec<Address>>,
     plan: Plan,
 }
 
@@ -290,6 +313,9 @@ impl<'a> Planner<'a> {
             );
             self.plan.conflicts.push(Conflict { address: address.clone(), why });
             return Ok(());
+        }
+        if let (Some(record), Some(identity)) = (record, self.stack.claims().get(address)) {
+            self.has_its_thing(address, kind.as_ref(), record, identity);
         }
         let resolved = resolve(&node.spec, &|r| lookup_in(r, |a| self.outputs.get(a)));
         let mut decision = self.decide(address, node, kind.as_ref(), record, live, resolved.clone());
@@ -374,7 +400,16 @@ impl<'a> Planner<'a> {
         let Some(live) = live else {
             let all = self.all_of(&spec);
             return match record {
-                None => decision(Action::Create, all),
+                None => {
+                    if let Some(identity) = self.stack.claims().get(address) {
+                        let why = claim::not_found(node, kind, identity, &self.beside);
+                        self.refuse_claim(address, node, identity, Verdict::NotFound, why);
+                    }
+                    decision(Action::Create, all)
+                }
+                Some(r) if r.phase == Phase::Creating && claim::claimed(&r.request).is_some() => {
+                    because(Action::Create, all, "was being taken over and is not there any more")
+                }
                 Some(r) if r.phase == Phase::Creating => {
                     because(Action::Create, all, "was being created when the last run ended")
                 }
@@ -387,15 +422,20 @@ impl<'a> Planner<'a> {
             }
             own(&mut spec, self.stack, address, &json!({ "$ref": format!("{address}#instance") }));
             let diff = self.diff(&spec, live, None);
-            if let Some(why) = foreign(&live.owner, self.stack.name(), address, self.options.adopt) {
-                self.plan.conflicts.push(Conflict { address: address.clone(), why });
-            }
-            if let Some(field) = replacing(kind, &diff) {
-                let why =
-                    format!("cannot be taken over as it is: `{field}` differs and cannot change in place");
-                self.plan.conflicts.push(Conflict { address: address.clone(), why });
-            }
-            return because(Action::Adopt, diff, "is there already and not in the journal");
+            let why = match self.covered.contains(address) {
+                true => self.takes_over(address, node, kind, live, &diff),
+                false => {
+                    if let Some(why) = foreign(&live.owner, self.stack.name(), address, self.options.adopt) {
+                        self.plan.conflicts.push(Conflict { address: address.clone(), why });
+                    }
+                    if let Some(field) = replacing(kind, &diff) {
+                        let why = not_as_it_is(node, &diff, &field);
+                        self.plan.conflicts.push(Conflict { address: address.clone(), why });
+                    }
+                    "is there already and not in the journal".to_owned()
+                }
+            };
+            return because(Action::Adopt, diff, &why);
         };
         own(&mut spec, self.stack, address, &json!(record.instance));
         if let Owner::Tagged { stack, address: theirs, instance } = &live.owner
@@ -434,6 +474,86 @@ impl<'a> Planner<'a> {
             (Phase::Ready, _) if noted => decision(Action::Record, diff),
             (Phase::Ready, _) => decision(Action::Keep, diff),
             _ => because(Action::Update, diff, "the last run ended before it was finished"),
+        }
+    }
+
+    /// The verdict on something that was found under a claim; says why it is taken over.
+    fn takes_over(
+        &mut self,
+        address: &Address,
+        node: &Node,
+        kind: &dyn AnyKind,
+        live: &AnyLive,
+        diff: &Diff,
+    ) -> String {
+        let explicit = self.stack.claims().get(address);
+        let identity = explicit.cloned().unwrap_or_else(|| what_it_is(kind, live));
+        let tool = live.spec.get("tags").and_then(claim::other_tool).filter(|_| !self.options.adopt);
+        let others = self.shared.get(address).cloned();
+        let (verdict, against) = if let Some(others) = others {
+            let others = others.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ");
+            let why =
+                format!("is claimed as `{identity}`, and so is {others}; one thing stands for one resource");
+            (Verdict::Mistaken, Some(why))
+        } else if let Some(why) = explicit.and_then(|id| claim::other_thing(kind, live, id)) {
+            (Verdict::Mistaken, Some(why))
+        } else if let Some(why) = foreign(&live.owner, self.stack.name(), address, true) {
+            (Verdict::Owned, Some(format!("`{identity}` {why}")))
+        } else if let Some(tool) = tool {
+            let why = format!(
+                "`{identity}` is kept by {tool}; take it out of there first, then plan and apply with `--adopt`"
+            );
+            (Verdict::OtherTool, Some(why))
+        } else if let Some(field) = replacing(kind, diff) {
+            (Verdict::WouldReplace, Some(format!("`{identity}` {}", not_as_it_is(node, diff, &field))))
+        } else if diff.changes.iter().all(|c| is_ours(&c.path)) {
+            (Verdict::AsItIs, None)
+        } else {
+            (Verdict::Changed, None)
+        };
+        match against {
+            Some(why) => self.refuse_claim(address, node, &identity, verdict, why),
+            None => self.plan.claims.push(Claimed {
+                address: address.clone(),
+                kind: node.kind.to_owned(),
+                identity: identity.clone(),
+                verdict,
+            }),
+        }
+        match (explicit.is_some(), verdict) {
+            (_, Verdict::AsItIs) => format!("`{identity}` is taken over as it is"),
+            (true, _) => format!("`{identity}` is taken over"),
+            (false, _) => format!("`{identity}` comes with what it belongs to"),
+        }
+    }
+
+    fn refuse_claim(
+        &mut self,
+        address: &Address,
+        node: &Node,
+        identity: &str,
+        verdict: Verdict,
+        why: String,
+    ) {
+        let (kind, identity) = (node.kind.to_owned(), identity.to_owned());
+        self.plan.claims.push(Claimed { address: address.clone(), kind, identity, verdict });
+        self.plan.conflicts.push(Conflict { address: address.clone(), why });
+    }
+
+    /// A claim on a resource that has been made or taken over already does nothing; says so if it means another thing.
+    fn has_its_thing(&mut self, address: &Address, kind: &dyn AnyKind, record: &Record, identity: &str) {
+        let same = match kind.claimed_by() {
+            ClaimedBy::Id(field) => record.outputs.as_ref().and_then(|o| o.get(field)),
+            ClaimedBy::Name(field) => record.request.spec.as_json().get(field),
+            ClaimedBy::Key | ClaimedBy::Nothing => return,
+        };
+        let same = same.and_then(Json::as_str).or_else(|| claim::claimed(&record.request));
+        if same != Some(identity) {
+            let is = same.map_or_else(String::new, |is| format!(" `{is}`"));
+            let why = format!(
+                "stands for{is} already, so that the claim on `{identity}` does nothing; take it out"
+            );
+            self.plan.notes.push(Conflict { address: address.clone(), why });
         }
     }
 
@@ -607,6 +727,7 @@ impl<'a> Planner<'a> {
     fn limit(&mut self) {
         let options = self.options;
         self.plan.conflicts.retain(|c| options.wants(&c.address));
+        self.plan.claims.retain(|c| options.wants(&c.address));
         let (kept, left): (Vec<Step>, Vec<Step>) =
             std::mem::take(&mut self.plan.steps).into_iter().partition(|s| options.wants(&s.address));
         for step in &kept {
@@ -707,6 +828,39 @@ pub(crate) fn foreign(owner: &Owner, stack: &str, address: &Address, adopt: bool
         ),
         _ => None,
     }
+}
+
+/// Whether a field is only our own mark.
+fn is_ours(path: &str) -> bool {
+    [Tags::STACK, Tags::ADDRESS, Tags::INSTANCE].iter().any(|tag| path.strip_prefix("tags.") == Some(tag))
+}
+
+/// What something is called that has no claim of its own.
+fn what_it_is(kind: &dyn AnyKind, live: &AnyLive) -> String {
+    let fields = kind.recovery().identity().iter().filter_map(|f| live.spec.get(f));
+    let texts = fields.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    texts.collect::<Vec<_>>().join(" ")
+}
+
+/// Why something that is there cannot be taken over, and what to set so that it can.
+fn not_as_it_is(node: &Node, diff: &Diff, field: &str) -> String {
+    let inside = |path: &str| path == field || path.strip_prefix(field).is_some_and(|r| r.starts_with('.'));
+    let change = diff.changes.iter().find(|c| inside(&c.path)).map(|c| &c.change);
+    let there = match change {
+        Some(Change::Set { from, to }) => {
+            format!(": it is {} there and {} is wanted", crate::render::value(from), crate::render::value(to))
+        }
+        Some(Change::Unknown { from, .. }) => format!(": it is {} there", crate::render::value(from)),
+        _ => String::new(),
+    };
+    let remedy = match (node.setting(field), change) {
+        (Some(setting), Some(Change::Set { from, .. })) => {
+            format!("set `{setting}` to {}", crate::render::value(from))
+        }
+        (Some(setting), _) => format!("`{setting}` decides it"),
+        (None, _) => "leave it out to have a new one made beside it".to_owned(),
+    };
+    format!("cannot be taken over as it is: `{field}` differs and cannot change in place{there}; {remedy}")
 }
 
 /// The field of `diff` that cannot change in place, if there is one.

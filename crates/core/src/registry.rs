@@ -1,6 +1,7 @@
 //! From typed to erased: kind name to implementation, because journals outlive the program that wrote them.
 
 use crate::{
+    claim::ClaimedBy,
     diff::Diff,
     error::Error,
     place::{Client, Connections, Place, PlaceSpec},
@@ -51,6 +52,12 @@ pub trait AnyKind: Send + Sync {
     fn data(&self) -> bool;
     /// [`Resource::RETAIN`].
     fn retain(&self) -> bool;
+    /// [`Resource::CLAIMED_BY`].
+    fn claimed_by(&self) -> ClaimedBy;
+    /// [`Resource::KEEPS`].
+    fn keeps(&self) -> &'static [&'static str];
+    /// Outputs in which nothing is known.
+    fn no_outputs(&self) -> Json;
     /// [`Resource::TIMING`].
     fn timing(&self) -> Timing;
     /// [`Resource::read`].
@@ -145,6 +152,15 @@ impl<R: Resource> AnyKind for Kind<R> {
     }
     fn retain(&self) -> bool {
         R::RETAIN
+    }
+    fn claimed_by(&self) -> ClaimedBy {
+        R::CLAIMED_BY
+    }
+    fn keeps(&self) -> &'static [&'static str] {
+        R::KEEPS
+    }
+    fn no_outputs(&self) -> Json {
+        serde_json::to_value(R::Outputs::default()).unwrap_or_default()
     }
     fn timing(&self) -> Timing {
         R::TIMING

@@ -4,6 +4,7 @@
 //! Nothing else is written per resource. The engine compares, waits, retries, adopts, tags and records.
 
 use crate::{
+    claim::ClaimedBy,
     diff::Diff,
     error::Error,
     place::Client,
@@ -28,6 +29,11 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     /// Whether it stays when it is wanted no more, and is only forgotten: what it stands in decides how long it lives,
     /// like an image in a repository.
     const RETAIN: bool = false;
+    /// How one is claimed that people made.
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::usual(Self::RECOVERY);
+    /// What stays as people made it when one is claimed, beside the fields that it is found by: only fields that
+    /// cannot change in place, and that mean nothing to what depends on it.
+    const KEEPS: &'static [&'static str] = &[];
     /// How long things take, and how often to look.
     const TIMING: Timing = Timing::QUICK;
     /// Speaks to the place that the resource lives in.
@@ -171,12 +177,16 @@ impl Tags {
     /// Key of the tag that holds the incarnation.
     pub const INSTANCE: &'static str = "causeway:instance";
 
-    /// Tags from the cloud, without those that the cloud itself puts there (`aws:`).
+    /// Key of the tag that AWS puts on what a CloudFormation stack keeps.
+    pub const CLOUDFORMATION: &'static str = "aws:cloudformation:stack-name";
+
+    /// Tags from the cloud, without those that the cloud itself puts there (`aws:`), save the one that says who else
+    /// keeps it.
     pub fn live<K: Into<String>, V: Into<String>>(tags: impl IntoIterator<Item = (K, V)>) -> Self {
         Tags(
             tags.into_iter()
                 .map(|(k, v)| (k.into(), v.into()))
-                .filter(|(k, _): &(String, String)| !k.starts_with("aws:"))
+                .filter(|(k, _): &(String, String)| !k.starts_with("aws:") || k == Self::CLOUDFORMATION)
                 .collect(),
         )
     }

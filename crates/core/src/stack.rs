@@ -46,7 +46,19 @@ pub struct Node {
     pub after: BTreeSet<Address>,
     /// Never to be deleted or replaced.
     pub protect: bool,
+    /// Whether some of it is wanted as people made it, because it is or was claimed.
+    pub(crate) kept: bool,
+    /// By field, the setting that decides it.
+    settings: BTreeMap<&'static str, &'static str>,
 }
+
+impl Node {
+    /// The setting that decides `field`, if the stack told one.
+    pub fn setting(&self, field: &str) -> Option<&'static str> {
+        self.settings.get(field).copied()
+    }
+}
+
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("kind", &self.kind).field("after", &self.after).finish_non_exhaustive()
@@ -102,6 +114,7 @@ pub struct Stack {
     nodes: BTreeMap<Address, Node>,
     scope: Vec<String>,
     places: Vec<PlaceData>,
+    claims: BTreeMap<Address, String>,
     outputs: BTreeMap<String, Json>,
     moves: BTreeSet<Moved>,
     errors: Vec<StackError>,
@@ -116,6 +129,7 @@ impl Stack {
             nodes: BTreeMap::new(),
             scope: vec![],
             places: vec![],
+            claims: BTreeMap::new(),
             outputs: BTreeMap::new(),
             moves: BTreeSet::new(),
             errors: vec![],
@@ -150,7 +164,15 @@ impl Stack {
             Some(place) => {
                 let mut after = place.after();
                 references(&spec, &mut after);
-                let node = Node { kind: R::KIND, place, spec, after, protect: false };
+                let node = Node {
+                    kind: R::KIND,
+                    place,
+                    spec,
+                    after,
+                    protect: false,
+                    kept: false,
+                    settings: BTreeMap::new(),
+                };
                 if self.nodes.insert(address.clone(), node).is_some() {
                     self.errors.push(StackError::Twice(address.clone()));
                 }
@@ -221,6 +243,30 @@ impl Stack {
     /// What stands elsewhere than it was made.
     pub fn moves(&self) -> &BTreeSet<Moved> {
         &self.moves
+    }
+
+    /// The resource at `address` stands for something that people made: the id or the name of it, without the rest of
+    /// an ARN.
+    pub fn claim(&mut self, address: &Address, identity: impl Into<String>) -> &mut Self {
+        self.claims.insert(address.clone(), identity.into());
+        self
+    }
+
+    /// What is claimed.
+    pub fn claims(&self) -> &BTreeMap<Address, String> {
+        &self.claims
+    }
+
+    /// Tells what people set to decide `field` of the resource at `address`, for when it turns out to be in the way.
+    pub fn setting(&mut self, address: &Address, field: &'static str, setting: &'static str) -> &mut Self {
+        if let Some(node) = self.nodes.get_mut(address) {
+            node.settings.insert(field, setting);
+        }
+        self
+    }
+
+    pub(crate) fn node_mut(&mut self, address: &Address) -> Option<&mut Node> {
+        self.nodes.get_mut(address)
     }
 
     /// Tells people a value once it is known, under `name`.

@@ -280,7 +280,7 @@ pub fn lookup_in<'a>(reference: &str, outputs: impl Fn(&Address) -> Option<&'a J
 }
 
 /// What a resource tells others once it exists. Written with [`outputs!`](crate::outputs).
-pub trait Outputs: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+pub trait Outputs: Serialize + DeserializeOwned + Clone + Default + Send + Sync + 'static {
     /// The same fields as references.
     type Refs: Clone;
     /// The references to the outputs of the resource at `of`.
@@ -302,7 +302,7 @@ pub trait Outputs: Serialize + DeserializeOwned + Clone + Send + Sync + 'static 
 macro_rules! outputs {
     ($(#[$m:meta])* pub struct $name:ident => $refs:ident { $($(#[$fm:meta])* pub $f:ident : $t:ty),* $(,)? }) => {
         $(#[$m])*
-        #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
         pub struct $name { $($(#[$fm])* pub $f: $t),* }
         #[doc = concat!("References to [`", stringify!($name), "`].")]
         #[derive(Clone, Debug)]

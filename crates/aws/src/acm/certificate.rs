@@ -4,7 +4,8 @@ use super::{failure, not_after};
 use crate::{Aws, Call, id::Arn, shown::shown};
 use aws_sdk_acm::types as sdk;
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
+    error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +85,7 @@ outputs! {
 impl Resource for Certificate {
     const KIND: &'static str = "aws.acm.certificate";
     const RECOVERY: Recovery = Recovery::Token;
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("arn");
     const REPLACE: &'static [&'static str] = &["domain_name", "subject_alternative_names", "key_algorithm"];
     const TIMING: Timing = Timing::seconds(8, 2, 300);
     type Client = Aws;

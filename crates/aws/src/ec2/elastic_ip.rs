@@ -7,7 +7,9 @@ use aws_sdk_ec2::{
     error::ProvideErrorMetadata,
     types::{self, DomainType, Filter, ResourceType, Tag},
 };
-use causeway_core::{Class, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, diff::Diff, outputs};
+use causeway_core::{
+    ClaimedBy, Class, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, diff::Diff, outputs,
+};
 use serde::{Deserialize, Serialize};
 
 /// A public IPv4 address of our own. Once released it is lost; a new one will be another.
@@ -31,6 +33,7 @@ outputs! {
 impl Resource for ElasticIp {
     const KIND: &'static str = "aws.ec2.elastic_ip";
     const RECOVERY: Recovery = BY_TAG;
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("allocation_id");
     const TIMING: Timing = Timing::seconds(2, 2, 600);
     type Client = Aws;
     type Outputs = ElasticIpOutputs;

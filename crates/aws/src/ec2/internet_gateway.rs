@@ -15,7 +15,8 @@ use aws_sdk_ec2::{
     types::{self, AttachmentStatus, Filter, ResourceType, Tag},
 };
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, error::Found,
+    outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,7 @@ outputs! {
 impl Resource for InternetGateway {
     const KIND: &'static str = "aws.ec2.internet_gateway";
     const RECOVERY: Recovery = BY_TAG;
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("internet_gateway_id");
     const TIMING: Timing = Timing::seconds(2, 1, 600);
     type Client = Aws;
     type Outputs = InternetGatewayOutputs;

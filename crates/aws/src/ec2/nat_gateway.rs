@@ -13,7 +13,9 @@ use aws_sdk_ec2::{
     Client,
     types::{self, ConnectivityType, Filter, NatGatewayState, ResourceType, Tag},
 };
-use causeway_core::{Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, outputs};
+use causeway_core::{
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, outputs,
+};
 use serde::{Deserialize, Serialize};
 
 /// Lets machines without public addresses reach the internet, under an address of its own.
@@ -46,6 +48,7 @@ impl Resource for NatGateway {
     // Sent with a token and found by its tag; but what makes two of them impossible is the address, so with the same
     // address the old one has to go first.
     const RECOVERY: Recovery = Recovery::NaturalKey(&["allocation_id"]);
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("nat_gateway_id");
     const REPLACE: &'static [&'static str] = &["subnet_id", "allocation_id"];
     const TIMING: Timing = Timing::seconds(110, 5, 900);
     type Client = Aws;

@@ -14,7 +14,8 @@ use aws_sdk_ec2::{
     types::{self, Filter, ResourceType, RouteTableAssociation, RouteTableAssociationStateCode, Tag},
 };
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
+    error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,7 @@ outputs! {
 impl Resource for RouteTable {
     const KIND: &'static str = "aws.ec2.route_table";
     const RECOVERY: Recovery = Recovery::Token;
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("route_table_id");
     const REPLACE: &'static [&'static str] = &["vpc_id"];
     const TIMING: Timing = Timing::seconds(2, 1, 300);
     type Client = Aws;

@@ -16,8 +16,8 @@ use aws_sdk_ec2::{
     types::{self, Filter, ResourceType, Tag},
 };
 use causeway_core::{
-    Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found,
-    outputs,
+    ClaimedBy, Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
+    error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,8 @@ impl SecurityGroup {
 impl Resource for SecurityGroup {
     const KIND: &'static str = "aws.ec2.security_group";
     const RECOVERY: Recovery = Recovery::Name(&["name", "vpc_id"]);
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("security_group_id");
+    const KEEPS: &'static [&'static str] = &["description"];
     const REPLACE: &'static [&'static str] = &["name", "description", "vpc_id"];
     // Interfaces of load balancers and tasks hold a group for minutes after those are gone.
     const TIMING: Timing = Timing::seconds(3, 2, 1200);

@@ -13,7 +13,9 @@ use aws_sdk_ec2::{
     Client,
     types::{self, AttributeBooleanValue, Filter, ResourceType, SubnetState, Tag},
 };
-use causeway_core::{Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, outputs};
+use causeway_core::{
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, outputs,
+};
 use serde::{Deserialize, Serialize};
 
 /// A part of a network that lies in one availability zone. Its addresses cannot overlap with those of another, so
@@ -48,6 +50,8 @@ outputs! {
 impl Resource for Subnet {
     const KIND: &'static str = "aws.ec2.subnet";
     const RECOVERY: Recovery = Recovery::NaturalKey(&["vpc_id", "cidr_block"]);
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("subnet_id");
+    const KEEPS: &'static [&'static str] = &["availability_zone"];
     const REPLACE: &'static [&'static str] = &["vpc_id", "cidr_block", "availability_zone"];
     const TIMING: Timing = Timing::seconds(2, 1, 300);
     type Client = Aws;

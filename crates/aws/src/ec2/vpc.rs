@@ -11,7 +11,7 @@ use aws_sdk_ec2::{
     types::{self, AttributeBooleanValue, Filter, ResourceType, Tag, VpcAttributeName, VpcState},
 };
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, diff::Diff, error::Found, outputs,
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, diff::Diff, error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,7 @@ outputs! {
 impl Resource for Vpc {
     const KIND: &'static str = "aws.ec2.vpc";
     const RECOVERY: Recovery = BY_TAG;
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("vpc_id");
     const REPLACE: &'static [&'static str] = &["cidr_block"];
     const TIMING: Timing = Timing::seconds(3, 1, 300);
     type Client = Aws;

@@ -14,7 +14,8 @@ use aws_sdk_ecs::types::{
     DeploymentRolloutState, PropagateTags, ServiceDeploymentBrief, ServiceDeploymentStatus,
 };
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found, outputs,
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
+    error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -133,6 +134,7 @@ const LOG_LINES: i32 = 12;
 impl Resource for Service {
     const KIND: &'static str = "aws.ecs.service";
     const RECOVERY: Recovery = Recovery::Name(&["cluster", "name"]);
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Name("name");
     const REPLACE: &'static [&'static str] = &["name", "cluster", "launch_type"];
     const MOVES: &'static [&'static str] = &["task_definition"];
     // The circuit breaker needs at least three failed tasks, and each may take minutes to fail.

@@ -6,7 +6,7 @@ use crate::{Aws, Call, id::Arn};
 use aws_sdk_ecs::types::{self, EphemeralStorage, SortOrder, TaskDefinitionField, TaskDefinitionStatus};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use causeway_core::{
-    Cx, Error, Live, Owner, Recovery, Resource, Set, Status, Tags, Value, diff::Diff, outputs,
+    ClaimedBy, Cx, Error, Live, Owner, Recovery, Resource, Set, Status, Tags, Value, diff::Diff, outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,7 @@ outputs! {
 impl Resource for TaskDefinition {
     const KIND: &'static str = "aws.ecs.task_definition";
     const RECOVERY: Recovery = Recovery::NaturalKey(&["family"]);
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Name("family");
     const REPLACE: &'static [&'static str] = &["family"];
     const MOVES: &'static [&'static str] = &["arn", "revision"];
     type Client = Aws;

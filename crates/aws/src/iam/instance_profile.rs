@@ -35,6 +35,7 @@ outputs! {
 impl Resource for InstanceProfile {
     const KIND: &'static str = "aws.iam.instance_profile";
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
+    const KEEPS: &'static [&'static str] = &["path"];
     const REPLACE: &'static [&'static str] = &["name", "path"];
     type Client = Aws;
     type Outputs = InstanceProfileOutputs;

@@ -46,6 +46,7 @@ impl Policy {
 impl Resource for Policy {
     const KIND: &'static str = "aws.iam.policy";
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
+    const KEEPS: &'static [&'static str] = &["path", "description"];
     const REPLACE: &'static [&'static str] = &["name", "description", "path"];
     type Client = Aws;
     type Outputs = PolicyOutputs;

@@ -90,6 +90,7 @@ fn not_yet_there(policy: &Arn) -> &'static [&'static str] {
 impl Resource for Role {
     const KIND: &'static str = "aws.iam.role";
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
+    const KEEPS: &'static [&'static str] = &["path"];
     const REPLACE: &'static [&'static str] = &["name", "path"];
     const TIMING: Timing = Timing::seconds(2, 1, 300);
     type Client = Aws;

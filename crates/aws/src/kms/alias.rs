@@ -5,7 +5,7 @@ use crate::{
     id::{Arn, KeyId},
 };
 use causeway_core::{
-    Cx, Error, Live, Owner, Recovery, Resource, Status, Value, diff::Diff, error::Found, outputs,
+    ClaimedBy, Cx, Error, Live, Owner, Recovery, Resource, Status, Value, diff::Diff, error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,7 @@ outputs! {
 impl Resource for Alias {
     const KIND: &'static str = "aws.kms.alias";
     const RECOVERY: Recovery = Recovery::NaturalKey(&["name"]);
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Name("name");
     const REPLACE: &'static [&'static str] = &["name"];
     type Client = Aws;
     type Outputs = AliasOutputs;

@@ -9,7 +9,7 @@ use crate::{
 };
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Status, Tags, diff::Diff, error::Found, outputs, text,
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags, diff::Diff, error::Found, outputs, text,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -57,6 +57,7 @@ fn not_yet(policy: Option<&PolicyDocument>) -> &'static [&'static str] {
 impl Resource for Key {
     const KIND: &'static str = "aws.kms.key";
     const RECOVERY: Recovery = Recovery::Tag { settle: Duration::from_secs(30) };
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("key_id");
     const DATA: bool = true;
     type Client = Aws;
     type Outputs = KeyOutputs;

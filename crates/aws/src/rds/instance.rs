@@ -99,6 +99,8 @@ pub struct Instance {
 outputs! {
     /// What a database server tells others.
     pub struct InstanceOutputs => InstanceRefs {
+        /// Its name.
+        pub identifier: String,
         /// The ARN.
         pub arn: Arn,
         /// The DNS name.
@@ -400,6 +402,7 @@ impl Instance {
             status: status(found),
             owner: tags.owner(),
             outputs: InstanceOutputs {
+                identifier: found.db_instance_identifier().unwrap_or_default().to_owned(),
                 arn: found.db_instance_arn().unwrap_or_default().into(),
                 address: endpoint.and_then(|e| e.address()).unwrap_or_default().to_owned(),
                 port: endpoint.and_then(|e| e.port()).or(found.db_instance_port()).unwrap_or_default(),

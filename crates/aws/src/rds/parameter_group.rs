@@ -47,6 +47,7 @@ const MOST_PARAMETERS: usize = 20;
 impl Resource for ParameterGroup {
     const KIND: &'static str = "aws.rds.parameter_group";
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
+    const KEEPS: &'static [&'static str] = &["description"];
     const REPLACE: &'static [&'static str] = &["name", "family", "description"];
     // A group can be in use by an instance that is still being deleted.
     const TIMING: Timing = Timing::seconds(3, 2, 900);

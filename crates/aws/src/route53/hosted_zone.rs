@@ -8,8 +8,8 @@ use crate::{
 };
 use aws_sdk_route53::types as sdk;
 use causeway_core::{
-    Cx, Error, Live, Owner, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, error::Found,
-    outputs,
+    ClaimedBy, Cx, Error, Live, Owner, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff,
+    error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,7 @@ outputs! {
 impl Resource for HostedZone {
     const KIND: &'static str = "aws.route53.hosted_zone";
     const RECOVERY: Recovery = Recovery::Token;
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("zone_id");
     const REPLACE: &'static [&'static str] = &["name", "vpc"];
     const TIMING: Timing = Timing::QUICK;
     type Client = Aws;

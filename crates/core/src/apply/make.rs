@@ -2,6 +2,7 @@
 
 use super::{Run, StepError, Target};
 use crate::{
+    claim::{self, Origin},
     diff::{Change, Diff, diff_sent},
     error::Class,
     event::Event,
@@ -42,6 +43,7 @@ impl Run {
         };
         let target =
             |instance: String, recorded| Target { address, kind, place: place.clone(), instance, recorded };
+        let known = |record: &Record| claim::known(kind, record);
         match (step.action, record) {
             (Action::Wait, _) => self.look(&target(String::new(), None), &spec).await,
             (Action::Record, Some(record)) => {
@@ -53,16 +55,22 @@ impl Run {
                 let Some(outgoing) = outgoing else {
                     return Err(StepError::Stale("what the journal says of it changed".into()));
                 };
-                let target = target(outgoing.instance.clone(), outgoing.outputs.clone());
+                let target = target(outgoing.instance.clone(), known(&outgoing));
                 self.update(&target, node, spec, &outgoing, &step.diff, Act::Adopt).await?;
                 Ok(Action::Adopt)
             }
-            (Action::Adopt, None) => self.adopt(target(String::new(), None), node, spec, &step.diff).await,
+            (Action::Adopt, None) => {
+                let claimed = self.stack.claims().get(address).and_then(|id| claim::outputs(kind, id));
+                self.adopt(target(String::new(), claimed), node, spec, &step.diff).await
+            }
             (Action::Create, None) => {
                 self.create(&target((self.new_instance)(), None), node, spec, None).await?;
                 Ok(Action::Create)
             }
-            (Action::Create, Some(record)) if record.phase == Phase::Creating => {
+            // What people made and is gone since is not made again under its id.
+            (Action::Create, Some(record))
+                if record.phase == Phase::Creating && claim::claimed(&record.request).is_none() =>
+            {
                 let target = self.resumed(target(record.instance.clone(), None), &spec, &record).await?;
                 self.create(&target, node, spec, Some(&record)).await?;
                 Ok(Action::Create)
@@ -73,7 +81,7 @@ impl Run {
                 Ok(Action::Create)
             }
             (Action::Update, Some(record)) => {
-                let target = target(record.instance.clone(), record.outputs.clone());
+                let target = target(record.instance.clone(), known(&record));
                 self.update(&target, node, spec, &record, &step.diff, Act::Update).await
             }
             (Action::ReplaceDeleteFirst, None) => {
@@ -134,6 +142,20 @@ impl Run {
             spec: self.seal(spec),
             after: outlived_by(&self.stack, &self.registry, node),
             protect: node.protect,
+            origin: self.origin(node, target),
+        }
+    }
+
+    /// What the journal says of this incarnation; a new one follows the names of what it replaces, or is what is
+    /// claimed.
+    fn origin(&self, node: &Node, target: &Target<'_>) -> Option<Origin> {
+        if let Some(record) = self.journal.record(target.address, &target.instance) {
+            return record.request.origin;
+        }
+        let adopted = self.planned(target.address).is_some_and(|s| s.action == Action::Adopt);
+        match self.stack.claims().get(target.address) {
+            Some(identity) if adopted => Some(Origin::Claimed(identity.clone())),
+            _ => node.kept.then_some(Origin::Follows),
         }
     }
 
@@ -458,7 +480,8 @@ impl Run {
         let Some(live) = self.read(&target, &spec).await? else {
             return Err(StepError::Stale("it has disappeared".into()));
         };
-        if let Some(why) = foreign(&live.owner, self.stack.name(), target.address, self.adopt) {
+        let claimed = self.plan.claims.iter().any(|c| c.address == *target.address);
+        if let Some(why) = foreign(&live.owner, self.stack.name(), target.address, self.adopt || claimed) {
             return Err(StepError::Stale(why));
         }
         target.instance = match &live.owner {

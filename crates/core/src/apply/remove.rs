@@ -2,6 +2,7 @@
 
 use super::{Run, StepError, Target};
 use crate::{
+    claim,
     error::Class,
     event::Event,
     journal::{Act, Entry, Phase},
@@ -24,7 +25,7 @@ impl Run {
             kind,
             place: record.request.place.spec.clone(),
             instance: instance.to_owned(),
-            recorded: record.outputs.clone(),
+            recorded: claim::known(kind, &record),
         };
         if self.is_kept(address) {
             return Ok(Action::Keep);

@@ -92,12 +92,9 @@ fn metric(watch: Watch, watched: &Watched<'_>) -> Metric {
         ])
     };
     let service = || {
-        text(&[
-            ("ClusterName", watched.app.cluster.as_str().into()),
-            ("ServiceName", watched.app.service.as_str().into()),
-        ])
+        text(&[("ClusterName", watched.app.cluster.clone()), ("ServiceName", watched.app.service.clone())])
     };
-    let database = || text(&[("DBInstanceIdentifier", watched.database.identifier.as_str().into())]);
+    let database = || text(&[("DBInstanceIdentifier", watched.database.identifier.clone())]);
     let of_balancer = |what, name, statistic| Metric {
         what,
         namespace: "AWS/ApplicationELB",

@@ -30,8 +30,8 @@ pub(super) struct Around<'a> {
 
 /// What the rest of the stack needs of the app.
 pub(super) struct App {
-    pub cluster: String,
-    pub service: String,
+    pub cluster: Value<String>,
+    pub service: Value<String>,
 }
 
 /// The container, and the name of everything that is about it.
@@ -112,7 +112,7 @@ pub(super) fn app(
         stack.output("service", &service.name);
         stack.output("task_definition", &service.task_definition);
         stack.output("log_group", &logs.name);
-        App { cluster: prefix.clone(), service: prefix.clone() }
+        App { cluster: cluster.name.clone(), service: service.name.clone() }
     })
 }
 

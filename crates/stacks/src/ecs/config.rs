@@ -170,6 +170,13 @@ pub struct Database {
     pub multi_az: bool,
     /// Days that automatic backups are kept, 1 to 35.
     pub backup_days: u8,
+    /// The database inside it that Coder uses. It cannot be changed later.
+    pub name: String,
+    /// The user that owns it. It cannot be changed later.
+    pub user: String,
+    /// Whether what it stores is encrypted. It cannot be changed later; `false` is only for taking over a database that
+    /// was made without.
+    pub encrypted: bool,
     /// AWS refuses to delete it, beside our own guards.
     pub deletion_protection: bool,
 }
@@ -182,6 +189,9 @@ impl Default for Database {
             max_storage: 100,
             multi_az: false,
             backup_days: 7,
+            name: "coder".into(),
+            user: "coder".into(),
+            encrypted: true,
             deletion_protection: true,
         }
     }

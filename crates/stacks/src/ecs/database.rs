@@ -13,11 +13,8 @@ use std::collections::BTreeMap;
 pub(super) struct Database {
     /// The secret that holds the connection URL.
     pub url_secret: Value<Arn>,
-    pub identifier: String,
+    pub identifier: Value<String>,
 }
-
-/// Name of the user and of the database.
-const CODER: &str = "coder";
 
 pub(super) fn database(stack: &mut Stack, config: &Ecs, network: &Networks, security: &Security) -> Database {
     let wanted = &config.database;
@@ -64,11 +61,11 @@ pub(super) fn database(stack: &mut Stack, config: &Ecs, network: &Networks, secu
                 storage_type: Some("gp3".into()),
                 iops: None,
                 storage_throughput: None,
-                storage_encrypted: Some(true),
+                storage_encrypted: Some(wanted.encrypted),
                 // The key of RDS itself: ours goes when the stack goes, and the final snapshot has to outlive it.
                 kms_key_id: None,
-                db_name: Some(CODER.into()),
-                master_username: CODER.into(),
+                db_name: Some(wanted.name.clone()),
+                master_username: wanted.user.clone(),
                 master_password_secret_arn: Some(password.arn.clone()),
                 master_password_version: Some(password.version_id.cast()),
                 db_subnet_group_name: Some(subnets.name.clone()),
@@ -90,15 +87,22 @@ pub(super) fn database(stack: &mut Stack, config: &Ecs, network: &Networks, secu
                 tags: Tags::default(),
             },
         );
+        for (field, setting) in [
+            ("storage_encrypted", "ecs.database.encrypted"),
+            ("db_name", "ecs.database.name"),
+            ("master_username", "ecs.database.user"),
+        ] {
+            stack.setting(instance.address(), field, setting);
+        }
         let url = text!(
             "postgres://",
-            CODER,
+            wanted.user.as_str(),
             ":{password}@",
             instance.address,
             ":",
             instance.port,
             "/",
-            CODER,
+            wanted.name.as_str(),
             "?sslmode=require"
         );
         let url = stack.add(
@@ -118,6 +122,6 @@ pub(super) fn database(stack: &mut Stack, config: &Ecs, network: &Networks, secu
         );
         stack.output("database_address", &instance.address);
         stack.output("database_version", &instance.engine_version);
-        Database { url_secret: url.arn.clone(), identifier: prefix }
+        Database { url_secret: url.arn.clone(), identifier: instance.identifier.clone() }
     })
 }

@@ -41,6 +41,7 @@ fn new(stack: &mut Stack, config: &Network) -> Networks {
             tags: super::named(stack, "vpc"),
         },
     );
+    stack.setting(vpc.address(), "cidr_block", "ecs.network.cidr");
     let gateway = stack
         .add("gateway", InternetGateway { vpc_id: vpc.vpc_id.clone(), tags: super::named(stack, "gateway") });
     let mut subnets = |kind: &str, blocks: &[String]| -> Set<SubnetId> {

@@ -2,6 +2,7 @@
 
 use super::{Caller, Object, Refusal, SimCloud, Verb, World, refusal, token_of};
 use crate::{
+    claim::ClaimedBy,
     diff::{Change, Diff},
     error::{Class, Error},
     outputs,
@@ -382,6 +383,7 @@ async fn removed<R: Resource<Client = SimCloud>>(
 
 impl Resource for Network {
     const KIND: &'static str = "sim.network";
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("network_id");
     const RECOVERY: Recovery = Recovery::Tag { settle: Duration::from_secs(30) };
     const REPLACE: &'static [&'static str] = &["cidr"];
     type Client = SimCloud;
@@ -417,6 +419,7 @@ impl Resource for Network {
 
 impl Resource for Gateway {
     const KIND: &'static str = "sim.gateway";
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("gateway_id");
     const RECOVERY: Recovery = Recovery::Token;
     const REPLACE: &'static [&'static str] = &["network"];
     const TIMING: Timing = Timing::seconds(90, 5, 600);
@@ -470,6 +473,7 @@ impl Resource for Gateway {
 
 impl Resource for Role {
     const KIND: &'static str = "sim.role";
+    const KEEPS: &'static [&'static str] = &["path"];
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
     const REPLACE: &'static [&'static str] = &["name", "path"];
     type Client = SimCloud;
