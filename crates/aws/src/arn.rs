@@ -75,8 +75,8 @@ pub fn claim(kind: &str, text: &str) -> Result<String, String> {
     if text.starts_with("arn:") {
         return match thing(text) {
             Some(found) if found.kind == kind => Ok(found.identity),
-            Some(found) => Err(format!("is the ARN of a {}, and this is a {kind}", found.kind)),
-            None => Err(format!("is not the ARN of a {kind}")),
+            Some(found) => Err(format!("is the ARN of an {}, and this is an {kind}", found.kind)),
+            None => Err(format!("is not the ARN of an {kind}")),
         };
     }
     Ok(match kind {
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(claim("aws.rds.instance", "Coder").unwrap(), "coder");
         assert_eq!(claim("aws.ec2.vpc", "arn:aws:ec2:us-east-1:1:vpc/vpc-1").unwrap(), "vpc-1");
         let wrong = claim("aws.ecs.service", "arn:aws:ecs:us-east-1:1:cluster/coder").unwrap_err();
-        assert_eq!(wrong, "is the ARN of a aws.ecs.cluster, and this is a aws.ecs.service");
+        assert_eq!(wrong, "is the ARN of an aws.ecs.cluster, and this is an aws.ecs.service");
         assert!(claim("aws.ecs.service", " ").is_err());
     }
 

@@ -42,15 +42,22 @@ impl Config {
             let address = Address::from(name.as_str());
             let problem = |message: String, help: &str| Problem::at("adopt", message, help).key(name);
             let Some(node) = stack.nodes().get(&address) else {
-                let help = "`deploy plan` shows the addresses; they look like `app/service`";
-                problems.push(problem(format!("there is no `{name}` to stand for something"), help));
+                let known: Vec<&str> = stack.nodes().keys().map(|a| a.0.as_str()).collect();
+                let help = nearest(name, &known).map_or_else(
+                    || "`deploy plan` shows the addresses; they look like `app/service`".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                problems.push(problem(format!("there is no `{name}` to stand for something"), &help));
                 continue;
             };
             match arn::claim(node.kind, text) {
                 Ok(identity) => {
                     stack.claim(&address, identity);
                 }
-                Err(why) => problems.push(problem(why, "give its id, its name or its ARN")),
+                Err(why) => problems.push(problem(
+                    format!("what `{name}` stands for {why}"),
+                    "give its id, its name or its ARN",
+                )),
             }
         }
         problems

@@ -176,3 +176,28 @@ fn a_file_that_is_not_there_is_named() {
     assert!(matches!(&error, Error::Read { path, .. } if path == Path::new("nowhere/causeway.toml")));
     assert_eq!(error.to_string(), "cannot read nowhere/causeway.toml");
 }
+
+#[test]
+fn what_is_claimed_is_said_to_the_stack() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.toml");
+    let claims = |lines: &str| {
+        let text = init_template().replace("[guard]", &format!("[adopt]\n{lines}\n\n[guard]"));
+        fs::write(&path, text).unwrap();
+        let file = File::read(&path).unwrap();
+        file.stack(&file.given_to_read())
+    };
+    let stack = claims(
+        "\"app/cluster\" = \"arn:aws:ecs:us-east-1:123456789012:cluster/old\"\n\"app/task\" = \"old:7\"",
+    )
+    .unwrap();
+    assert_eq!(stack.claims()[&"app/cluster".into()], "old");
+    assert_eq!(stack.claims()[&"app/task".into()], "old");
+    let wrong =
+        claims("\"app/clustre\" = \"x\"\n\"app/service\" = \"arn:aws:sns:us-east-1:1:x\"").unwrap_err();
+    let said = format!("{wrong:?}");
+    assert!(
+        said.contains("did you mean `app/cluster`?") && said.contains("is the ARN of an aws.sns.topic"),
+        "{said}"
+    );
+}
