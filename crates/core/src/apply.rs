@@ -201,7 +201,9 @@ impl Run {
                 }
                 running.spawn(Arc::clone(self).one(key));
             }
+            // In this order, not in one that chance chooses: the same run takes the same course.
             let ended = tokio::select! {
+                biased;
                 ended = running.join_next() => ended,
                 () = self.stop.draining(), if !told => continue,
             };
@@ -295,6 +297,7 @@ impl Run {
             }
         };
         let result = tokio::select! {
+            biased;
             result = work => result,
             () = self.stop.aborted() => Err(StepError::Aborted),
         };

@@ -26,6 +26,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     clock: Clock,
     new_instance: NewInstance,
+    new_key: Arc<dyn Fn() -> SealKey + Send + Sync>,
     at_once: usize,
     account: Option<String>,
 }
@@ -150,6 +151,7 @@ impl Engine {
             store,
             clock: Arc::new(jiff::Timestamp::now),
             new_instance: Arc::new(random_instance),
+            new_key: Arc::new(SealKey::random),
             at_once: 10,
             account: None,
         }
@@ -167,10 +169,12 @@ impl Engine {
         self
     }
 
-    /// Takes the time and incarnation ids from elsewhere, so that a test is the same every time.
+    /// Takes the time and incarnation ids from elsewhere, and a key of digests that everybody knows, so that a test is
+    /// the same every time.
     pub fn deterministic(mut self, clock: Clock, new_instance: NewInstance) -> Self {
         self.clock = clock;
         self.new_instance = new_instance;
+        self.new_key = Arc::new(|| SealKey::fixed("deterministic"));
         self
     }
 
@@ -235,7 +239,7 @@ impl Engine {
         if recorded.seq != state.seq {
             return Err(EngineError::Stale { planned: state.seq, now: recorded.seq });
         }
-        let key = state.seal_key.clone().unwrap_or_else(SealKey::random);
+        let key = state.seal_key.clone().unwrap_or_else(|| (self.new_key)());
         let opened = state.seal_key.is_some();
         let journal = Journal::new(Arc::clone(&self.store), recorded, Arc::clone(&self.clock));
         if !opened {

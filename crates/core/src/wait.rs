@@ -74,8 +74,9 @@ impl Backoff {
 /// Pauses; `false` if the run was aborted meanwhile.
 pub(crate) async fn pause_or(time: Duration, stop: &Stop) -> bool {
     tokio::select! {
-        () = pause(time) => true,
+        biased;
         () = stop.aborted() => false,
+        () = pause(time) => true,
     }
 }
 

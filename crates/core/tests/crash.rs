@@ -5,7 +5,8 @@
 mod web;
 
 use causeway_core::{
-    testing::crash::{CrashReport, Fixture, enumerate, enumerate_pairs},
+    plan::PlanOptions,
+    testing::crash::{CrashReport, Fixture, Sim, enumerate, enumerate_pairs},
     value::Name,
 };
 use web::{Web, nothing};
@@ -180,4 +181,31 @@ async fn two_crashes_while_a_network_is_replaced() {
     let changed = Web { cidr: "10.0.0.0/8", ..web() };
     let fixture = Fixture::new("replace with children, twice", vec![web().stack()], changed.stack());
     told(&enumerate_pairs(&fixture, 29).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_that_is_taken_back_with_children_half_made_under_both() {
+    let base = Web { role: Name::from("web"), policy: "write", password: "second", service: false, ..web() };
+    let first = Web { cidr: "10.0.0.0/8", gateway_size: Some(2), ..base.clone() };
+    let second = Web { cidr: "10.0.0.0/16", ..first.clone() };
+    let last = Web { cidr: "10.0.0.0/8", gateway: false, ..base };
+    let sim = Sim::new(0);
+    sim.cloud.plant("sim.lookup", serde_json::json!({ "name": "base" }), None);
+    for (stack, crash) in [(first.stack(), 28), (second.stack(), 10)] {
+        sim.fuse.arm(Some(crash));
+        tokio::select! {
+            biased;
+            () = sim.fuse.gone() => {}
+            _ = sim.apply(&stack, &PlanOptions::default()) => panic!("the power was to go at {crash}"),
+        }
+        sim.fuse.arm(None);
+    }
+    // What cannot be seen yet when it is planned may need another run.
+    for _ in 0..3 {
+        let _ = sim.apply(&last.stack(), &PlanOptions::default()).await;
+    }
+    let calm = Sim::new(0);
+    calm.cloud.plant("sim.lookup", serde_json::json!({ "name": "base" }), None);
+    calm.run(&last.stack(), &PlanOptions::default()).await.unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(sim.cloud.inventory(), calm.cloud.inventory());
 }

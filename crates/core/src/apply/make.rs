@@ -233,9 +233,17 @@ impl Run {
         if self.seal(&wanted) == record.request.spec {
             return Ok(target);
         }
-        if self.settled(&target, record.request.spec.as_json()).await?.is_none() {
-            self.gone(target.address, &record.instance).await?;
-            target.instance = (self.new_instance)();
+        let (begun, identity) = (record.request.spec.as_json(), target.kind.recovery().identity());
+        match self.settled(&target, begun).await? {
+            None => {
+                self.gone(target.address, &record.instance).await?;
+                target.instance = (self.new_instance)();
+            }
+            // It could not be seen yet when this was planned, and would be made once more under the other name.
+            Some(_) if identity.iter().any(|f| begun.get(f) != wanted.get(f)) => {
+                return Err(StepError::Stale("it has appeared under its former name".into()));
+            }
+            Some(_) => {}
         }
         Ok(target)
     }

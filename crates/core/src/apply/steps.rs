@@ -78,6 +78,22 @@ fn in_the_way(plan: &Plan, stack: &Stack, state: &State, registry: &Registry) ->
     out
 }
 
+/// The steps that make what the resource at `address` needs. What has no step of its own passes on what it needs.
+fn needs(address: &Address, stack: &Stack, parts: &BTreeSet<Key>) -> BTreeSet<Key> {
+    let after = |a: &Address| stack.nodes().get(a).into_iter().flat_map(|n| &n.after);
+    let (mut out, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut open: Vec<&Address> = after(address).collect();
+    while let Some(needed) = open.pop() {
+        let step = (needed.clone(), Part::Make);
+        if parts.contains(&step) {
+            out.insert(step);
+        } else if seen.insert(needed) {
+            open.extend(after(needed));
+        }
+    }
+    out
+}
+
 fn wait_for(
     plan: &Plan,
     stack: &Stack,
@@ -89,6 +105,7 @@ fn wait_for(
     let action = |a: &Address| plan.step(a).map(|s| s.action);
     let make = |a: &Address| (a.clone(), Part::Make);
     let after = |a: &Address| stack.nodes().get(a).map(|n| n.after.clone()).unwrap_or_default();
+    let needs = |a: &Address| needs(a, stack, parts);
     let mut out = Edges::new();
     for key in parts {
         let (address, part) = key;
@@ -96,7 +113,7 @@ fn wait_for(
         let mut waits = BTreeSet::new();
         match part {
             Part::Make => {
-                waits.extend(after(address).iter().map(make));
+                waits.extend(needs(address));
                 if action(address) == Some(Action::Create) || action(address).is_some_and(Action::replaces) {
                     waits.extend(in_the_way.iter().filter(|(a, _)| a == address).cloned());
                 }
@@ -127,10 +144,8 @@ fn wait_for(
                 }
                 if current && delete_first {
                     // Whether it has to go at all may depend on what these turn out to be.
-                    let settled = after(address);
-                    let settled =
-                        settled.iter().filter(|d| action(d) != Some(Action::ReplaceDeleteFirst)).map(make);
-                    waits.extend(settled);
+                    let settled = needs(address).into_iter();
+                    waits.extend(settled.filter(|(a, _)| action(a) != Some(Action::ReplaceDeleteFirst)));
                 }
             }
         }

@@ -7,9 +7,9 @@ use crate::{
     engine::{EngineError, Run},
     guard::Rules,
     journal::State,
-    plan::{Plan, PlanOptions},
+    plan::{Plan, PlanOptions, Step},
     render,
-    store::MemoryStore,
+    store::{MemoryStore, Store},
 };
 use serde_json::Value as Json;
 use std::{
@@ -50,6 +50,11 @@ impl Sim {
 
     /// An engine, as a new process would make it.
     pub fn engine(&self) -> Engine {
+        self.engine_on(self.store.clone())
+    }
+
+    /// An engine that keeps its journal in `store`.
+    pub fn engine_on(&self, store: Arc<dyn Store>) -> Engine {
         let mut registry = Registry::new();
         self.cloud.register(&mut registry);
         let (cloud, instances) = (self.cloud.clone(), Arc::clone(&self.instances));
@@ -58,7 +63,7 @@ impl Sim {
             jiff::Timestamp::from_second(now).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
         };
         let new_instance = move || format!("i{:011}", instances.fetch_add(1, Ordering::Relaxed));
-        Engine::new(registry, Arc::new(FusedStore::new(self.store.clone(), self.fuse.clone())))
+        Engine::new(registry, Arc::new(FusedStore::new(store, self.fuse.clone())))
             .at_once(self.at_once)
             .deterministic(Arc::new(clock), Arc::new(new_instance))
     }
@@ -106,12 +111,16 @@ impl Sim {
     }
 }
 
-/// Rules that refuse nothing that `plan` wants.
+/// Rules that refuse nothing that `plan` wants, except protected things and a door that is open at every port.
 pub fn all_rules(plan: &Plan) -> Rules {
+    let ports = |step: &Step| {
+        let port = |field| u16::try_from(step.wanted.as_json().get(field)?.as_u64()?).ok();
+        Some(port("from_port")?..=port("to_port")?)
+    };
     Rules {
         permits: plan.steps.iter().map(|s| s.address.clone()).collect(),
         max_removals: None,
-        public_ports: (0..=u16::MAX).collect(),
+        public_ports: plan.steps.iter().filter_map(ports).flatten().collect(),
     }
 }
 

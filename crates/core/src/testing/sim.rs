@@ -21,7 +21,7 @@ use crate::{
     journal::State,
     place::{Client, Place},
     registry::Registry,
-    resource::{Owner, Status, Tags},
+    resource::{Owner, Resource, Status, Tags},
     wait::pause,
 };
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,14 @@ pub enum Fault {
     Ignored,
     /// A create is accepted, and what it made never comes right; it keeps its name.
     Stillborn,
+    /// The credentials may not do it.
+    Denied,
+    /// A create is accepted, and what it made is not ready before every timeout has passed.
+    Stuck,
 }
+
+/// Longer than any simulated kind waits.
+const STUCK: Duration = Duration::from_secs(3000);
 
 /// Which calls a fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +114,17 @@ struct Rule {
     when: When,
     fault: Fault,
     seen: u64,
+}
+
+/// What somebody does at a console, behind the engine's back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// Takes it away.
+    Delete,
+    /// Changes a field that every spec of the kind sets.
+    Edit,
+    /// Takes all its tags away.
+    Untag,
 }
 
 /// One mutating call.
@@ -456,6 +474,7 @@ impl SimCloud {
             Some(Fault::LostBefore) => Err(refusal("InternalError", Class::Transient, "lost before")),
             Some(Fault::NotNow) => Err(refusal("NotYet", Class::NotNow, "something has not spread")),
             Some(Fault::Refused) => Err(refusal("Refused", Class::Final, "will not work")),
+            Some(Fault::Denied) => Err(refusal("AccessDenied", Class::Denied, "may not do that")),
             // The effect is on a world that is thrown away.
             Some(Fault::Ignored) => self.with(|w| effect(&mut w.copy(), now)),
             Some(Fault::LostAfter) => self
@@ -467,15 +486,18 @@ impl SimCloud {
                     answer
                 })
                 .and(Err(refusal("InternalError", Class::Transient, "lost after"))),
-            Some(Fault::Stillborn) | None => self.with(|w| {
+            Some(Fault::Stillborn | Fault::Stuck) | None => self.with(|w| {
                 w.sweep(now);
                 let before: BTreeSet<String> = w.objects.keys().cloned().collect();
                 let shape = w.shape();
                 let answer = effect(w, now);
                 effective = answer.is_ok() && (verb == Verb::Update || w.shape() != shape);
-                if fault == Some(Fault::Stillborn) {
-                    let made = w.objects.values_mut().filter(|o| !before.contains(&o.id));
-                    made.for_each(|o| o.failed = Some("no capacity".into()));
+                for o in w.objects.values_mut().filter(|o| !before.contains(&o.id)) {
+                    match fault {
+                        Some(Fault::Stillborn) => o.failed = Some("no capacity".into()),
+                        Some(Fault::Stuck) => o.busy = Some((now + STUCK, "stuck".into())),
+                        _ => {}
+                    }
                 }
                 answer
             }),
@@ -563,6 +585,56 @@ impl SimCloud {
     pub fn vanish(&self, kind: &str, address: Option<&str>) {
         self.with(|w| {
             w.objects.retain(|_, o| o.kind != kind || (address.is_some() && o.tag(Tags::ADDRESS) != address));
+        });
+    }
+
+    /// Does to the `nth` thing of the stack `stack`, counted around, what somebody at a console does. Answers with what
+    /// was done; `None` where there is nothing to do it to.
+    pub fn meddle(&self, stack: &str, nth: usize, how: Meddling) -> Option<String> {
+        let now = self.now();
+        self.with(|w| {
+            w.sweep(now);
+            let of =
+                |o: &&mut Object| o.tag(Tags::STACK).is_none_or(|s| s == stack) && o.kind != Lookup::KIND;
+            let mut all: Vec<&mut Object> = w.objects.values_mut().filter(of).collect();
+            if all.is_empty() {
+                return None;
+            }
+            let nth = nth % all.len();
+            let object = &mut all[nth];
+            let id = object.id.clone();
+            let done = match (how, object.kind) {
+                (Meddling::Delete, _) => {
+                    w.objects.remove(&id);
+                    "deleted"
+                }
+                (Meddling::Edit, kind) => {
+                    let (field, value) = match kind {
+                        Network::KIND => ("cidr", json!("192.168.0.0/16")),
+                        Role::KIND => ("policy", json!("everything")),
+                        Database::KIND => ("size", json!(99)),
+                        Task::KIND => ("image", json!("web:edited")),
+                        Service::KIND => ("count", json!(99)),
+                        _ => return None,
+                    };
+                    object.fields[field] = value;
+                    "edited"
+                }
+                (Meddling::Untag, _) => {
+                    object.tags.as_mut()?.0.clear();
+                    "without its tags"
+                }
+            };
+            Some(format!("{id} {done}"))
+        })
+    }
+
+    /// Takes away what was [planted](SimCloud::plant), unless `stack` has taken it over since.
+    pub fn unplant(&self, id: &str, stack: &str) {
+        self.with(|w| {
+            if w.objects.get(id).is_some_and(|o| o.tag(Tags::STACK) != Some(stack)) {
+                w.objects.remove(id);
+            }
         });
     }
 
