@@ -226,7 +226,8 @@ pub async fn enumerate(fixture: &Fixture) -> CrashReport {
     report
 }
 
-/// As [`enumerate`], and in the run after the crash the power goes once more, at every `stride`th moment.
+/// As [`enumerate`], and in the run after the crash the power goes once more, at every `stride`th moment, in turn at once
+/// and after the machine was off for a while.
 pub async fn enumerate_pairs(fixture: &Fixture, stride: usize) -> CrashReport {
     let mut report = CrashReport { name: fixture.name, points: 0, violations: vec![] };
     let expected = match undisturbed(fixture).await {
@@ -239,12 +240,16 @@ pub async fn enumerate_pairs(fixture: &Fixture, stride: usize) -> CrashReport {
     for first in 0..expected.moments.len() {
         let mut second = first % stride.max(1);
         loop {
-            match crash(fixture, &expected, &[first, second], Duration::ZERO).await {
+            let off = OFF[second / stride.max(1) % OFF.len()];
+            match crash(fixture, &expected, &[first, second], off).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(why) => {
                     let moment = &expected.moments[first];
-                    report.violations.push(format!("at {first} {moment:?} and then at {second}: {why}"));
+                    let off = off.as_secs();
+                    report
+                        .violations
+                        .push(format!("at {first} {moment:?} and then at {second}, off for {off}s: {why}"));
                 }
             }
             report.points += 1;
