@@ -44,6 +44,12 @@ pub(crate) struct Global {
     /// The folder of the journal [default: .causeway/STACK beside the configuration]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+    /// Work in a session that this MFA device vouches for: its ARN, or the serial number of a hardware token
+    #[arg(long, global = true, env = "AWS_MFA_SERIAL", value_name = "SERIAL")]
+    pub(crate) mfa_serial: Option<String>,
+    /// The six digits that it shows now; asked for at a terminal when no session is kept
+    #[arg(long, global = true, value_name = "CODE", requires = "mfa_serial")]
+    pub(crate) mfa_code: Option<String>,
     /// Do not ask
     #[arg(short, long, global = true)]
     pub(crate) yes: bool,
@@ -63,6 +69,8 @@ pub(crate) enum Command {
     Validate,
     /// Show what apply would do
     Plan(Plan),
+    /// Ask whether apply can work: credentials, image, certificate, secrets, subnets and more
+    Preflight(crate::commands::preflight::Args),
     /// Make it so
     Apply(Apply),
     /// Delete everything that the stack made
@@ -122,6 +130,7 @@ impl Command {
             Command::Init(_) => "init",
             Command::Validate => "validate",
             Command::Plan(_) => "plan",
+            Command::Preflight(_) => "preflight",
             Command::Apply(_) => "apply",
             Command::Destroy(_) => "destroy",
             Command::Drift => "drift",
@@ -196,6 +205,9 @@ pub(crate) struct Apply {
     pub(crate) scope: Scope,
     #[command(flatten)]
     pub(crate) permits: Permits,
+    /// Do not ask first whether it can work
+    #[arg(long)]
+    pub(crate) skip_preflight: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 //! Within one version fields are only added.
 
 use crate::failure::Code;
+use causeway_aws::preflight::Finding;
 use causeway_config::{Mistake, Mistakes};
 use causeway_core::{
     Address,
@@ -179,6 +180,15 @@ pub(crate) struct Saved {
     pub(crate) file: String,
     /// SHA-256 of its content, for `apply --digest`.
     pub(crate) digest: String,
+}
+
+/// Of `preflight`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Preflight {
+    /// Where.
+    pub(crate) cloud: Cloud,
+    /// What was asked, what was answered, and what to do.
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Of `apply`, `destroy` and `rollback`.
@@ -441,6 +451,7 @@ pub(crate) fn schema() -> Json {
         ("validate", generator.subschema_for::<Document<Validate>>()),
         ("plan", generator.subschema_for::<Document<Planned>>()),
         ("apply, destroy and rollback", generator.subschema_for::<Document<Apply>>()),
+        ("preflight", generator.subschema_for::<Document<Preflight>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),

@@ -2,9 +2,11 @@
 
 mod cli;
 mod commands;
+mod credentials;
 mod document;
 mod failure;
 mod journal;
+mod mfa;
 mod progress;
 mod running;
 mod screen;

@@ -197,6 +197,18 @@ impl Screen {
         io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
     }
 
+    /// Asks for a line; none where nobody can be asked.
+    pub(crate) fn ask(&self, question: &str) -> Option<String> {
+        if !self.interactive {
+            return None;
+        }
+        let mut err = io::stderr().lock();
+        write!(err, "{} ", self.err.painted(Some(Paint::Bold), question)).and_then(|()| err.flush()).ok()?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).ok()?;
+        Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty())
+    }
+
     fn side(&self, text: &str) {
         aside(text);
     }

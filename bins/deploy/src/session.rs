@@ -2,14 +2,15 @@
 
 use crate::{
     cli::Global,
+    credentials,
     document::Cloud,
     failure::{Code, Failure},
     journal::{self, Place},
     screen::Screen,
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::{Credentials, provider::ProvideCredentials};
-use causeway_aws::Call;
+use aws_credential_types::Credentials;
+use causeway_aws::{Call, preflight};
 use causeway_config::File;
 use causeway_core::{
     Class, Engine, Registry,
@@ -30,9 +31,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-
-/// Longer than every sound way to credentials takes, and than a person waits.
-const CREDENTIALS: Duration = Duration::from_secs(20);
 
 /// What the journal says, for commands that ask nothing else.
 pub(crate) struct Past {
@@ -105,6 +103,8 @@ pub(crate) struct Session {
     place: Place,
     /// The folder of the journal if nothing else is said.
     beside: PathBuf,
+    /// How long the credentials last.
+    pub(crate) lasts: preflight::Session,
     sandbox: Option<Sandbox>,
 }
 
@@ -132,11 +132,13 @@ impl Session {
     /// As [`Session::open`], wherever the journal is.
     pub(crate) async fn reach(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
         let (name, region) = (file.config.stack.name.clone(), file.config.stack.region.clone());
-        let (sdk, beside, sandbox) = if global.sandbox {
+        let (sdk, lasts, beside, sandbox) = if global.sandbox {
             let (endpoint, folder, own) = sandbox(&region, screen).await?;
-            (sandboxed(&endpoint, &region).await?, folder.join("journals").join(&name), own)
+            let lasts = preflight::Session::LongLived;
+            (sandboxed(&endpoint, &region).await?, lasts, folder.join("journals").join(&name), own)
         } else {
-            (causeway_aws::sdk_config().await, journal::beside(&file), None)
+            let (sdk, lasts) = credentials::config(global, &region, screen).await?;
+            (sdk, lasts, journal::beside(&file), None)
         };
         let place = match &sandbox {
             // Nobody can have made a bucket in it, and nobody else can look.
@@ -144,6 +146,7 @@ impl Session {
             None => Place::of(global, &file, &beside),
         };
         let cloud = identify(&sdk, &region, global.sandbox).await?;
+        credentials::are_for(&file, &cloud)?;
         if !cloud.sandbox {
             screen.note(&format!("AWS account {} in {region}, as {}", cloud.account, cloud.principal));
         }
@@ -151,7 +154,7 @@ impl Session {
         causeway_aws::register(&mut registry, sdk.clone());
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
-        Ok(Session { file, engine, cloud, store, sdk, place, beside, sandbox })
+        Ok(Session { file, engine, cloud, store, sdk, place, beside, lasts, sandbox })
     }
 
     /// Looks whether another run is at work. A plan that is made meanwhile takes what that run has just made for
@@ -231,21 +234,6 @@ async fn sandboxed(endpoint: &str, region: &str) -> Result<SdkConfig, Failure> {
 
 /// Who we are, which is also the first call that shows whether anybody answers.
 async fn identify(config: &SdkConfig, region: &str, sandbox: bool) -> Result<Cloud, Failure> {
-    let hint = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; `aws sts get-caller-identity` must \
-                work; `--sandbox` needs no account";
-    let credentials = async {
-        match config.credentials_provider() {
-            Some(provider) => provider.provide_credentials().await.map(drop).map_err(|e| chain(&e)),
-            None => Err("none are configured".to_owned()),
-        }
-    };
-    let found = tokio::time::timeout(CREDENTIALS, credentials).await;
-    let found = found.unwrap_or_else(|_| Err(format!("nothing answered within {} s", CREDENTIALS.as_secs())));
-    if let Err(why) = found {
-        return Err(
-            Failure::new(Code::Unavailable, format!("there are no AWS credentials: {why}")).hint(hint)
-        );
-    }
     let sts = aws_sdk_sts::config::Builder::from(config).region(Region::new(region.to_owned())).build();
     let call = aws_sdk_sts::Client::from_conf(sts);
     let answer = call.get_caller_identity().send().await.call("sts:GetCallerIdentity");
@@ -260,7 +248,7 @@ async fn identify(config: &SdkConfig, region: &str, sandbox: bool) -> Result<Clo
                 }
                 None => "look at the network; HTTPS_PROXY is honoured".to_owned(),
             }),
-            (false, _) => failure.hint(hint),
+            (false, _) => failure.hint(credentials::HINT),
         }
     })?;
     Ok(Cloud {

@@ -31,6 +31,8 @@ pub mod iam;
 pub mod kms;
 #[cfg(feature = "logs")]
 pub mod logs;
+#[cfg(feature = "preflight")]
+pub mod preflight;
 #[cfg(feature = "rds")]
 pub mod rds;
 #[cfg(feature = "route53")]

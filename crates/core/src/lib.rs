@@ -32,6 +32,7 @@ pub mod store;
 pub mod testing;
 pub mod value;
 mod wait;
+pub mod wanted;
 pub mod why;
 
 pub use claim::ClaimedBy;

@@ -12,6 +12,8 @@ pub struct StackConfig {
     pub name: String,
     /// The AWS region, like `us-east-1`. Always explicit, so that nothing ends up where a shell happens to point.
     pub region: String,
+    /// The AWS account that this is for, in 12 digits. Credentials for another one are refused. Any if left out.
+    pub account: Option<String>,
     /// Tags on everything that can carry tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -160,6 +162,15 @@ impl StackConfig {
                 "stack.region",
                 format!("`{region}` is not an AWS region"),
                 "write it as AWS does, like `us-east-1` or `eu-west-2`",
+            ));
+        }
+        if let Some(account) =
+            self.account.as_ref().filter(|a| a.len() != 12 || !a.bytes().all(|b| b.is_ascii_digit()))
+        {
+            out.push(Problem::at(
+                "stack.account",
+                format!("`{account}` is not the number of an AWS account"),
+                "write its 12 digits in quotes; `aws sts get-caller-identity` shows them",
             ));
         }
         for key in self.tags.keys().filter(|k| k.starts_with("aws:") || k.starts_with("causeway:")) {

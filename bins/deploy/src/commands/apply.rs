@@ -1,6 +1,6 @@
 //! `deploy apply`: makes it so. `destroy` is an apply of the empty stack.
 
-use super::{Run, plan, saved};
+use super::{Run, plan, preflight, saved};
 use crate::{
     cli,
     document::{self, Done, NotDone},
@@ -33,7 +33,8 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failu
         None => plan::options(run, &flags.scope, &stack)?,
     };
     let session = Session::open(run.global, file, run.screen).await?;
-    let how = How { options, detail: flags.scope.detail, permits: &flags.permits, saved };
+    let preflight = !flags.skip_preflight;
+    let how = How { options, detail: flags.scope.detail, permits: &flags.permits, saved, preflight };
     let code = carry_out(run, &session, &stack, &how).await;
     let code = match code {
         Ok(Code::Done) => super::answers::check(run, &session).await,
@@ -64,6 +65,8 @@ pub(crate) struct How<'a> {
     pub(crate) permits: &'a cli::Permits,
     /// Do this and nothing else.
     pub(crate) saved: Option<SavedPlan>,
+    /// Ask first whether it can work.
+    pub(crate) preflight: bool,
 }
 
 /// Plans, shows, asks and applies.
@@ -85,6 +88,9 @@ pub(crate) async fn carry_out(
     let refusals = guard(&plan, &rules);
     if !refusals.is_empty() {
         return Err(Failure::refused(refusals));
+    }
+    if how.preflight {
+        preflight::before(run, session, &planned).await?;
     }
     let question = if run.name == "destroy" { "Delete all of this?" } else { "Do this?" };
     if !plan.is_empty() && !run.global.yes && !run.screen.confirm(question) {

@@ -14,8 +14,14 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Destroy) -> Result<Code, Fai
     // Deleting needs no program: the journal knows what there is, and in which order it goes.
     let empty = Stack::new(&file.config.stack.name);
     let session = Session::open(run.global, file, run.screen).await?;
-    let how =
-        apply::How { options: PlanOptions::default(), detail: false, permits: &flags.permits, saved: None };
+    let how = apply::How {
+        options: PlanOptions::default(),
+        detail: false,
+        permits: &flags.permits,
+        saved: None,
+        // Nothing is wanted, so there is nothing that could be missing.
+        preflight: false,
+    };
     let code = apply::carry_out(run, &session, &empty, &how).await;
     session.close().await;
     code

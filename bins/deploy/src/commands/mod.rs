@@ -14,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod logs;
 mod outputs;
 mod plan;
+pub(crate) mod preflight;
 pub(crate) mod relocate;
 pub(crate) mod rollback;
 pub(crate) mod run;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Init(flags) => init::run(&run, flags).await,
         Command::Validate => validate::run(&run),
         Command::Plan(flags) => plan::run(&run, flags).await,
+        Command::Preflight(flags) => preflight::run(&run, flags).await,
         Command::Apply(flags) => apply::run(&run, flags).await,
         Command::Destroy(flags) => destroy::run(&run, flags).await,
         Command::Drift => drift::run(&run).await,

@@ -96,6 +96,8 @@ async fn go_back(
         detail: false,
         permits: &cli::Permits { permit: vec![] },
         saved: None,
+        // What it goes back to has run before, and it is in a hurry.
+        preflight: false,
     };
     let code = apply::carry_out(run, session, &stack, &how).await?;
     if code != Code::Done {

@@ -4,6 +4,7 @@
 
 mod journal;
 mod operate;
+mod preflight;
 mod world;
 
 use serde_json::Value as Json;

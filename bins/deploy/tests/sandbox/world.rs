@@ -173,6 +173,14 @@ impl World {
         Started(command.spawn().unwrap())
     }
 
+    /// What a command that succeeds prints for programs.
+    pub(crate) fn stdout(&self, flags: &[&str]) -> String {
+        let mut command = self.command(env!("CARGO_BIN_EXE_deploy"));
+        let output = command.args(flags).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Starts an apply and kills it, with SIGKILL, when it has made `changes` changes.
     pub(crate) fn kill_after(&self, changes: usize, limit: Duration) {
         let mut apply = self.command(env!("CARGO_BIN_EXE_deploy"));

@@ -44,6 +44,8 @@ use causeway_core::{
     resource::{Recovery, TagSteps},
 };
 use lookup::Lookup;
+#[cfg(feature = "preflight")]
+pub(crate) use lookup::filter;
 use std::{ops::Deref, time::Duration};
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {

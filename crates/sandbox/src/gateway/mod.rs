@@ -38,6 +38,7 @@
 //! | `iam_policies` | `DeleteConflict`, `MalformedPolicyDocument` |
 //! | `rds_refusals` | `ModifyDBSubnetGroup` (moto deletes the group), `DBSubnetGroupAlreadyExists`, `InvalidDBSubnetGroupStateFault`, deletion protection and final snapshots (`InvalidParameterCombination`), classes and versions that never were |
 //! | `rds_databases` | real PostgreSQL servers with their endpoints and passwords, engine versions, secrets of managed passwords |
+//! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |
 //!
 //! Pending states are in `pending.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
 //! validation record exists; changes of a database apply at once, maintenance window or not; `StopServiceDeployment`.

@@ -13,6 +13,7 @@ mod elbv2_targets;
 mod iam_policies;
 mod rds_databases;
 mod rds_refusals;
+mod sts_sessions;
 mod tokens;
 
 use std::sync::Arc;
@@ -125,6 +126,7 @@ const FIXES: &[Fix] = &[
     Fix { info: rds_refusals::INFO, run: rds_refusals::run },
     Fix { info: rds_databases::INFO, run: rds_databases::run },
     Fix { info: rds_databases::VERSIONS, run: rds_databases::versions },
+    Fix { info: sts_sessions::INFO, run: sts_sessions::run },
     Fix { info: rds_databases::SECRETS, run: rds_databases::secrets },
 ];
 

@@ -1,0 +1,170 @@
+//! `deploy preflight`: whether an apply can work, asked before anything is changed.
+
+use super::{Run, plan};
+use crate::{
+    cli, document,
+    failure::{Code, Failure},
+    session::{self, Session},
+};
+use causeway_aws::preflight::{Extent, Finding, Identity, Preflight, Verdict};
+use causeway_core::{Address, Registry, engine::Planned, wanted::Wanted};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The flags.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    scope: cli::Scope,
+}
+
+pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
+    let file = session::configuration(run.global)?;
+    let stack = file.stack(&file.given(&session::environment)?)?;
+    let options = plan::options(run, &flags.scope, &stack)?;
+    let session = Session::open(run.global, file, run.screen).await?;
+    let planned = session.engine.plan(&stack, &options).await?;
+    let findings = look(&session, &planned, Extent::All).await;
+    let cloud = session.cloud.clone();
+    session.close().await;
+    run.screen.say(&text(&findings));
+    run.screen.say(&run.screen.news(code(&findings) == Code::Done, &summary(&findings)));
+    let code = code(&findings);
+    if run.screen.json() {
+        run.screen.document(&document::done(run.name, code, document::Preflight { cloud, findings }));
+    }
+    Ok(code)
+}
+
+/// What is asked at the start of an apply: only what the plan touches, and only what takes few calls.
+///
+/// # Errors
+/// An answer speaks against it.
+pub(crate) async fn before(run: &Run<'_>, session: &Session, planned: &Planned) -> Result<(), Failure> {
+    if planned.plan.is_empty() {
+        return Ok(());
+    }
+    let mut findings = look(session, planned, Extent::Touched).await;
+    findings.retain(|f| f.verdict != Verdict::Passed);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    run.screen.note_lines(&format!("\n{}", text(&findings)));
+    match findings.iter().filter(|f| f.verdict == Verdict::Failed).count() {
+        0 => Ok(()),
+        failed => {
+            let failure = Failure::new(
+                Code::Refused,
+                format!("preflight: {failed} of the answers speak against this; nothing was changed"),
+            );
+            let failure = findings
+                .iter()
+                .filter(|f| run.screen.json() && f.verdict == Verdict::Failed)
+                .fold(failure, |failure, f| failure.hint(line(f)));
+            Err(failure
+                .hint("`deploy preflight` shows every answer; `--skip-preflight` applies all the same"))
+        }
+    }
+}
+
+async fn look(session: &Session, planned: &Planned, extent: Extent) -> Vec<Finding> {
+    let registry = session.engine.registry();
+    let wanted = planned.wanted(registry);
+    let takes = takes(planned, &wanted, registry);
+    let identity = Identity {
+        account: session.cloud.account.clone(),
+        principal: session.cloud.principal.clone(),
+        session: session.lasts,
+    };
+    let hosts =
+        session.file.config.ecs.iter().flat_map(|ecs| {
+            [Some(ecs.host().to_owned()), ecs.wildcard_access_url.clone()].into_iter().flatten()
+        });
+    Preflight::new(&session.sdk, wanted, identity, hosts.collect(), takes).run(extent).await
+}
+
+/// How long the longest chain of steps takes, by what creates of each kind took before, or usually take.
+fn takes(planned: &Planned, wanted: &[Wanted], registry: &Registry) -> Duration {
+    let mut ends: BTreeMap<&Address, Duration> = BTreeMap::new();
+    for one in wanted {
+        let learned =
+            planned.state.took_ms.get(one.kind).map(|all| all.iter().sum::<u64>() / all.len().max(1) as u64);
+        let usual = || registry.get(one.kind).map_or(Duration::ZERO, |kind| kind.timing().typical);
+        let own =
+            if one.is_touched() { learned.map_or_else(usual, Duration::from_millis) } else { Duration::ZERO };
+        let after = planned.stack().nodes().get(&one.address).into_iter().flat_map(|node| &node.after);
+        let start = after.filter_map(|a| ends.get(a)).max().copied().unwrap_or_default();
+        ends.insert(&one.address, start + own);
+    }
+    ends.into_values().max().unwrap_or_default()
+}
+
+fn code(findings: &[Finding]) -> Code {
+    match findings.iter().map(|f| f.verdict).max() {
+        Some(Verdict::Failed) => Code::Refused,
+        Some(Verdict::Unreachable) => Code::Unavailable,
+        _ => Code::Done,
+    }
+}
+
+fn text(findings: &[Finding]) -> String {
+    findings.iter().map(|f| format!("{}\n", line(f))).collect()
+}
+
+fn line(finding: &Finding) -> String {
+    let sign = match finding.verdict {
+        Verdict::Passed => '+',
+        Verdict::Warning => '~',
+        Verdict::NotAsked | Verdict::Unreachable => '?',
+        Verdict::Failed => '!',
+    };
+    let mut out = format!("{sign} {}  {}: {}", finding.check, finding.asked, finding.answer);
+    if let Some(remedy) = &finding.remedy {
+        out.push_str(&format!("\n      {remedy}"));
+    }
+    out
+}
+
+/// How many of each, without those that there are none of.
+fn summary(findings: &[Finding]) -> String {
+    let count = |verdicts: &[Verdict]| findings.iter().filter(|f| verdicts.contains(&f.verdict)).count();
+    let all = [
+        (count(&[Verdict::Failed]), "against an apply"),
+        (count(&[Verdict::Warning]), "to be looked at"),
+        (count(&[Verdict::NotAsked, Verdict::Unreachable]), "not known"),
+        (count(&[Verdict::Passed]), "good"),
+    ];
+    let told: Vec<String> =
+        all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    format!("Preflight: {}. Nothing was changed.", told.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(verdict: Verdict) -> Finding {
+        Finding {
+            check: "image",
+            asked: "whether it is there".into(),
+            verdict,
+            answer: "it is not".into(),
+            remedy: (verdict != Verdict::Passed).then(|| "push it".into()),
+        }
+    }
+
+    #[test]
+    fn the_worst_answer_decides() {
+        let code = |verdicts: &[Verdict]| code(&verdicts.iter().map(|v| finding(*v)).collect::<Vec<_>>());
+        assert_eq!(code(&[]), Code::Done);
+        assert_eq!(code(&[Verdict::Passed, Verdict::Warning, Verdict::NotAsked]), Code::Done);
+        assert_eq!(code(&[Verdict::NotAsked, Verdict::Unreachable]), Code::Unavailable);
+        assert_eq!(code(&[Verdict::Unreachable, Verdict::Failed]), Code::Refused);
+    }
+
+    #[test]
+    fn a_line_has_what_was_asked_the_answer_and_the_remedy() {
+        assert_eq!(line(&finding(Verdict::Failed)), "! image  whether it is there: it is not\n      push it");
+        let told = summary(&[finding(Verdict::Failed), finding(Verdict::Passed)]);
+        assert_eq!(told, "Preflight: 1 against an apply, 1 good. Nothing was changed.");
+    }
+}
