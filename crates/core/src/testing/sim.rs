@@ -9,7 +9,7 @@
 mod fuse;
 mod kinds;
 
-pub use fuse::{Fuse, FusedStore, Moment};
+pub use fuse::{Fuse, FusedStore, Moment, UnlockedStore};
 pub use kinds::{
     Database, DatabaseOutputs, DatabaseRefs, Gateway, GatewayOutputs, GatewayRefs, Lookup, LookupOutputs,
     LookupRefs, Network, NetworkOutputs, NetworkRefs, Role, RoleOutputs, RoleRefs, Service, ServiceOutputs,

@@ -16,13 +16,12 @@ use causeway_core::{
     journal::{Entry, Stamped, State},
     plan::{Plan, PlanOptions},
     render,
-    store::{Hold, MemoryStore, Store, StoreError},
+    store::{MemoryStore, Store},
     testing::{
         crash::{Sim, all_rules},
-        sim::{Fault, Meddling, Verb, When},
+        sim::{Fault, Meddling, UnlockedStore, Verb, When},
     },
 };
-use futures::future::BoxFuture;
 use serde_json::json;
 use shape::{STACK, Setting, Shape, stack, upgrades};
 use std::{
@@ -120,24 +119,6 @@ pub struct Ran {
 impl Ran {
     pub fn is_complete(&self) -> bool {
         matches!(&self.ended, Ended::Reported(report) if report.is_complete())
-    }
-}
-
-/// A journal whose lock has run out: whoever asks holds it.
-struct Unlocked(Arc<MemoryStore>);
-
-impl Store for Unlocked {
-    fn load(&self) -> BoxFuture<'_, Result<Vec<Stamped>, StoreError>> {
-        self.0.load()
-    }
-    fn append<'a>(&'a self, after: u64, batch: &'a [Stamped]) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.0.append(after, batch)
-    }
-    fn hold<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Hold, StoreError>> {
-        Box::pin(async { Ok(Hold::new(())) })
-    }
-    fn place(&self) -> String {
-        self.0.place()
     }
 }
 
@@ -415,7 +396,7 @@ impl Machine {
     /// Two runs on a journal that nothing locks.
     async fn rivals(&mut self, wanted: &Stack, after: u64) {
         let other = self.applied.first().map_or_else(|| Stack::new(STACK), |(s, _)| stack(s, self.setting()));
-        let store = Arc::new(Unlocked(Arc::clone(&self.sim.store)));
+        let store = Arc::new(UnlockedStore::new(self.sim.store.clone()));
         let (one, two) = (self.sim.engine_on(store.clone()), self.sim.engine_on(store));
         let run = async |engine: &causeway_core::Engine, wanted: &Stack| {
             let planned = engine.plan(wanted, &PlanOptions::default()).await?;
