@@ -92,7 +92,7 @@ pub(crate) enum Command {
         /// As `plan` shows it
         address: String,
     },
-    /// Print what waits for what, for other programs to draw
+    /// Draw what waits for what, or print it for other programs to draw
     Graph(Graph),
     /// Show what the journal knows, and look after it
     #[command(subcommand)]
@@ -233,13 +233,15 @@ pub(crate) struct Graph {
     pub(crate) plan: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphFormat {
     /// Graphviz
     #[default]
     Dot,
     /// For Markdown
     Mermaid,
+    /// A drawing, for browsers
+    Svg,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,6 +8,7 @@ use causeway_config::{Mistake, Mistakes};
 use causeway_core::{
     Address,
     engine::Drift,
+    estimate::Estimate,
     guard::Refusal,
     history::{Blame, Difference, PastRun},
     plan::{self, Action},
@@ -166,6 +167,8 @@ pub(crate) struct Planned {
     pub(crate) plan: plan::Plan,
     /// SHA-256 of the plan: two plans with the same digest do the same.
     pub(crate) digest: String,
+    /// How long it takes.
+    pub(crate) estimate: Estimate,
     /// Why `apply` would refuse it.
     pub(crate) refusals: Vec<Refusal>,
     /// Where it is kept.
@@ -200,6 +203,8 @@ pub(crate) struct Apply {
     pub(crate) plan: plan::Plan,
     /// SHA-256 of the plan.
     pub(crate) digest: String,
+    /// How long it was expected to take.
+    pub(crate) estimate: Estimate,
     /// What was done, in that order.
     pub(crate) done: Vec<Done>,
     /// What did not work.

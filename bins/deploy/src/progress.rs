@@ -87,6 +87,7 @@ impl Progress {
                 let running = Running { begun: Instant::now(), typical: *typical, line };
                 inner.running.insert(address.clone(), running);
             }
+            Event::Slow { address, .. } => inner.slow(address),
             Event::Waiting { address, on } => {
                 if let Some(Running { line: Some(line), .. }) = inner.running.get(address) {
                     line.set_message(format!("waits: {on}"));
@@ -101,7 +102,7 @@ impl Progress {
             _ => {}
         }
         // On a terminal a running step has its own line, so that only ends are worth a lasting one.
-        let passing = matches!(event, Event::Begun { .. } | Event::Waiting { .. });
+        let passing = matches!(event, Event::Begun { .. } | Event::Waiting { .. } | Event::Slow { .. });
         // Whoever stopped the run knows why nothing more is tried.
         let known = inner.stopping && matches!(event, Event::Skipped { .. });
         if known || (passing && inner.drawing.is_some()) {
@@ -137,6 +138,7 @@ impl Progress {
         let time = (self.colours)(Paint::Dim, &time);
         let said = match event {
             Event::Failed { .. } => (self.colours)(Paint::Red, &said),
+            Event::Slow { .. } => (self.colours)(Paint::Yellow, &said),
             Event::Skipped { .. } | Event::Draining => (self.colours)(Paint::Yellow, &said),
             _ => said,
         };
@@ -180,6 +182,13 @@ impl Inner {
         Some(begun.elapsed())
     }
 
+    /// Marks the line of a step that takes too long.
+    fn slow(&self, address: &Address) {
+        if let Some(Running { line: Some(line), .. }) = self.running.get(address) {
+            line.set_style(step_style(true));
+        }
+    }
+
     /// How long what runs now will still take.
     fn horizon(&self) -> Duration {
         let left = self.running.values().map(|r| r.typical.saturating_sub(r.begun.elapsed()));
@@ -217,15 +226,25 @@ impl Drawing {
 
     fn step(&self, head: &str, doing: &str) -> ProgressBar {
         let line = self.all.insert_before(&self.total, ProgressBar::new_spinner());
-        let took = |state: &ProgressState, out: &mut dyn Write| {
-            let _ = write!(out, "{:>7}", render::duration(state.elapsed()));
-        };
-        line.set_style(style("{spinner} {took} {prefix}  {wide_msg}").with_key("took", took));
+        line.set_style(step_style(false));
         line.set_prefix(head.to_owned());
         line.set_message(doing.to_owned());
         line.enable_steady_tick(Duration::from_millis(120));
         line
     }
+}
+
+/// The line of a step that runs.
+fn step_style(slow: bool) -> ProgressStyle {
+    let took = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{:>7}", render::duration(state.elapsed()));
+    };
+    let template = if slow {
+        "{spinner} {took:.yellow} {prefix}  slower than usual, {wide_msg}"
+    } else {
+        "{spinner} {took} {prefix}  {wide_msg}"
+    };
+    style(template).with_key("took", took)
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -237,14 +256,8 @@ fn remaining(estimate: Duration, elapsed: Duration) -> String {
     match estimate.saturating_sub(elapsed).as_secs() {
         _ if estimate.is_zero() => String::new(),
         0 => ", longer than usual".into(),
-        s => format!(", about {} left", guess(Duration::from_secs(s))),
+        s => format!(", about {} left", render::duration(render::rounded(Duration::from_secs(s)))),
     }
-}
-
-/// A duration without the seconds that a guess cannot know.
-fn guess(time: Duration) -> String {
-    let seconds = time.as_secs();
-    render::duration(if seconds > 90 { Duration::from_secs(seconds.div_ceil(60) * 60) } else { time })
 }
 
 /// The resource that an event is about, and what is done to it where the event says so.
@@ -253,6 +266,7 @@ fn subject(event: &Event) -> Option<(&Address, Option<Action>)> {
         Event::Begun { address, action, .. }
         | Event::Done { address, action }
         | Event::Failed { address, action, .. }
+        | Event::Slow { address, action, .. }
         | Event::Skipped { address, action, .. } => Some((address, Some(*action))),
         Event::Waiting { address, .. } => Some((address, None)),
         Event::Started { .. } | Event::Draining => None,
@@ -264,8 +278,16 @@ fn said(event: &Event, took: Option<Duration>) -> Option<String> {
     let took = took.filter(|t| t.as_secs() > 0);
     let took = took.map_or_else(String::new, |t| format!(" ({})", render::duration(t)));
     match event {
-        Event::Started { steps, estimate } if estimate.is_zero() => Some(format!("{steps} steps")),
-        Event::Started { steps, estimate } => Some(format!("{steps} steps, about {}", guess(*estimate))),
+        Event::Started { steps, estimate, .. } if estimate.is_zero() => Some(format!("{steps} steps")),
+        Event::Started { steps, estimate, late } => {
+            let (estimate, late) = (render::rounded(*estimate), render::rounded(*late));
+            let late =
+                if late > estimate { format!(", at most {}", render::duration(late)) } else { String::new() };
+            Some(format!("{steps} steps, about {}{late}", render::duration(estimate)))
+        }
+        Event::Slow { after, .. } => {
+            Some(format!("slow: 19 of 20 take less than {}", render::duration(render::rounded(*after))))
+        }
         Event::Begun { action, .. } => Some(doing(*action).to_owned()),
         Event::Waiting { on, .. } => Some(format!("waits: {on}")),
         Event::Done { action: Action::Keep, .. } => Some(format!("nothing left to do{took}")),

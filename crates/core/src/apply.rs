@@ -7,6 +7,7 @@ mod steps;
 
 use crate::{
     error::Error,
+    estimate::{self, Spread},
     event::Event,
     journal::{Journal, JournalError},
     observe::{ObserveError, Observed},
@@ -14,7 +15,7 @@ use crate::{
     plan::{Action, Plan, Step},
     registry::{AnyKind, AnyLive, At, Registry},
     resource::Status,
-    schedule::remaining,
+    schedule::{Schedule, remaining},
     secret::{SealKey, Sealed},
     stack::Stack,
     value::{Address, lookup_in},
@@ -23,11 +24,11 @@ use crate::{
 use serde_json::Value as Json;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-pub(crate) use steps::Part;
-use steps::{Key, edges};
+pub(crate) use steps::{Key, Part, edges};
 use tokio::{task::JoinSet, time::Instant};
 
 /// Told what happens, from any task.
@@ -105,6 +106,8 @@ pub(crate) struct Run {
     pub(crate) new_instance: NewInstance,
     pub(crate) stop: Stop,
     pub(crate) at_once: usize,
+    /// How long each part takes, as far as it was known when the run began.
+    times: BTreeMap<Key, Spread>,
     outputs: Mutex<BTreeMap<Address, Json>>,
     /// Planned replacements that turned out not to be needed.
     kept: Mutex<BTreeSet<Address>>,
@@ -151,6 +154,7 @@ pub(crate) fn run(
         .filter(|(a, _)| plan.step(a).is_none())
         .map(|(a, live)| (a.clone(), live.outputs.clone()))
         .collect();
+    let times = journal.with(|state| estimate::times(&plan, state, &registry));
     Arc::new(Run {
         stack,
         plan,
@@ -162,6 +166,7 @@ pub(crate) fn run(
         new_instance,
         stop,
         at_once,
+        times,
         outputs: Mutex::new(outputs),
         kept: Mutex::default(),
     })
@@ -171,10 +176,9 @@ impl Run {
     /// Runs every step that can be run, at most `at_once` at a time.
     pub(crate) async fn all(self: &Arc<Self>) -> Report {
         let waits = self.journal.with(|state| edges(&self.plan, &self.stack, state, &self.registry));
-        let weight = |key: &Key| u64::try_from(self.typical(key).as_millis()).unwrap_or(u64::MAX);
-        let priority = remaining(&waits, weight);
-        let estimate = Duration::from_millis(crate::schedule::makespan(&waits, self.at_once, weight));
-        (self.listener)(Event::Started { steps: self.plan.steps.len(), estimate });
+        let priority = remaining(&waits, |key: &Key| self.spread(key).p50_ms());
+        let (estimate, late) = estimate::total(&Schedule::new(&waits), self.at_once, |key| self.spread(key));
+        (self.listener)(Event::Started { steps: self.plan.steps.len(), estimate, late });
         let mut open: BTreeSet<Key> = waits.keys().cloned().collect();
         let mut over: BTreeMap<Key, bool> = BTreeMap::new();
         let mut report = Report::default();
@@ -261,19 +265,19 @@ impl Run {
         }
     }
 
-    /// How long a step usually takes: the median of what the journal has seen, or what the kind says.
-    fn typical(&self, (address, part): &Key) -> Duration {
-        let Some(step) = self.plan.steps.iter().find(|s| &s.address == address) else {
-            return Duration::ZERO;
-        };
-        let learned = self.journal.with(|state| median(state.took_ms.get(&step.kind)?));
-        let kind = self.registry.get(&step.kind);
-        let create = learned.or_else(|| kind.map(|k| k.timing().typical)).unwrap_or_default();
-        match (part, step.action) {
-            (_, Action::Record | Action::Forget) => Duration::ZERO,
-            (Part::Make, Action::Update | Action::Adopt) | (Part::Remove(_), _) => create / 2,
-            _ => create,
+    /// How long a step takes.
+    fn spread(&self, key: &Key) -> Spread {
+        self.times.get(key).copied().unwrap_or_default()
+    }
+
+    /// Tells when a step takes longer than nearly all such steps. Never ends.
+    async fn watch(&self, key: &Key) -> Infallible {
+        let slow = self.spread(key).p95();
+        if !slow.is_zero() {
+            pause(slow).await;
+            (self.listener)(Event::Slow { address: key.0.clone(), action: self.action(key), after: slow });
         }
+        std::future::pending().await
     }
 
     async fn one(self: Arc<Self>, key: Key) -> (Key, Result<Action, StepError>) {
@@ -288,7 +292,7 @@ impl Run {
                 .map(|s| s.kind.clone())
                 .unwrap_or_default(),
             action: self.action(&key),
-            typical: self.typical(&key),
+            typical: self.spread(&key).p50(),
         });
         let work = async {
             match &part {
@@ -300,6 +304,7 @@ impl Run {
             biased;
             result = work => result,
             () = self.stop.aborted() => Err(StepError::Aborted),
+            never = self.watch(&key) => match never {},
         };
         if let Err(error) = &result {
             self.note_failure(&address, &part, error).await;
@@ -377,11 +382,4 @@ impl Run {
             pause(timing.poll).await;
         }
     }
-}
-
-fn median(took: &[u64]) -> Option<Duration> {
-    // Old durations say less than new ones.
-    let mut recent: Vec<u64> = took.iter().rev().take(9).copied().collect();
-    recent.sort_unstable();
-    recent.get(recent.len() / 2).map(|ms| Duration::from_millis(*ms))
 }

@@ -4,6 +4,7 @@ use crate::{
     apply::{self, Listener, NewInstance, Report},
     claim,
     diff::{Diff, diff},
+    estimate::Estimate,
     guard::{Refusal, Rules, guard},
     journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, State},
     moved,
@@ -14,6 +15,7 @@ use crate::{
     secret::{SealKey, Sealed},
     stack::Stack,
     store::{Store, StoreError},
+    timeline::{self, Timeline},
     value::Address,
     wait::Stop,
 };
@@ -183,6 +185,15 @@ impl Engine {
         &self.registry
     }
 
+    /// When everything of the last run happened; none before the first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn last_run(&self) -> Result<Option<Timeline>, EngineError> {
+        let entries = self.store.load().await.map_err(EngineError::Load)?;
+        Ok(timeline::last(&entries))
+    }
+
     /// What the journal says.
     ///
     /// # Errors
@@ -215,6 +226,11 @@ impl Engine {
         plan.moves = moves;
         plan.conflicts.extend(conflicts);
         Ok(Planned { plan, observed, state, stack, adopt: options.adopt })
+    }
+
+    /// How long applying `planned` takes, as far as that is known.
+    pub fn estimate(&self, planned: &Planned) -> Estimate {
+        Estimate::of(planned, &self.registry, self.at_once)
     }
 
     /// Does what `planned` says. Steps that do not work are in the report; independent ones go on.

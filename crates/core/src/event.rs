@@ -12,6 +12,8 @@ pub enum Event {
         steps: usize,
         /// How long it will take, from what such steps took before.
         estimate: Duration,
+        /// When nine of ten such runs are done.
+        late: Duration,
     },
     /// A step starts.
     Begun {
@@ -30,6 +32,15 @@ pub enum Event {
         address: Address,
         /// For what, in the cloud's words.
         on: String,
+    },
+    /// A step takes longer than 19 of 20 such steps.
+    Slow {
+        /// Of which resource.
+        address: Address,
+        /// What is done.
+        action: Action,
+        /// How long 19 of 20 take at most.
+        after: Duration,
     },
     /// A step is done.
     Done {

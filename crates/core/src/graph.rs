@@ -1,6 +1,10 @@
-//! The graph of a stack as text that other programs draw: what waits for what, and what a plan does to it.
+//! The graph of a stack, drawn or as text that other programs draw: what waits for what, and what a plan does to it.
+
+mod layout;
+mod svg;
 
 use crate::{
+    estimate::Estimate,
     plan::{Action, Plan},
     render,
     stack::Stack,
@@ -16,6 +20,8 @@ use std::{
 pub struct Graph {
     nodes: BTreeMap<Address, Node>,
     edges: BTreeSet<(Address, Address)>,
+    /// What the end of the run waits for.
+    critical: BTreeSet<Address>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +44,29 @@ impl Graph {
             graph.nodes.entry(step.address.clone()).or_insert_with(node);
         }
         graph
+    }
+
+    /// Marks the critical path of `estimate`, which the drawing shows.
+    pub fn with_critical_path(mut self, estimate: &Estimate) -> Self {
+        self.critical = estimate.critical_path().map(|s| s.address.clone()).collect();
+        self
+    }
+
+    /// Drawn, as SVG that stands alone and can stand in HTML: what is made first is at the left, and an arrow leads from
+    /// a resource to what waits for it. Arrows that follow from others are left out. A resource with a `link` leads
+    /// there.
+    pub fn svg(&self, link: &dyn Fn(&Address) -> Option<String>) -> String {
+        svg::svg(self, link)
+    }
+
+    /// What each waits for, as far as it is drawn.
+    fn needs(&self) -> BTreeMap<Address, BTreeSet<Address>> {
+        let mut out: BTreeMap<Address, BTreeSet<Address>> =
+            self.nodes.keys().map(|a| (a.clone(), BTreeSet::new())).collect();
+        for (from, to) in self.edges.iter().filter(|(_, to)| self.nodes.contains_key(to)) {
+            out.entry(from.clone()).or_default().insert(to.clone());
+        }
+        out
     }
 
     /// For Graphviz. An arrow leads from a resource to what it waits for.
@@ -148,6 +177,7 @@ mod tests {
                 (odd.clone(), node("aws.kms.key", Action::Keep)),
             ]),
             edges: BTreeSet::from([(odd, vpc)]),
+            ..Graph::default()
         }
     }
 

@@ -6,6 +6,7 @@
 use crate::{
     claim::Origin,
     diff::{both, either},
+    durations::Durations,
     place::PlaceData,
     secret::{SealKey, Sealed},
     store::{Store, StoreError},
@@ -135,7 +136,7 @@ pub enum Entry {
 }
 
 /// What is about to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
     /// It is made.
@@ -238,8 +239,8 @@ pub struct State {
     pub records: BTreeMap<Address, Record>,
     /// Incarnations that were replaced and are still to be removed.
     pub leftovers: BTreeMap<Address, Vec<Record>>,
-    /// How long creates of each kind took, in milliseconds, oldest first.
-    pub took_ms: BTreeMap<String, Vec<u64>>,
+    /// How long things took.
+    pub durations: Durations,
     /// The last run.
     pub last_run: Option<Run>,
 }
@@ -306,10 +307,8 @@ impl State {
             Entry::Begin { address, instance, act, request } => {
                 self.begin(stamped.at, address, instance, *act, request).map_err(bad)?;
             }
-            Entry::Done { address, instance, outputs, took_ms } => {
+            Entry::Done { address, instance, outputs, .. } => {
                 let record = self.find(address, instance).map_err(bad)?;
-                let created = record.phase == Phase::Creating;
-                let kind = record.request.kind.clone();
                 record.phase = Phase::Ready;
                 if let Some(spec) = std::mem::take(&mut record.pending).pop() {
                     record.request.spec = spec;
@@ -317,9 +316,6 @@ impl State {
                 record.outputs = Some(outputs.clone());
                 record.error = None;
                 record.at = stamped.at;
-                if created {
-                    self.took_ms.entry(kind).or_default().push(*took_ms);
-                }
             }
             Entry::Failed { address, instance, error } => {
                 self.find(address, instance).map_err(bad)?.error = Some(error.clone());
@@ -339,6 +335,7 @@ impl State {
                 self.find(address, instance).map_err(bad)?;
             }
         }
+        self.durations.push(stamped);
         self.seq = stamped.seq;
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::{
     resource::{Owner, Recovery, Status, Tags},
     secret::{SealKey, Sealed},
     stack::{Node, Stack, StackErrors},
+    undo::{self, Undo},
     value::{Address, is_unknown, lookup_in, references, resolve},
 };
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,9 @@ pub struct Step {
     /// Whether it is an incarnation that was replaced before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leftover: bool,
+    /// Whether it can be taken back; none where the cloud is not touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
 }
 
 /// Why a plan must not be applied, whatever the guards say.
@@ -371,6 +375,7 @@ impl<'a> Planner<'a> {
             action: decision.action,
             instance: record.map(|r| r.instance.clone()),
             wanted: Sealed::of(&wanted, &self.key),
+            undo: undo::of(kind.as_ref(), decision.action, &decision.diff),
             diff: decision.diff,
             why: decision.why,
             data: kind.data(),
@@ -718,6 +723,7 @@ impl<'a> Planner<'a> {
                 data: kind.data(),
                 protect: record.request.protect,
                 leftover,
+                undo: undo::of(kind.as_ref(), action, &Diff::default()),
             });
         }
         Ok(())

@@ -6,6 +6,7 @@ use crate::{
     error::Error,
     place::{Client, Connections, Place, PlaceSpec},
     resource::{Cx, Live, Owner, Recovery, Resource, Status, Timing},
+    undo::UndoRule,
     value::Address,
 };
 use futures::future::BoxFuture;
@@ -58,6 +59,8 @@ pub trait AnyKind: Send + Sync {
     fn keeps(&self) -> &'static [&'static str];
     /// Outputs in which nothing is known.
     fn no_outputs(&self) -> Json;
+    /// [`Resource::UNDO`].
+    fn undo(&self) -> &'static [UndoRule];
     /// [`Resource::TIMING`].
     fn timing(&self) -> Timing;
     /// [`Resource::read`].
@@ -161,6 +164,9 @@ impl<R: Resource> AnyKind for Kind<R> {
     }
     fn no_outputs(&self) -> Json {
         serde_json::to_value(R::Outputs::default()).unwrap_or_default()
+    }
+    fn undo(&self) -> &'static [UndoRule] {
+        R::UNDO
     }
     fn timing(&self) -> Timing {
         R::TIMING

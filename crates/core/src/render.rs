@@ -3,8 +3,10 @@
 
 use crate::{
     diff::{Change, FieldChange},
+    estimate::{Estimate, Expected},
     guard::Refusal,
     plan::{Action, Plan, Step},
+    undo::{Mark, word},
     value::members,
 };
 use serde_json::Value as Json;
@@ -33,12 +35,90 @@ pub fn plan(plan: &Plan, detail: bool) -> String {
     }
     out.push_str(&summary(plan));
     out.push('\n');
+    if let Some(undo) = undo(plan) {
+        out.push_str(&undo);
+        out.push('\n');
+    }
     out
 }
 
 /// What people must know of a plan that was made without looking.
 const FROM_JOURNAL: &str =
     "Not looked at: what is there is what the journal says. Nothing that others changed is seen or mended.";
+
+/// What of `plan` cannot be taken back, or only somehow; none where all of it can.
+pub fn undo(plan: &Plan) -> Option<String> {
+    let count = |mark| plan.steps.iter().filter(|s| s.undo.as_ref().is_some_and(|u| u.mark == mark)).count();
+    let parts: Vec<String> = [
+        (count(Mark::Irreversible), "cannot be taken back [irreversible]"),
+        (count(Mark::Compensable), "can be taken back only in part [compensable]"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, what)| format!("{n} {what}"))
+    .collect();
+    (!parts.is_empty()).then(|| format!("Of these, {}.", parts.join(", ")))
+}
+
+/// How long a plan takes, what decides that, and what would shorten it. Empty if there is nothing to wait for.
+pub fn estimate(estimate: &Estimate) -> String {
+    if estimate.p90_ms == 0 {
+        return String::new();
+    }
+    let guessed = |ms| duration(rounded(Duration::from_millis(ms)));
+    let mut out = format!("Takes {}", taking(estimate));
+    let known = estimate.steps.iter().filter(|s| s.seen > 0).count();
+    let _ = match known {
+        0 => writeln!(out, ", as far as is known before the first run."),
+        n => writeln!(out, "; the journal knows {n} of {} durations.", estimate.steps.len()),
+    };
+    // What takes next to nothing decides next to nothing.
+    let path: Vec<&Expected> = estimate.critical_path().collect();
+    let worth = |s: &&&Expected| s.p50_ms * 50 >= estimate.p50_ms;
+    let named: Vec<String> =
+        path.iter().filter(worth).map(|s| format!("{} ({})", s.address, guessed(s.p50_ms))).collect();
+    let quick = path.len() - named.len();
+    let rest =
+        if quick > 0 && !named.is_empty() { format!(", and {quick} quick ones") } else { String::new() };
+    let _ = writeln!(out, "Critical path: {}{rest}", named.join(", "));
+    for shorter in shorter(estimate) {
+        let _ = writeln!(out, "Shorter: {shorter}");
+    }
+    out
+}
+
+/// `about 12m, 9 times of 10 at most 16m`.
+pub fn taking(estimate: &Estimate) -> String {
+    let (p50, p90) = (duration(rounded(estimate.p50())), duration(rounded(estimate.p90())));
+    if p50 == p90 { format!("about {p50}") } else { format!("about {p50}, 9 times of 10 at most {p90}") }
+}
+
+/// What would shorten it, in a sentence each.
+pub fn shorter(estimate: &Estimate) -> Vec<String> {
+    let guessed = |ms| duration(rounded(Duration::from_millis(ms)));
+    let mut out = vec![];
+    if let Some(gain) = estimate.gains.first() {
+        out.push(format!("by {} if `{}` took no time", guessed(gain.gain_ms), gain.address));
+    }
+    let slots = estimate.p50_ms.saturating_sub(estimate.unlimited_ms);
+    if slots * 10 > estimate.p50_ms {
+        let (at_once, gain) = (estimate.at_once, guessed(slots));
+        out.push(format!("by {gain} if more than {at_once} steps ran at a time"));
+    }
+    out
+}
+
+/// Without the seconds that a guess cannot know.
+pub fn rounded(time: Duration) -> Duration {
+    let seconds = time.as_millis().div_ceil(1000) as u64;
+    let step = match seconds {
+        0..=20 => 1,
+        21..=90 => 5,
+        91..=600 => 30,
+        _ => 60,
+    };
+    Duration::from_secs(seconds.div_ceil(step) * step)
+}
 
 /// One line: how many of what.
 pub fn summary(plan: &Plan) -> String {
@@ -70,9 +150,16 @@ pub fn summary(plan: &Plan) -> String {
 /// As many characters of the details as fit into a comment of a code host, which takes 65,536 in all.
 const COMMENT: usize = 55_000;
 
-/// `plan` as Markdown for a pull request: the summary, a table of the steps, and the fields to unfold.
-pub fn markdown(plan: &Plan, against: &[Refusal]) -> String {
+/// `plan` as Markdown for a pull request: the summary, how long it takes, a table of the steps, and the fields to
+/// unfold.
+pub fn markdown(plan: &Plan, takes: &Estimate, against: &[Refusal]) -> String {
     let mut out = format!("### {}\n\n{}\n", cell(&plan.stack), summary(plan));
+    if let Some(undo) = undo(plan) {
+        let _ = writeln!(out, "\n{}", undo.replace(['[', ']'], "**"));
+    }
+    for line in estimate(takes).lines() {
+        let _ = writeln!(out, "\n{}", cell(line));
+    }
     if !against.is_empty() {
         out.push_str("\n**`apply` would refuse this:**\n\n");
         for refusal in against {
@@ -92,12 +179,18 @@ pub fn markdown(plan: &Plan, against: &[Refusal]) -> String {
     if plan.steps.is_empty() {
         return out;
     }
-    let mut rows = String::from("\n| to be | resource | kind | why |\n| --- | --- | --- | --- |\n");
+    let mut rows =
+        String::from("\n| to be | resource | kind | undo | why |\n| --- | --- | --- | --- | --- |\n");
     let mut shown = 0;
     for step in &plan.steps {
         let why = step.why.as_deref().map(cell).unwrap_or_default();
         let (address, kind) = (code(&step.address.0), cell(&step.kind));
-        let row = format!("| {} | {address} | {kind} | {why} |\n", deed(step.action));
+        let undo = match step.undo.as_ref().map(|u| u.mark) {
+            Some(Mark::Irreversible) => "**irreversible**",
+            Some(mark) => word(mark),
+            None => "",
+        };
+        let row = format!("| {} | {address} | {kind} | {undo} | {why} |\n", deed(step.action));
         if out.len() + rows.len() + row.len() > COMMENT {
             break;
         }
@@ -196,10 +289,18 @@ pub fn deed(action: Action) -> &'static str {
     }
 }
 
+/// The mark of a step that is harder to take back than its sign says.
+fn mark(step: &Step) -> Option<&'static str> {
+    let usual = if step.action.removes() { Mark::Compensable } else { Mark::Reversible };
+    let undo = step.undo.as_ref().filter(|u| u.mark > usual)?;
+    Some(word(undo.mark))
+}
+
 fn line(out: &mut String, step: &Step, detail: bool) {
     let _ = write!(out, "{} {}", sign(step.action), step.address);
     let _ = write!(out, "  {}", step.kind);
-    let _ = writeln!(out, "{}", step.why.as_ref().map_or_else(String::new, |w| format!("  ({w})")));
+    let _ = write!(out, "{}", step.why.as_ref().map_or_else(String::new, |w| format!("  ({w})")));
+    let _ = writeln!(out, "{}", mark(step).map_or_else(String::new, |m| format!("  [{m}]")));
     let quiet = matches!(step.action, Action::Create | Action::Wait) && !detail;
     if quiet {
         return;
@@ -284,7 +385,7 @@ pub fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{diff::Diff, secret::Sealed};
+    use crate::{diff::Diff, secret::Sealed, undo::Undo};
     use serde_json::json;
 
     fn step(address: &str, action: Action, to: &str) -> Step {
@@ -301,6 +402,27 @@ mod tests {
             data: false,
             protect: false,
             leftover: false,
+            undo: (action == Action::Delete)
+                .then(|| Undo { mark: Mark::Irreversible, why: "its data goes with it".into() }),
+        }
+    }
+
+    fn takes() -> Estimate {
+        let expected = Expected {
+            address: "network/vpc".into(),
+            action: Action::Update,
+            start_ms: 0,
+            p50_ms: 600_000,
+            p90_ms: 1_080_000,
+            seen: 0,
+            critical: true,
+        };
+        Estimate {
+            at_once: 10,
+            p50_ms: 600_000,
+            p90_ms: 1_080_000,
+            steps: vec![expected],
+            ..Estimate::default()
         }
     }
 
@@ -309,32 +431,46 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_no_more_precise_than_a_guess() {
+        let rounded = |s| duration(rounded(Duration::from_millis(s)));
+        assert_eq!([rounded(0), rounded(40), rounded(19_500), rounded(41_000)], ["0s", "1s", "20s", "45s"]);
+        assert_eq!([rounded(130_000), rounded(601_000)], ["2m 30s", "11m"]);
+    }
+
+    #[test]
     fn markdown_has_the_summary_the_steps_and_the_fields() {
         let plan = of(vec![step("network/vpc", Action::Update, "new"), step("key", Action::Delete, "x")]);
         let refusal = Refusal { address: Some("key".into()), rule: "data".into(), why: "holds data".into() };
-        let text = markdown(&plan, &[refusal]);
+        let text = markdown(&plan, &takes(), &[refusal]);
         assert!(text.starts_with("### coder\n\nPlan: 1 to change, 1 to delete, 2 unchanged.\n"), "{text}");
+        assert!(text.contains("\n\nTakes about 10m, 9 times of 10 at most 18m"), "{text}");
+        assert!(text.contains("\n\nCritical path: network/vpc (10m)\n"), "{text}");
+        assert!(text.contains("Of these, 1 cannot be taken back **irreversible**."), "{text}");
         assert!(text.contains("- `key`: holds data [data]\n"), "{text}");
-        assert!(text.contains("| changed | `network/vpc` | aws.ec2.vpc | `field` is a\\|b |\n"), "{text}");
+        assert!(text.contains("| changed | `network/vpc` | aws.ec2.vpc |  | `field` is a\\|b |\n"), "{text}");
+        assert!(text.contains("| deleted | `key` | aws.ec2.vpc | **irreversible** |"), "{text}");
         assert!(text.contains("```diff\n! network/vpc") && text.contains("    field: \"old\" -> \"new\"\n"));
         assert!(text.contains(&plan.digest()));
     }
 
     #[test]
     fn no_value_ends_the_block_and_no_plan_is_too_long() {
-        let text = markdown(&of(vec![step("a", Action::Create, "```` </details>")]), &[]);
+        let text = markdown(&of(vec![step("a", Action::Create, "```` </details>")]), &takes(), &[]);
         assert!(text.contains("`````diff\n"), "{text}");
         let many = (0..5_000).map(|i| step(&format!("scope/resource-{i}"), Action::Create, "x"));
-        let text = markdown(&of(many.collect()), &[]);
+        let text = markdown(&of(many.collect()), &takes(), &[]);
         assert!(text.chars().count() < 65_536 && text.contains("more steps are not shown"), "{}", text.len());
         let some = (0..700).map(|i| step(&format!("scope/resource-{i}"), Action::Create, "x"));
-        let text = markdown(&of(some.collect()), &[]);
+        let text = markdown(&of(some.collect()), &takes(), &[]);
         assert!(text.chars().count() < 65_536 && text.contains("resource-699"), "{}", text.len());
         assert!(text.contains("do not fit here"));
     }
 
     #[test]
     fn nothing_to_do_is_one_line() {
-        assert_eq!(markdown(&of(vec![]), &[]), "### coder\n\nNothing to do: 2 resources are as wanted.\n");
+        assert_eq!(
+            markdown(&of(vec![]), &Estimate::default(), &[]),
+            "### coder\n\nNothing to do: 2 resources are as wanted.\n"
+        );
     }
 }

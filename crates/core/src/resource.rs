@@ -8,6 +8,7 @@ use crate::{
     diff::Diff,
     error::Error,
     place::Client,
+    undo::UndoRule,
     value::{Address, Name, Outputs},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -34,6 +35,8 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     /// What stays as people made it when one is claimed, beside the fields that it is found by: only fields that
     /// cannot change in place, and that mean nothing to what depends on it.
     const KEEPS: &'static [&'static str] = &[];
+    /// Acts that are not taken back as such acts usually are: what is lost, or remains. See [`undo`](crate::undo).
+    const UNDO: &'static [UndoRule] = &[];
     /// How long things take, and how often to look.
     const TIMING: Timing = Timing::QUICK;
     /// Speaks to the place that the resource lives in.

@@ -1,6 +1,9 @@
 //! Orders: what comes after what, and what to start first.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
+};
 
 /// The keys of `edges`, each after everything that it waits for; ties in the order of the keys.
 ///
@@ -72,31 +75,89 @@ pub fn makespan<K: Ord + Clone>(
     at_once: usize,
     weight: impl Fn(&K) -> u64,
 ) -> u64 {
-    let priority = remaining(edges, &weight);
-    let mut dependents: BTreeMap<&K, Vec<&K>> = BTreeMap::new();
-    let mut waits: BTreeMap<&K, usize> = BTreeMap::new();
-    for (k, deps) in edges {
-        let deps = deps.iter().filter(|d| edges.contains_key(d));
-        waits.insert(k, deps.clone().count());
-        deps.for_each(|d| dependents.entry(d).or_default().push(k));
-    }
-    let mut ready: BTreeSet<(u64, &K)> =
-        waits.iter().filter(|(_, n)| **n == 0).map(|(k, _)| (priority[*k], *k)).collect();
-    let mut running: BTreeSet<(u64, &K)> = BTreeSet::new();
-    let mut now = 0;
-    loop {
-        while running.len() < at_once.max(1)
-            && let Some((_, k)) = ready.pop_last()
-        {
-            running.insert((now + weight(k), k));
+    let schedule = Schedule::new(edges);
+    let weights: Vec<u64> = schedule.keys().iter().map(weight).collect();
+    let played = schedule.play(at_once, &schedule.priorities(&weights), &weights);
+    played.iter().map(|slot| slot.end).max().unwrap_or_default()
+}
+
+/// Work whose order is known, to be played through many times. Everything is numbered as in [`keys`](Self::keys).
+#[derive(Clone, Debug)]
+pub struct Schedule<K> {
+    keys: Vec<K>,
+    /// What each waits for.
+    after: Vec<Vec<usize>>,
+    /// What waits for each.
+    before: Vec<Vec<usize>>,
+    order: Vec<usize>,
+}
+
+/// When something runs, from the start of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// When it begins.
+    pub start: u64,
+    /// When it is done.
+    pub end: u64,
+}
+
+impl<K: Ord + Clone> Schedule<K> {
+    /// The work of `edges`. What is in a cycle is never begun.
+    pub fn new(edges: &BTreeMap<K, BTreeSet<K>>) -> Self {
+        let keys: Vec<K> = edges.keys().cloned().collect();
+        let number = |k: &K| keys.binary_search(k).ok();
+        let after: Vec<Vec<usize>> =
+            edges.values().map(|deps| deps.iter().filter_map(number).collect()).collect();
+        let mut before = vec![vec![]; keys.len()];
+        for (i, deps) in after.iter().enumerate() {
+            deps.iter().for_each(|d| before[*d].push(i));
         }
-        let Some((end, k)) = running.pop_first() else { return now };
-        now = end;
-        for d in dependents.get(k).into_iter().flatten() {
-            if let Some(n) = waits.get_mut(*d) {
-                *n -= 1;
-                if *n == 0 {
-                    ready.insert((priority[*d], d));
+        let order = order(edges).unwrap_or_default().iter().filter_map(number).collect();
+        Schedule { keys, after, before, order }
+    }
+
+    /// What there is to do.
+    pub fn keys(&self) -> &[K] {
+        &self.keys
+    }
+
+    /// The numbers of what `i` waits for.
+    pub fn after(&self, i: usize) -> &[usize] {
+        &self.after[i]
+    }
+
+    /// The longest way from each to the end of the work, its own weight included.
+    pub fn priorities(&self, weights: &[u64]) -> Vec<u64> {
+        let mut out = weights.to_vec();
+        for i in self.order.iter().rev() {
+            let rest = self.before[*i].iter().map(|d| out[*d]).max().unwrap_or_default();
+            out[*i] = weights[*i] + rest;
+        }
+        out
+    }
+
+    /// When each runs with `at_once` at a time, the highest of `priority` first, if each takes what `takes` says.
+    pub fn play(&self, at_once: usize, priority: &[u64], takes: &[u64]) -> Vec<Slot> {
+        let mut slots = vec![Slot::default(); self.keys.len()];
+        let mut waits: Vec<usize> = self.after.iter().map(Vec::len).collect();
+        let place = |i: usize| (priority[i], Reverse(i));
+        let mut ready: BinaryHeap<(u64, Reverse<usize>)> =
+            (0..waits.len()).filter(|i| waits[*i] == 0).map(place).collect();
+        let mut running: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+        let mut now = 0;
+        loop {
+            while running.len() < at_once.max(1)
+                && let Some((_, Reverse(i))) = ready.pop()
+            {
+                slots[i] = Slot { start: now, end: now + takes[i] };
+                running.push(Reverse((now + takes[i], i)));
+            }
+            let Some(Reverse((end, i))) = running.pop() else { return slots };
+            now = end;
+            for d in &self.before[i] {
+                waits[*d] -= 1;
+                if waits[*d] == 0 {
+                    ready.push(place(*d));
                 }
             }
         }
@@ -137,5 +198,19 @@ mod tests {
         let weight = |k: &&str| if *k == "slow" { 60 } else { 10 };
         assert_eq!(makespan(&graph, 2, weight), 70);
         assert_eq!(makespan(&graph, 1, weight), 90);
+    }
+
+    #[test]
+    fn what_runs_longer_than_thought_keeps_its_place() {
+        let graph = edges(&[("a", &[]), ("b", &[]), ("c", &["a"])]);
+        let schedule = Schedule::new(&graph);
+        let priority = schedule.priorities(&[10, 15, 10]);
+        assert_eq!(priority, [20, 15, 10]);
+        // One at a time: `a` first, because `c` waits for it, though `b` turns out to take longest.
+        let played = schedule.play(1, &priority, &[10, 50, 10]);
+        assert_eq!(
+            played.iter().map(|s| (s.start, s.end)).collect::<Vec<_>>(),
+            [(0, 10), (10, 60), (60, 70)]
+        );
     }
 }

@@ -3,8 +3,10 @@
 use crate::{
     diff::{self, Change, FieldChange},
     engine::Planned,
+    estimate::{Estimate, Expected},
     plan::{Action, Step},
     registry::Registry,
+    undo::Undo,
     value::Address,
 };
 use serde::Serialize;
@@ -24,6 +26,10 @@ pub struct Why {
     pub rule: String,
     /// The fields that differ; for a create, all that are wanted.
     pub fields: Vec<FieldWhy>,
+    /// Whether that can be taken back; none where the cloud is not touched.
+    pub undo: Option<Undo>,
+    /// When it is expected to run, and how long; a replacement is in here twice.
+    pub expected: Vec<Expected>,
     /// What it waits for.
     pub after: BTreeSet<Address>,
     /// What waits for it.
@@ -54,7 +60,7 @@ pub struct Input {
 }
 
 /// Why `planned` treats the resource at `address` as it does; none where neither the stack nor the plan has it.
-pub fn why(planned: &Planned, registry: &Registry, address: &Address) -> Option<Why> {
+pub fn why(planned: &Planned, estimate: &Estimate, registry: &Registry, address: &Address) -> Option<Why> {
     let node = planned.stack().nodes().get(address);
     let steps: Vec<&Step> = planned.plan.steps.iter().filter(|s| s.address == *address).collect();
     let step = planned.plan.step(address).or(steps.first().copied());
@@ -73,6 +79,8 @@ pub fn why(planned: &Planned, registry: &Registry, address: &Address) -> Option<
         action: step.map_or(Action::Keep, |s| s.action),
         rule: rule(step, node.is_some()),
         fields: step.map_or_else(Vec::new, |s| fields(planned, registry, s)),
+        undo: step.and_then(|s| s.undo.clone()),
+        expected: estimate.steps.iter().filter(|s| s.address == *address).cloned().collect(),
         after: node.map(|n| n.after.clone()).unwrap_or_default(),
         needed_by: nodes.filter(|(_, n)| n.after.contains(address)).map(|(a, _)| a.clone()).collect(),
         notes,

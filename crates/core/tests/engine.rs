@@ -672,6 +672,7 @@ async fn a_plan_reads_like_this() {
     - network/gateway  sim.gateway
 
     Plan: 2 to change, 4 to replace, 1 to delete, 2 unchanged.
+    Of these, 5 can be taken back only in part [compensable].
     "#);
 }
 

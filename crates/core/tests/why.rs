@@ -31,7 +31,8 @@ async fn planned(sim: &Sim, web: &Web) -> Planned {
 }
 
 fn why(sim: &Sim, planned: &Planned, address: &str) -> Why {
-    why::why(planned, sim.engine().registry(), &address.into()).unwrap()
+    let engine = sim.engine();
+    why::why(planned, &engine.estimate(planned), engine.registry(), &address.into()).unwrap()
 }
 
 fn rule<'w>(why: &'w Why, path: &str) -> &'w str {
@@ -89,7 +90,8 @@ async fn what_stays_and_what_goes_have_reasons_too_and_what_is_nowhere_has_none(
     let same = planned(&sim, &Web::default()).await;
     let role = why(&sim, &same, "role");
     assert_eq!((role.action, role.rule.as_str()), (Action::Keep, "it is as it is wanted"));
-    assert!(why::why(&same, sim.engine().registry(), &"nothing".into()).is_none());
+    let engine = sim.engine();
+    assert!(why::why(&same, &engine.estimate(&same), engine.registry(), &"nothing".into()).is_none());
     let gone = sim.engine().plan(&nothing(), &PlanOptions::default()).await.unwrap();
     let role = why(&sim, &gone, "role");
     assert_eq!(role.rule, "it was made by this stack and is not wanted any more");

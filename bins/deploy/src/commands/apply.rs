@@ -83,7 +83,8 @@ pub(crate) async fn carry_out(
         saved::check(saved, &planned, &session.cloud)?;
     }
     let plan = planned.plan.clone();
-    run.screen.say(&render::plan(&plan, how.detail));
+    let estimate = session.engine.estimate(&planned);
+    run.screen.say(&format!("{}{}", render::plan(&plan, how.detail), render::estimate(&estimate)));
     let rules = session.file.config.rules(permitted(how.permits, &plan)?);
     let refusals = guard(&plan, &rules);
     if !refusals.is_empty() {
@@ -116,6 +117,7 @@ pub(crate) async fn carry_out(
         let result = document::Apply {
             cloud: session.cloud.clone(),
             digest: plan.digest(),
+            estimate,
             done: report
                 .done
                 .iter()

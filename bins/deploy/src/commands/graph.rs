@@ -1,4 +1,4 @@
-//! `deploy graph`: what waits for what, for other programs to draw.
+//! `deploy graph`: what waits for what, drawn or for other programs to draw.
 
 use super::Run;
 use crate::{
@@ -15,8 +15,9 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Graph) -> Result<Code, Failu
         let stack = file.stack(&file.given(&session::environment)?)?;
         let session = Session::open(run.global, file, run.screen).await?;
         let planned = session.engine.plan(&stack, &PlanOptions::default()).await?;
+        let estimate = session.engine.estimate(&planned);
         session.close().await;
-        Graph::of(&stack, Some(&planned.plan))
+        Graph::of(&stack, Some(&planned.plan)).with_critical_path(&estimate)
     } else {
         let stack = file.stack(&file.given_to_read())?;
         stack.check().map_err(|e| Failure::bug(&e))?;
@@ -25,6 +26,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Graph) -> Result<Code, Failu
     let graph = match flags.format {
         GraphFormat::Dot => graph.dot(),
         GraphFormat::Mermaid => graph.mermaid(),
+        GraphFormat::Svg => graph.svg(&|_| None),
     };
     if run.screen.json() {
         run.screen.document(&document::done(run.name, Code::Done, document::Graph { graph }));

@@ -24,10 +24,12 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     let planned = session.engine.plan(&stack, &options).await?;
     fits(&planned, &options)?;
     let refusals = guard(&planned.plan, &session.file.config.rules([]));
+    let estimate = session.engine.estimate(&planned);
     if flags.markdown {
-        run.screen.raw(&render::markdown(&planned.plan, &refusals));
+        run.screen.raw(&render::markdown(&planned.plan, &estimate, &refusals));
     } else {
-        run.screen.say(&render::plan(&planned.plan, flags.scope.detail));
+        let steps = render::plan(&planned.plan, flags.scope.detail);
+        run.screen.say(&format!("{steps}{}", render::estimate(&estimate)));
     }
     if !refusals.is_empty() && !run.screen.json() && !flags.markdown {
         run.screen.note_lines(&format!("\n`apply` would refuse this:\n{}", render::refusals(&refusals)));
@@ -43,7 +45,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     if run.screen.json() {
         let digest = planned.plan.digest();
         let (cloud, plan) = (session.cloud.clone(), planned.plan);
-        let result = document::Planned { cloud, plan, digest, refusals, saved };
+        let result = document::Planned { cloud, plan, digest, estimate, refusals, saved };
         run.screen.document(&document::done(run.name, code, result));
     }
     session.close().await;

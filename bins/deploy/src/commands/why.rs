@@ -9,18 +9,20 @@ use crate::{
 use causeway_core::{
     Address,
     diff::Change,
+    estimate::Expected,
     plan::{Action, PlanOptions},
-    render,
+    render, undo,
     why::{self, FieldWhy, Why},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 pub(crate) async fn run(run: &Run<'_>, address: &str) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
     let stack = file.stack(&file.given(&session::environment)?)?;
     let session = Session::open(run.global, file, run.screen).await?;
     let planned = session.engine.plan(&stack, &PlanOptions::default()).await?;
-    let why = why::why(&planned, session.engine.registry(), &address.into());
+    let estimate = session.engine.estimate(&planned);
+    let why = why::why(&planned, &estimate, session.engine.registry(), &address.into());
     session.close().await;
     let none = || Failure::usage(format!("neither the configuration nor the journal has `{address}`"));
     let why = why.ok_or_else(|| none().hint("`deploy plan` and `deploy state list` show addresses"))?;
@@ -38,6 +40,12 @@ fn text(why: &Why) -> String {
         action => format!("to be {}", render::deed(action)),
     };
     out.push_str(&format!("    {deed}: {}\n", why.rule));
+    if let Some(undo) = &why.undo {
+        out.push_str(&format!("    {}: {}\n", undo::word(undo.mark), undo.why));
+    }
+    for expected in &why.expected {
+        out.push_str(&format!("    {}\n", takes(expected)));
+    }
     for note in &why.notes {
         out.push_str(&format!("    {note}\n"));
     }
@@ -53,6 +61,22 @@ fn text(why: &Why) -> String {
     all("after", &why.after);
     all("before", &why.needed_by);
     out
+}
+
+/// When a step runs, and how long.
+fn takes(expected: &Expected) -> String {
+    let said = |ms| render::duration(render::rounded(Duration::from_millis(ms)));
+    let known = match expected.seen {
+        0 => "as the kind says".to_owned(),
+        n => format!("the journal knows {n} such steps"),
+    };
+    let critical = if expected.critical { "; on the critical path" } else { "" };
+    format!(
+        "begins after {}, takes {}, 9 times of 10 at most {} ({known}){critical}",
+        said(expected.start_ms),
+        said(expected.p50_ms),
+        said(expected.p90_ms)
+    )
 }
 
 /// That the fields of something new are wanted goes without saying.

@@ -8,7 +8,10 @@ use aws_sdk_ec2::{
     types::{self, DomainType, Filter, ResourceType, Tag},
 };
 use causeway_core::{
-    ClaimedBy, Class, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, diff::Diff, outputs,
+    ClaimedBy, Class, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing,
+    diff::Diff,
+    outputs,
+    undo::{Mark, UndoRule},
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +37,8 @@ impl Resource for ElasticIp {
     const KIND: &'static str = "aws.ec2.elastic_ip";
     const RECOVERY: Recovery = BY_TAG;
     const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("allocation_id");
+    const UNDO: &'static [UndoRule] =
+        &[UndoRule::remove(Mark::Irreversible, "the address goes back to AWS, and the next one is another")];
     const TIMING: Timing = Timing::seconds(2, 2, 600);
     type Client = Aws;
     type Outputs = ElasticIpOutputs;

@@ -9,7 +9,11 @@ use crate::{
 };
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use causeway_core::{
-    ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags, diff::Diff, error::Found, outputs, text,
+    ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags,
+    diff::Diff,
+    error::Found,
+    outputs, text,
+    undo::{Mark, UndoRule},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -58,6 +62,16 @@ impl Resource for Key {
     const KIND: &'static str = "aws.kms.key";
     const RECOVERY: Recovery = Recovery::Tag { settle: Duration::from_secs(30) };
     const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("key_id");
+    const UNDO: &'static [UndoRule] = &[
+        UndoRule::create(
+            Mark::Compensable,
+            "a key is only gone, and paid for, when its waiting time is over",
+        ),
+        UndoRule::remove(
+            Mark::Irreversible,
+            "nothing that it encrypted can be read again once its waiting time is over",
+        ),
+    ];
     const DATA: bool = true;
     type Client = Aws;
     type Outputs = KeyOutputs;

@@ -13,8 +13,11 @@ use crate::{
 use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, DbInstance, PendingModifiedValues};
 use aws_smithy_types::DateTime;
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Secret, Set, Status, Tags, Timing, Value, diff::Diff, error::Found,
+    Cx, Error, Live, Recovery, Resource, Secret, Set, Status, Tags, Timing, Value,
+    diff::Diff,
+    error::Found,
     outputs,
+    undo::{Mark, UndoRule},
 };
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
@@ -121,6 +124,10 @@ impl Resource for Instance {
         &["identifier", "engine", "storage_encrypted", "kms_key_id", "db_name", "master_username"];
     const MOVES: &'static [&'static str] = &["engine_version"];
     const DATA: bool = true;
+    const UNDO: &'static [UndoRule] = &[
+        UndoRule::change("engine_version", Mark::Irreversible, "RDS does not go back to an older version"),
+        UndoRule::change("allocated_storage", Mark::Irreversible, "RDS storage grows and never shrinks"),
+    ];
     // A multi-AZ instance takes a quarter of an hour; a major upgrade with its snapshot, or a final snapshot, far more.
     const TIMING: Timing = Timing::seconds(600, 10, 3 * 3600);
     type Client = Aws;

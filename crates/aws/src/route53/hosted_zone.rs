@@ -8,8 +8,11 @@ use crate::{
 };
 use aws_sdk_route53::types as sdk;
 use causeway_core::{
-    ClaimedBy, Cx, Error, Live, Owner, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff,
-    error::Found, outputs,
+    ClaimedBy, Cx, Error, Live, Owner, Recovery, Resource, Status, Tags, Timing, Value,
+    diff::Diff,
+    error::Found,
+    outputs,
+    undo::{Mark, UndoRule},
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +69,10 @@ impl Resource for HostedZone {
     const RECOVERY: Recovery = Recovery::Token;
     const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("zone_id");
     const REPLACE: &'static [&'static str] = &["name", "vpc"];
+    const UNDO: &'static [UndoRule] = &[UndoRule::remove(
+        Mark::Compensable,
+        "another zone has other name servers, to which its domain must be delegated again",
+    )];
     const TIMING: Timing = Timing::QUICK;
     type Client = Aws;
     type Outputs = HostedZoneOutputs;

@@ -16,7 +16,11 @@ use aws_sdk_s3::types::{
 };
 use aws_smithy_types::error::operation::BuildError;
 use causeway_core::{
-    Class, Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Value, diff::Diff, error::Found, outputs,
+    Class, Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Value,
+    diff::Diff,
+    error::Found,
+    outputs,
+    undo::{Mark, UndoRule},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -133,6 +137,11 @@ impl Resource for Bucket {
     const KIND: &'static str = "aws.s3.bucket";
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
     const REPLACE: &'static [&'static str] = &["name"];
+    const UNDO: &'static [UndoRule] = &[UndoRule::change(
+        "versioning",
+        Mark::Compensable,
+        "versioning can be suspended and never be turned off again",
+    )];
     const DATA: bool = true;
     type Client = Aws;
     type Outputs = BucketOutputs;

@@ -218,6 +218,8 @@ pub struct Habits {
     pub name_lag: BTreeMap<&'static str, Duration>,
     /// How long a new object takes until it is ready, by kind.
     pub ready_after: BTreeMap<&'static str, Duration>,
+    /// How much that varies from object to object, as a standard deviation on a logarithmic scale. Zero: not at all.
+    pub varies: f64,
 }
 impl Default for Habits {
     /// 40 ms a call, 8 s until a tag is searchable, five minutes for a database, a minute for a service.
@@ -232,6 +234,7 @@ impl Default for Habits {
                 ("sim.gateway", Duration::from_secs(90)),
             ]
             .into(),
+            varies: 0.0,
         }
     }
 }
@@ -256,6 +259,15 @@ impl World {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// About `usual`, as the habits vary: twelve dice make a fair normal distribution.
+    pub(crate) fn varied(&mut self, usual: Duration) -> Duration {
+        if self.habits.varies == 0.0 {
+            return usual;
+        }
+        let dice: f64 = (0..12).map(|_| (self.random() >> 11) as f64 / (1u64 << 53) as f64).sum();
+        usual.mul_f64(((dice - 6.0) * self.habits.varies).exp())
     }
 
     /// Ids are of one length, so that none is the start of another.

@@ -8,6 +8,7 @@ use crate::{
     outputs,
     resource::{Cx, Live, Recovery, Resource, Tags, Timing},
     secret::Secret,
+    undo::{Mark, UndoRule},
     value::{Name, Set, Value},
 };
 use serde::{Deserialize, Serialize};
@@ -254,7 +255,8 @@ fn make(
     tags: Option<Tags>,
 ) -> String {
     let id = world.new_id(kind);
-    let busy = world.habits.ready_after.get(kind).map(|after| (now + *after, "being created".to_owned()));
+    let usual = world.habits.ready_after.get(kind).copied();
+    let busy = usual.map(|after| (now + world.varied(after), "being created".to_owned()));
     let object = Object {
         id: id.clone(),
         kind,
@@ -550,6 +552,8 @@ impl Resource for Database {
     const RECOVERY: Recovery = Recovery::Name(&["name"]);
     const REPLACE: &'static [&'static str] = &["name", "engine"];
     const DATA: bool = true;
+    const UNDO: &'static [UndoRule] =
+        &[UndoRule::change("version", Mark::Irreversible, "there is no way back to an older version")];
     const TIMING: Timing = Timing::seconds(300, 10, 1800);
     type Client = SimCloud;
     type Outputs = DatabaseOutputs;
