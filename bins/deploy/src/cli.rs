@@ -188,6 +188,9 @@ pub(crate) struct Plan {
     /// Print it as Markdown, for a pull request
     #[arg(long, conflicts_with = "json")]
     pub(crate) markdown: bool,
+    /// Write it as a page to this file, with the graph and the timeline
+    #[arg(long, value_name = "FILE", value_parser = crate::commands::html::file)]
+    pub(crate) html: Option<PathBuf>,
     /// Exit with 2 if there is anything to do
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
@@ -203,6 +206,9 @@ pub(crate) struct Apply {
     pub(crate) digest: Option<String>,
     #[command(flatten)]
     pub(crate) scope: Scope,
+    /// Write it, and what came of it, as a page to this file
+    #[arg(long, value_name = "FILE", value_parser = crate::commands::html::file)]
+    pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) permits: Permits,
     /// Do not ask first whether it can work
@@ -212,6 +218,9 @@ pub(crate) struct Apply {
 
 #[derive(Debug, Args)]
 pub(crate) struct Destroy {
+    /// Write it, and what came of it, as a page to this file
+    #[arg(long, value_name = "FILE", value_parser = crate::commands::html::file)]
+    pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) permits: Permits,
 }

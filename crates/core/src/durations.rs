@@ -97,11 +97,6 @@ impl Durations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        journal::Request,
-        place::{PlaceData, PlaceSpec},
-        secret::Sealed,
-    };
     use serde_json::json;
 
     fn at(second: i64, entry: Entry) -> Stamped {
@@ -109,9 +104,9 @@ mod tests {
     }
 
     fn begin(act: Act, region: &str) -> Entry {
-        let place = PlaceData { provider: "sim".into(), spec: PlaceSpec::from(&json!({ "region": region })) };
-        let (kind, after) = ("k".to_owned(), Default::default());
-        let request = Request { kind, place, spec: Sealed::default(), after, protect: false };
+        let place = json!({ "provider": "sim", "spec": { "region": region } });
+        let request = json!({ "kind": "k", "place": place, "spec": {}, "after": [], "protect": false });
+        let request = serde_json::from_value(request).unwrap();
         Entry::Begin { address: "a".into(), instance: "i".into(), act, request }
     }
 

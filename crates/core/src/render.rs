@@ -335,6 +335,11 @@ pub fn value(json: &Json) -> String {
     format!("{cut}…")
 }
 
+/// As [`value`], however long it is.
+pub fn whole(json: &Json) -> String {
+    short(json)
+}
+
 fn short(json: &Json) -> String {
     match json {
         Json::Null => "(none)".into(),

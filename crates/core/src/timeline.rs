@@ -117,22 +117,12 @@ fn mark(bars: &mut [Bar], after: &[BTreeSet<Address>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        journal::Request,
-        place::{PlaceData, PlaceSpec},
-        secret::Sealed,
-    };
     use serde_json::json;
 
     fn begin(address: &str, act: Act, after: &[&str]) -> Entry {
-        let spec = PlaceSpec::from(&json!({}));
-        let request = Request {
-            kind: "k".into(),
-            place: PlaceData { provider: "sim".into(), spec },
-            spec: Sealed::default(),
-            after: after.iter().map(|a| Address::from(*a)).collect(),
-            protect: false,
-        };
+        let place = json!({ "provider": "sim", "spec": {} });
+        let request = json!({ "kind": "k", "place": place, "spec": {}, "after": after, "protect": false });
+        let request = serde_json::from_value(request).unwrap();
         Entry::Begin { address: address.into(), instance: "i".into(), act, request }
     }
 

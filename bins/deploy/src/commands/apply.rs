@@ -1,6 +1,6 @@
 //! `deploy apply`: makes it so. `destroy` is an apply of the empty stack.
 
-use super::{Run, plan, preflight, saved};
+use super::{Run, html::Sheet, plan, preflight, saved};
 use crate::{
     cli,
     document::{self, Done, NotDone},
@@ -17,7 +17,7 @@ use causeway_core::{
     render,
     saved::SavedPlan,
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failure> {
@@ -34,7 +34,14 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failu
     };
     let session = Session::open(run.global, file, run.screen).await?;
     let preflight = !flags.skip_preflight;
-    let how = How { options, detail: flags.scope.detail, permits: &flags.permits, saved, preflight };
+    let how = How {
+        options,
+        detail: flags.scope.detail,
+        permits: &flags.permits,
+        saved,
+        preflight,
+        html: flags.html.as_deref(),
+    };
     let code = carry_out(run, &session, &stack, &how).await;
     let code = match code {
         Ok(Code::Done) => super::answers::check(run, &session).await,
@@ -67,6 +74,8 @@ pub(crate) struct How<'a> {
     pub(crate) saved: Option<SavedPlan>,
     /// Ask first whether it can work.
     pub(crate) preflight: bool,
+    /// Write it, and what came of it, as a page.
+    pub(crate) html: Option<&'a Path>,
 }
 
 /// Plans, shows, asks and applies.
@@ -87,6 +96,11 @@ pub(crate) async fn carry_out(
     run.screen.say(&format!("{}{}", render::plan(&plan, how.detail), render::estimate(&estimate)));
     let rules = session.file.config.rules(permitted(how.permits, &plan)?);
     let refusals = guard(&plan, &rules);
+    let sheet = how.html.map(|path| Sheet::new(path, &planned, &estimate, &refusals, &session.cloud));
+    // Before anything is changed: it may be that it cannot be written.
+    if let Some(sheet) = &sheet {
+        sheet.write(run, None)?;
+    }
     if !refusals.is_empty() {
         return Err(Failure::refused(refusals));
     }
@@ -111,6 +125,12 @@ pub(crate) async fn carry_out(
     signals.abort();
     progress.finish();
     let report = report?;
+    if let Some(sheet) = &sheet {
+        // What was done must be told all the same.
+        if outcome(run, session, sheet, &report, progress.elapsed()).await.is_err() {
+            run.screen.note("The page could not be written again; it shows the plan only.");
+        }
+    }
     let code = if report.is_complete() { Code::Done } else { Code::Partial };
     let outputs = stack_outputs(stack, &report.outputs);
     if run.screen.json() {
@@ -142,6 +162,19 @@ pub(crate) async fn carry_out(
         unfinished(run, &plan, &report);
     }
     Ok(code)
+}
+
+/// The page once more, with what came of the plan.
+async fn outcome(
+    run: &Run<'_>,
+    session: &Session,
+    sheet: &Sheet,
+    report: &Report,
+    took: Duration,
+) -> Result<(), Failure> {
+    // What was done a moment ago is the last run, unless nothing had to be written.
+    let timeline = if report.done.is_empty() { None } else { session.engine.last_run().await? };
+    sheet.write(run, Some(causeway_report::Run { report, took, timeline: timeline.as_ref() }))
 }
 
 /// The addresses of `--permit`, each of which must be of use: a slip would otherwise be told only by the guard.

@@ -21,6 +21,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Destroy) -> Result<Code, Fai
         saved: None,
         // Nothing is wanted, so there is nothing that could be missing.
         preflight: false,
+        html: flags.html.as_deref(),
     };
     let code = apply::carry_out(run, &session, &empty, &how).await;
     session.close().await;

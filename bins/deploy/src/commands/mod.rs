@@ -10,6 +10,7 @@ mod diff;
 mod drift;
 mod graph;
 mod history;
+pub(crate) mod html;
 pub(crate) mod init;
 pub(crate) mod logs;
 mod outputs;

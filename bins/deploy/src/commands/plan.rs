@@ -1,6 +1,6 @@
 //! `deploy plan`: what apply would do.
 
-use super::{Run, saved};
+use super::{Run, html::Sheet, saved};
 use crate::{
     cli::{self, Scope},
     document,
@@ -25,6 +25,9 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     fits(&planned, &options)?;
     let refusals = guard(&planned.plan, &session.file.config.rules([]));
     let estimate = session.engine.estimate(&planned);
+    if let Some(path) = &flags.html {
+        Sheet::new(path, &planned, &estimate, &refusals, &session.cloud).write(run, None)?;
+    }
     if flags.markdown {
         run.screen.raw(&render::markdown(&planned.plan, &estimate, &refusals));
     } else {

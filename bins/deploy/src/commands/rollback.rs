@@ -98,6 +98,7 @@ async fn go_back(
         saved: None,
         // What it goes back to has run before, and it is in a hurry.
         preflight: false,
+        html: None,
     };
     let code = apply::carry_out(run, session, &stack, &how).await?;
     if code != Code::Done {

@@ -15,7 +15,7 @@ const PASS: f64 = 7.0;
 const BEND: f64 = 64.0;
 /// Around a band, and above it for its name.
 const PADDING: f64 = 14.0;
-const TITLE: f64 = 20.0;
+const TITLE: f64 = 26.0;
 /// More resources than this, and arrows that follow from others are drawn as well: leaving them out takes too long.
 const REDUCED: usize = 2_000;
 const SWEEPS: usize = 8;

@@ -152,7 +152,7 @@ fn width(address: &Address, node: &Node) -> f64 {
 }
 
 fn cut(text: &str, room: f64) -> String {
-    let room = room.max(1.0) as usize;
+    let room = room.round().max(1.0) as usize;
     if text.chars().count() <= room {
         return text.to_owned();
     }
