@@ -53,7 +53,7 @@ pub(crate) fn section(page: &Page<'_>) -> Markup {
                 }
                 ul.facts {
                     li { "Takes " (render::taking(estimate)) "." }
-                    @for shorter in render::shorter(estimate) { li { "Shorter: " (shorter) "." } }
+                    @for shorter in render::shorter(estimate) { li { "Shorter: " (shorter.replace('`', "")) "." } }
                 }
                 (chart(page.plan, "Estimated timeline", &bars_expected(page)))
             }
@@ -121,7 +121,7 @@ fn chart(plan: &Plan, name: &str, bars: &[Bar<'_>]) -> Markup {
             svg.gantt viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="group" aria-label=(name) {
                 @for t in &ticks {
                     @let at = format!("{:.1}", x(*t));
-                    line.grid x1=(at) x2=(at) y1=(HEAD - 6.0) y2=(height);
+                    line.grid x1=(at) x2=(at) y1=(HEAD - 6.0) y2=(height) {}
                     text.tick x=(at) y="14" text-anchor="middle" { (render::duration(Duration::from_millis(*t))) }
                 }
                 @for (i, bar) in bars.iter().enumerate() {
@@ -140,9 +140,9 @@ fn row(plan: &Plan, bar: &Bar<'_>, y: f64, x: &dyn Fn(u64) -> f64) -> Markup {
         title { (bar.address) ": " (bar.said) }
         text.address x=(LABEL - 10.0) y=(y + 13.5) text-anchor="end" { (label) }
         @if late > end + 1.0 {
-            line.late x1=(format!("{end:.1}")) x2=(format!("{late:.1}")) y1=(y + 9.5) y2=(y + 9.5);
+            line.late x1=(format!("{end:.1}")) x2=(format!("{late:.1}")) y1=(y + 9.5) y2=(y + 9.5) {}
         }
-        rect.(bar.class).hot[bar.critical] x=(format!("{start:.1}")) y=(y + 3.0) width=(format!("{width:.1}")) height="13" rx="3";
+        rect.(bar.class).hot[bar.critical] x=(format!("{start:.1}")) y=(y + 3.0) width=(format!("{width:.1}")) height="13" rx="3" {}
         text.said x=(format!("{:.1}", late.max(start + width) + 6.0)) y=(y + 13.5) { (bar.said) }
     };
     html! {

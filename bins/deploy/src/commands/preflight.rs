@@ -7,8 +7,7 @@ use crate::{
     session::{self, Session},
 };
 use causeway_aws::preflight::{Extent, Finding, Identity, Preflight, Verdict};
-use causeway_core::{Address, Registry, engine::Planned, wanted::Wanted};
-use std::{collections::BTreeMap, time::Duration};
+use causeway_core::engine::Planned;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -69,7 +68,8 @@ pub(crate) async fn before(run: &Run<'_>, session: &Session, planned: &Planned) 
 async fn look(session: &Session, planned: &Planned, extent: Extent) -> Vec<Finding> {
     let registry = session.engine.registry();
     let wanted = planned.wanted(registry);
-    let takes = takes(planned, &wanted, registry);
+    // A session must outlast nearly all such runs, not only half of them.
+    let takes = session.engine.estimate(planned).p90();
     let identity = Identity {
         account: session.cloud.account.clone(),
         principal: session.cloud.principal.clone(),
@@ -80,22 +80,6 @@ async fn look(session: &Session, planned: &Planned, extent: Extent) -> Vec<Findi
             [Some(ecs.host().to_owned()), ecs.wildcard_access_url.clone()].into_iter().flatten()
         });
     Preflight::new(&session.sdk, wanted, identity, hosts.collect(), takes).run(extent).await
-}
-
-/// How long the longest chain of steps takes, by what creates of each kind took before, or usually take.
-fn takes(planned: &Planned, wanted: &[Wanted], registry: &Registry) -> Duration {
-    let mut ends: BTreeMap<&Address, Duration> = BTreeMap::new();
-    for one in wanted {
-        let learned =
-            planned.state.took_ms.get(one.kind).map(|all| all.iter().sum::<u64>() / all.len().max(1) as u64);
-        let usual = || registry.get(one.kind).map_or(Duration::ZERO, |kind| kind.timing().typical);
-        let own =
-            if one.is_touched() { learned.map_or_else(usual, Duration::from_millis) } else { Duration::ZERO };
-        let after = planned.stack().nodes().get(&one.address).into_iter().flat_map(|node| &node.after);
-        let start = after.filter_map(|a| ends.get(a)).max().copied().unwrap_or_default();
-        ends.insert(&one.address, start + own);
-    }
-    ends.into_values().max().unwrap_or_default()
 }
 
 fn code(findings: &[Finding]) -> Code {
