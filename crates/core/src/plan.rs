@@ -398,7 +398,10 @@ impl<'a> Planner<'a> {
         let because = |action, diff, why: &str| Decision { action, diff, why: Some(why.to_owned()) };
         if kind.recovery() == Recovery::Observed {
             return match live {
-                Some(live) if live.status == Status::Ready => decision(Action::Keep, Diff::default()),
+                // What was seen is what it pointed to so far; where that is made anew, it is looked at once more.
+                Some(live) if live.status == Status::Ready && !is_unknown(&spec) => {
+                    decision(Action::Keep, Diff::default())
+                }
                 _ => decision(Action::Wait, self.all_of(&spec)),
             };
         }
