@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod credentials;
 mod document;
+mod ending;
 mod failure;
 mod journal;
 mod mfa;
@@ -16,6 +17,11 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    ending::keep_memory();
+    ending::guarded(run)
+}
+
+fn run() -> ExitCode {
     // Two TLS providers may be linked in, and rustls then refuses to choose. An error means that one is installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = match cli::Cli::try_parse() {

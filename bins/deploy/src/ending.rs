@@ -1,0 +1,58 @@
+//! How the process ends when it should not: without a core file, as its memory holds secrets, and without showing values
+//! that a panic was told of.
+
+use crate::failure::Code;
+use std::{
+    any::Any,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
+
+/// Keeps core files from being written and, on Linux, other processes of the same user from reading the memory.
+pub(crate) fn keep_memory() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // What cannot be had is no reason not to work: the hard limit may be held by a container.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    // A core that is piped to a program ignores the limit, and honours this.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Runs `work`. A panic in it is a bug of ours and told as one: its own exit code, 101, means that nothing was changed.
+#[expect(clippy::print_stderr, reason = "nothing else may work any more")]
+pub(crate) fn guarded(work: impl FnOnce() -> ExitCode) -> ExitCode {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let words = words(info.payload()).map_or_else(String::new, |words| format!(": {words}"));
+        eprintln!("error: this program panicked at {place}{words}");
+        eprintln!(
+            "hint: this is a bug; please report it with the command that led here; running it again is safe"
+        );
+    }));
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Code::Bug.into())
+}
+
+/// What a panic says, if it stands in the source: what was put together while running may hold a value.
+fn words(payload: &(dyn Any + Send)) -> Option<&'static str> {
+    payload.downcast_ref::<&'static str>().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_of_the_source_are_shown() {
+        assert_eq!(words(&"the list is never empty"), Some("the list is never empty"));
+        assert_eq!(words(&format!("called with {}", "hunter2")), None);
+    }
+
+    #[test]
+    fn a_panic_is_a_bug_and_no_refusal() {
+        // The hook is the process's, so that the other tests get theirs back.
+        let before = panic::take_hook();
+        let code = guarded(|| panic!("on purpose"));
+        panic::set_hook(before);
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(70)));
+    }
+}
