@@ -8,7 +8,7 @@ use crate::{
     journal::{self, Place},
     screen::Screen,
 };
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::Credentials;
 use causeway_aws::{Call, preflight};
 use causeway_config::File;
@@ -234,7 +234,11 @@ async fn sandboxed(endpoint: &str, region: &str) -> Result<SdkConfig, Failure> {
 
 /// Who we are, which is also the first call that shows whether anybody answers.
 async fn identify(config: &SdkConfig, region: &str, sandbox: bool) -> Result<Cloud, Failure> {
-    let sts = aws_sdk_sts::config::Builder::from(config).region(Region::new(region.to_owned())).build();
+    let sts = aws_sdk_sts::config::Builder::from(config)
+        .region(Region::new(region.to_owned()))
+        // It changes nothing, and no engine is there yet that would repeat it.
+        .retry_config(RetryConfig::standard().with_max_attempts(8))
+        .build();
     let call = aws_sdk_sts::Client::from_conf(sts);
     let answer = call.get_caller_identity().send().await.call("sts:GetCallerIdentity");
     let answer = answer.map_err(|e| {

@@ -16,8 +16,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-const EXAMPLE: &str = include_str!("../../../../examples/ecs.toml");
-const INVENTORY: &str = include_str!("inventory.py");
+pub(crate) const EXAMPLE: &str = include_str!("../../../../examples/ecs.toml");
+pub(crate) const INVENTORY: &str = include_str!("inventory.py");
 
 pub(crate) struct World {
     folder: TempDir,
@@ -136,6 +136,11 @@ impl World {
         sandbox().gateway().held(rule)
     }
 
+    /// How often a rule has acted.
+    pub(crate) fn acted(&self, rule: RuleId) -> u64 {
+        sandbox().gateway().acted(rule)
+    }
+
     /// Takes a rule away.
     pub(crate) fn unset(&self, rule: RuleId) {
         sandbox().gateway().unset(rule);
@@ -237,7 +242,7 @@ impl World {
 }
 
 /// An image in OCI layout, without layers: the sandbox runs none, and reads how to behave from the labels.
-fn write_image(folder: &Path, version: &str, behaviour: &str) {
+pub(crate) fn write_image(folder: &Path, version: &str, behaviour: &str) {
     let blobs = folder.join("blobs/sha256");
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(&blobs).unwrap();

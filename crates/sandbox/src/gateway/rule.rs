@@ -30,9 +30,12 @@ pub struct Rule {
     /// Only calls that change something.
     #[serde(default)]
     pub changes: bool,
-    /// Chance that a call is met, 0 to 1, thrown with the gateway's seed.
+    /// Chance that a call is met, 0 to 1.
     #[serde(default = "always")]
     pub probability: f64,
+    /// Dice of its own, so that what other rules and accounts do does not change its throws. `None`: the gateway's.
+    #[serde(default)]
+    pub seed: Option<u64>,
     /// Lets that many matching calls pass before the first is met: 2 meets the third.
     #[serde(default)]
     pub skip: u64,
@@ -60,6 +63,7 @@ impl Rule {
             region: None,
             changes: false,
             probability: 1.0,
+            seed: None,
             skip: 0,
             times: None,
             act,
@@ -89,6 +93,11 @@ impl Rule {
     /// Only by chance, 0 to 1.
     pub fn probability(self, probability: f64) -> Rule {
         Rule { probability, ..self }
+    }
+
+    /// With dice of its own.
+    pub fn seed(self, seed: u64) -> Rule {
+        Rule { seed: Some(seed), ..self }
     }
 
     fn matches(&self, call: &str, access_key: &str, region: &str, mutates: bool) -> bool {
@@ -173,6 +182,7 @@ impl Hold {
 struct Entry {
     id: RuleId,
     rule: Rule,
+    dice: Option<Dice>,
     matched: u64,
     acted: u64,
     waiting: Arc<watch::Sender<usize>>,
@@ -195,6 +205,7 @@ impl Rules {
         let id = RuleId(self.next.fetch_add(1, Ordering::Relaxed));
         lock(&self.entries).push(Entry {
             id,
+            dice: rule.seed.map(Dice),
             rule,
             matched: 0,
             acted: 0,
@@ -260,7 +271,8 @@ impl Rules {
             if entry.matched <= entry.rule.skip || spent {
                 continue;
             }
-            let mut dice = lock(&self.dice);
+            let mut shared = lock(&self.dice);
+            let dice = entry.dice.as_mut().unwrap_or(&mut shared);
             // A certain rule throws no dice, so that adding one does not change what chance does to the others.
             if entry.rule.probability < 1.0 && dice.unit() >= entry.rule.probability {
                 continue;
@@ -393,6 +405,19 @@ mod tests {
         assert_ne!(throw(7), throw(8));
         let met = throw(7).iter().filter(|met| **met).count();
         assert!((240..360).contains(&met), "{met}");
+    }
+
+    #[test]
+    fn dice_of_its_own_throw_the_same_whatever_others_do() {
+        let throw = |others: usize| {
+            let rules = Rules::new(1);
+            rules.add(Rule::new("*", Act::Throttle).probability(0.3).seed(5).access_key("A"));
+            rules.add(Rule::new("*", Act::CutAfter).probability(0.5).access_key("B"));
+            let mut other = || (0..others).for_each(|_| drop(rules.judge("x:Y", "B", "r", true)));
+            let mine = || rules.judge("ec2:CreateVpc", "A", "r", true).act.is_some();
+            (0..100).map(|_| (other(), mine()).1).collect::<Vec<_>>()
+        };
+        assert_eq!(throw(0), throw(7));
     }
 
     #[test]

@@ -1,0 +1,185 @@
+//! The ECS target is ended at every call that changes something: before the call has an effect, and after it, before the
+//! answer. The next run must finish the work: the account is as if nothing had happened, counted by boto3, and there is
+//! nothing left to do.
+//!
+//! A cycle ends three runs in one account: one that makes everything, one that changes and replaces things, one that removes
+//! everything. `CAUSEWAY_CASES` says how many cycles, or `all`; there are few by default, spread evenly.
+
+use crate::place::{Boto3, Moment, Place, differences};
+use causeway_core::Stack;
+use causeway_sandbox::{Options, Sandbox, gateway::Pending};
+use serde_json::Value as Json;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+/// Cycles when nobody asks for more.
+const CYCLES: usize = 12;
+
+/// Accounts at a time: runs mostly wait.
+const AT_ONCE: usize = 6;
+
+/// Cycles before the sandbox starts anew, which gives its memory back.
+const PER_SANDBOX: usize = 24;
+
+/// The runs of a cycle.
+const RUNS: [&str; 3] = ["make", "change", "remove"];
+
+/// What the second run changes: fields, rules, a record and an alarm that go, a certificate that is replaced.
+fn change(place: &Place) {
+    place.edit("CODER_TELEMETRY_ENABLE = \"false\"", "CODER_TELEMETRY_ENABLE = \"true\"");
+    place.edit("wildcard_access_url = \"*.coder.example.com\"\n", "");
+    place.edit(
+        "cidr = \"10.0.0.0/16\"\n",
+        "cidr = \"10.0.0.0/16\"\nallow = [\"10.0.0.0/8\", \"192.0.2.0/24\"]\n",
+    );
+    place.edit("backup_days = 7", "backup_days = 8");
+    place.edit(
+        "[ecs.alarms.unhealthy]\nwatch = \"unhealthy-targets\"\nabove = 0.0\n",
+        "[ecs.logs]\ndays = 60\n",
+    );
+}
+
+/// The stacks of the three runs of a cycle, each made when it is its turn.
+fn stack(place: &Place, run: usize) -> Stack {
+    match run {
+        0 => place.stack(),
+        1 => {
+            change(place);
+            place.stack()
+        }
+        _ => Stack::new(place.stack().name()),
+    }
+}
+
+/// What an undisturbed cycle does and leaves.
+struct Reference {
+    /// What is there after each run.
+    inventories: [Json; 3],
+    /// Every moment of each run.
+    moments: [Vec<Moment>; 3],
+}
+
+fn reference(sandbox: &Arc<Sandbox>, boto3: &Boto3) -> Reference {
+    let place = Place::new(sandbox, 1);
+    let mut before = BTreeMap::new();
+    let mut one = |run: usize| {
+        let stack = stack(&place, run);
+        place.run(&stack).unwrap_or_else(|e| panic!("the undisturbed run to {}: {e}", RUNS[run]));
+        assert_eq!(place.left(&stack).unwrap(), Vec::<String>::new(), "{}", RUNS[run]);
+        let all = place.changes();
+        let mut moments = vec![];
+        for (call, times) in &all {
+            let earlier = before.get(call).copied().unwrap_or(0);
+            for nth in 1..=times - earlier {
+                moments.extend([false, true].map(|after| Moment { call: call.clone(), nth, after }));
+            }
+        }
+        before = all;
+        (place.inventory(boto3), moments)
+    };
+    let [(a, x), (b, y), (c, z)] = [0, 1, 2].map(&mut one);
+    Reference { inventories: [a, b, c], moments: [x, y, z] }
+}
+
+/// One cycle: what was wrong, and how many runs were ended.
+fn cycle(place: &Place, boto3: &Boto3, reference: &Reference, moments: [&Moment; 3]) -> (usize, Vec<String>) {
+    let (mut came, mut wrong) = (0, vec![]);
+    for run in 0..3 {
+        let stack = stack(place, run);
+        let what = format!("{} ended at {:?}", RUNS[run], moments[run]);
+        came += usize::from(place.crash(&stack, moments[run]));
+        // The call that was held may have left others on their way.
+        if let Err(why) = place.run(&stack) {
+            wrong.push(format!("{what}: the next run: {why}"));
+            break;
+        }
+        match place.left(&stack) {
+            Ok(left) if left.is_empty() => {}
+            left => wrong.push(format!("{what}: there is more to do: {left:?}")),
+        }
+        let differs = differences(&place.inventory(boto3), &reference.inventories[run]);
+        if !differs.is_empty() {
+            wrong.push(format!("{what}: {differs:?}"));
+        }
+    }
+    (came, wrong)
+}
+
+fn start(host: &tokio::runtime::Runtime) -> Arc<Sandbox> {
+    let options = Options { pending: Pending::all(Duration::from_millis(100)), ..Options::default() };
+    Arc::new(host.block_on(Sandbox::start(options)).unwrap())
+}
+
+/// How many cycles are asked for, of `all`.
+fn cycles(all: usize) -> usize {
+    match std::env::var("CAUSEWAY_CASES").as_deref() {
+        Ok("all") => all,
+        Ok(number) => number.parse().expect("CAUSEWAY_CASES is a number or `all`"),
+        Err(_) => CYCLES,
+    }
+    .clamp(1, all)
+}
+
+#[test]
+fn ended_at_any_call_the_next_run_finishes() {
+    let begun = Instant::now();
+    let host = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut sandbox = start(&host);
+    let mut boto3 = Boto3::start(&sandbox);
+    let reference = reference(&sandbox, &boto3);
+    let all = reference.moments.iter().map(Vec::len).max().unwrap_or(0);
+    let cycles = cycles(all);
+    println!(
+        "moments to {}; {cycles} cycles of {all}; the undisturbed one took {:?}",
+        (0..3).map(|i| format!("{} {}", RUNS[i], reference.moments[i].len())).collect::<Vec<_>>().join(", "),
+        begun.elapsed()
+    );
+    // Evenly over each run, the same every time. A prime apart, so that the runs of a cycle do not end alike.
+    let moment = |run: usize, i: usize| {
+        let of = &reference.moments[run];
+        if of.is_empty() { None } else { of.get((i * all / cycles + run * 7) % of.len()) }
+    };
+    let (mut came, mut wrong) = (0, vec![]);
+    let numbers: Vec<usize> = (0..cycles).collect();
+    for (n, batch) in numbers.chunks(PER_SANDBOX).enumerate() {
+        if n > 0 {
+            drop(boto3);
+            match Arc::into_inner(sandbox) {
+                Some(sandbox) => host.block_on(sandbox.stop()),
+                None => panic!("an account outlived its batch"),
+            }
+            sandbox = start(&host);
+            boto3 = Boto3::start(&sandbox);
+        }
+        let waiting = Mutex::new(batch.iter().copied());
+        std::thread::scope(|scope| {
+            let lanes: Vec<_> = (0..AT_ONCE)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let (mut came, mut wrong) = (0, vec![]);
+                        loop {
+                            let Some(i) = waiting.lock().unwrap().next() else { return (came, wrong) };
+                            let moments = [0, 1, 2].map(|run| moment(run, i).unwrap());
+                            let place = Place::new(&sandbox, 1000 + i as u64);
+                            let (ended, violations) = cycle(&place, &boto3, &reference, moments);
+                            came += ended;
+                            wrong.extend(violations);
+                        }
+                    })
+                })
+                .collect();
+            for lane in lanes {
+                let (ended, violations) = lane.join().unwrap();
+                came += ended;
+                wrong.extend(violations);
+            }
+        });
+        println!("{came} runs ended, {} violations, {:?}", wrong.len(), begun.elapsed());
+    }
+    assert!(wrong.is_empty(), "{} violations:\n{}", wrong.len(), wrong.join("\n"));
+    // A moment may not come, as runs are not the same to the last call; most do.
+    assert!(came * 10 >= cycles * 3 * 9, "only {came} of {} runs were ended", cycles * 3);
+}

@@ -1,0 +1,12 @@
+//! Promises of the whole program in the local cloud: secrets stay secret, faults cost nothing but time, and a run that is
+//! killed anywhere is finished by the next.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and tells its figures")]
+
+mod canaries;
+mod crash;
+mod faults;
+mod place;
+#[path = "../sandbox/world.rs"]
+#[allow(dead_code, reason = "not every test binary needs all of it")]
+mod world;

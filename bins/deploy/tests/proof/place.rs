@@ -1,0 +1,264 @@
+//! An account of a sandbox, a folder, and the library in between: what the binary does, without its process, so that a
+//! process can be ended at any moment at little cost.
+
+use crate::world::{EXAMPLE, INVENTORY, World, write_image};
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_credential_types::Credentials;
+use causeway_config::File;
+use causeway_core::{
+    Engine, Registry, Stack,
+    engine::{Planned, Run},
+    guard::Rules,
+    plan::{PlanOptions, Step},
+    store::LocalStore,
+};
+use causeway_sandbox::{
+    Sandbox,
+    gateway::{Act, Call, Rule},
+};
+use serde_json::Value as Json;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Longer than any run takes here.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The moment at which a run is ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    /// The call, like `ec2:CreateVpc`.
+    pub(crate) call: String,
+    /// The how manieth of its name, from 1.
+    pub(crate) nth: u64,
+    /// Whether the call has had its effect; its answer never came, either way.
+    pub(crate) after: bool,
+}
+
+/// One account and one folder.
+pub(crate) struct Place {
+    sandbox: Arc<Sandbox>,
+    folder: TempDir,
+    account: String,
+    key: String,
+    secret: String,
+}
+
+/// What a process of ours would be: its tasks end where they stand when it is dropped.
+fn process() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+fn ended(process: Runtime) {
+    process.shutdown_timeout(Duration::from_secs(20));
+}
+
+impl Place {
+    pub(crate) fn new(sandbox: &Arc<Sandbox>, number: u64) -> Self {
+        let account = format!("{number:012}");
+        let (key, secret) = sandbox.credentials(&account).unwrap();
+        let place =
+            Place { sandbox: Arc::clone(sandbox), folder: TempDir::new().unwrap(), account, key, secret };
+        write_image(&place.folder.path().join("image"), "v2.28.3", "");
+        fs::write(place.file(), EXAMPLE).unwrap();
+        place.edit("count = 1\n", "count = 1\nhealth_check_grace_seconds = 0\n");
+        place
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("causeway.toml")
+    }
+
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file()).unwrap();
+        assert!(text.contains(from), "the configuration does not hold {from:?}");
+        fs::write(self.file(), text.replace(from, to)).unwrap();
+    }
+
+    /// What the configuration asks for.
+    pub(crate) fn stack(&self) -> Stack {
+        let file = File::read(&self.file()).unwrap();
+        file.stack(&file.given(&|_| None).unwrap()).unwrap()
+    }
+
+    fn engine(&self) -> impl Future<Output = Engine> + use<> {
+        let (key, secret, account) = (self.key.clone(), self.secret.clone(), self.account.clone());
+        let (endpoint, journal) = (self.sandbox.endpoint().to_owned(), self.folder.path().join("journal"));
+        async move {
+            let config = aws_config::defaults(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .endpoint_url(endpoint)
+                .credentials_provider(Credentials::new(key, secret, None, None, "test"))
+                .retry_config(RetryConfig::disabled())
+                .load()
+                .await;
+            let mut registry = Registry::default();
+            causeway_aws::register(&mut registry, config);
+            Engine::new(registry, Arc::new(LocalStore::new(journal))).account(account)
+        }
+    }
+
+    /// A whole run in a process of its own.
+    fn apply(&self, stack: Stack) -> impl Future<Output = Result<(), String>> + use<> {
+        let engine = self.engine();
+        async move {
+            let engine = engine.await;
+            let planned = engine.plan(&stack, &PlanOptions::default()).await.map_err(|e| told(&e))?;
+            let run = Run { actor: "test".into(), rules: permitted(&planned), ..Run::default() };
+            let report = engine.apply(planned, &run).await.map_err(|e| told(&e))?;
+            match report.is_complete() {
+                true => Ok(()),
+                false => Err(format!("failed: {:?}, skipped: {}", report.failed, report.skipped.len())),
+            }
+        }
+    }
+
+    /// Applies `stack`, undisturbed.
+    pub(crate) fn run(&self, stack: &Stack) -> Result<(), String> {
+        let process = process();
+        let result = process.block_on(async { tokio::time::timeout(LIMIT, self.apply(stack.clone())).await });
+        ended(process);
+        result.unwrap_or_else(|_| Err("it takes too long".into()))
+    }
+
+    /// What a run would do, as addresses. Nothing, once all is well.
+    pub(crate) fn left(&self, stack: &Stack) -> Result<Vec<String>, String> {
+        let process = process();
+        let engine = self.engine();
+        let options = PlanOptions::default();
+        let result = process.block_on(async { engine.await.plan(stack, &options).await });
+        ended(process);
+        let steps = result.map_err(|e| told(&e))?.plan.steps;
+        let fields =
+            |s: &Step| s.diff.changes.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ");
+        Ok(steps.iter().map(|s| format!("{:?} {}: {}", s.action, s.address, fields(s))).collect())
+    }
+
+    /// Applies `stack` and ends the process at `moment`. Whether that moment came.
+    pub(crate) fn crash(&self, stack: &Stack, moment: &Moment) -> bool {
+        let gateway = self.sandbox.gateway();
+        let act = if moment.after { Act::HoldAfter } else { Act::HoldBefore };
+        let rule = gateway.set(Rule::new(&moment.call, act).access_key(&self.key).nth(moment.nth));
+        let process = process();
+        let begun = Instant::now();
+        let came = process.block_on(async {
+            tokio::select! {
+                came = gateway.wait_held(rule, 1, LIMIT) => came,
+                _ = self.apply(stack.clone()) => false,
+            }
+        });
+        ended(process);
+        // A call that is held before its effect must not go on: the gateway has to see first that nobody waits for it.
+        while gateway.held(rule) > 0 && begun.elapsed() < LIMIT {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        gateway.unset(rule);
+        came
+    }
+
+    /// The changes so far, by name, with how often each was made.
+    pub(crate) fn changes(&self) -> BTreeMap<String, u64> {
+        let mut out = BTreeMap::new();
+        self.calls().iter().filter(|c| c.mutates).for_each(|c| *out.entry(c.name()).or_default() += 1);
+        out
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        self.sandbox.gateway().calls().into_iter().filter(|c| c.access_key == self.key).collect()
+    }
+
+    /// What is there, counted by boto3, without what differs between accounts.
+    pub(crate) fn inventory(&self, boto3: &Boto3) -> Json {
+        let text = boto3.inventory(&self.key, &self.secret).replace(&self.account, "ACCOUNT");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+fn told(error: &dyn std::error::Error) -> String {
+    causeway_core::error::chain(error)
+}
+
+/// Rules that permit everything.
+fn permitted(planned: &Planned) -> Rules {
+    Rules {
+        permits: planned.plan.steps.iter().map(|s| s.address.clone()).collect(),
+        max_removals: None,
+        public_ports: (0..=u16::MAX).collect(),
+    }
+}
+
+/// A Python that stays, as boto3 takes longer to start than to ask.
+pub(crate) struct Boto3(Mutex<(Child, BufReader<std::process::ChildStdout>)>);
+
+const SERVER: &str = r#"
+import contextlib, io, json, sys
+import boto3, botocore.session
+code = compile(sys.argv[1], "inventory.py", "exec")
+loader = botocore.session.Session().get_component("data_loader")
+for line in sys.stdin:
+    session = botocore.session.Session()
+    session.register_component("data_loader", loader)
+    session.set_credentials(*line.split())
+    boto3.setup_default_session(botocore_session=session)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(code, {})
+    print(json.dumps(json.loads(out.getvalue())), flush=True)
+"#;
+
+impl Boto3 {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
+        let mut python = Command::new(&sandbox.installed().python);
+        python.env_clear().envs(sandbox.env()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        python.args(["-c", SERVER, INVENTORY]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Boto3(Mutex::new((child, answers)))
+    }
+
+    fn inventory(&self, key: &str, secret: &str) -> String {
+        let mut python = self.0.lock().unwrap();
+        writeln!(python.0.stdin.as_mut().unwrap(), "{key} {secret}").unwrap();
+        let mut line = String::new();
+        python.1.read_line(&mut line).unwrap();
+        line
+    }
+}
+
+impl Drop for Boto3 {
+    fn drop(&mut self) {
+        let (child, _) = self.0.get_mut().unwrap();
+        // It ends by itself when nobody asks any more; an error means that it has ended already.
+        drop(child.stdin.take());
+        let _ = child.wait();
+    }
+}
+
+/// What is in an account, without the number of the account.
+pub(crate) fn anonymous(inventory: &Json, world: &World) -> Json {
+    let account = causeway_sandbox::account::of(world.key());
+    serde_json::from_str(&inventory.to_string().replace(account, "ACCOUNT")).unwrap()
+}
+
+/// What differs, by name.
+pub(crate) fn differences(found: &Json, wanted: &Json) -> BTreeMap<String, String> {
+    let empty = serde_json::Map::new();
+    let (found, wanted) = (found.as_object().unwrap_or(&empty), wanted.as_object().unwrap_or(&empty));
+    let names: std::collections::BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    names
+        .into_iter()
+        .filter(|n| found.get(*n) != wanted.get(*n))
+        .map(|n| {
+            let show =
+                |of: &serde_json::Map<String, Json>| of.get(n).map_or_else(String::new, Json::to_string);
+            (n.clone(), format!("{} instead of {}", show(found), show(wanted)))
+        })
+        .collect()
+}
