@@ -101,7 +101,6 @@ fn not_now(code: &str) -> bool {
             | "InvalidDBParameterGroupStateFault"
             | "ClusterContainsServicesException"
             | "ClusterContainsTasksException"
-            | "ServerException"
             | "ServiceNotActiveException"
             | "UpdateInProgressException"
             | "WAFAssociatedItemException"
@@ -208,6 +207,8 @@ mod tests {
     fn codes_mean_what_the_services_say() {
         assert!(throttled("RequestLimitExceeded"));
         assert!(not_now("DependencyViolation"));
+        // An error of the server of ECS: nobody knows whether it had an effect.
+        assert!(!not_now("ServerException"));
         assert!(not_found("InvalidVpcID.NotFound"));
         assert!(not_found("ResourceNotFoundException"));
         assert!(!not_found("InvalidParameterValue"));
