@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Cycles when nobody asks for more.
-const CYCLES: usize = 12;
+const CYCLES: usize = 10;
 
 /// Accounts at a time: runs mostly wait.
 const AT_ONCE: usize = 6;
@@ -87,10 +87,10 @@ fn reference(sandbox: &Arc<Sandbox>, boto3: &Boto3) -> Reference {
 /// One cycle: what was wrong, and how many runs were ended.
 fn cycle(place: &Place, boto3: &Boto3, reference: &Reference, moments: [&Moment; 3]) -> (usize, Vec<String>) {
     let (mut came, mut wrong) = (0, vec![]);
-    for run in 0..3 {
+    for (run, moment) in moments.into_iter().enumerate() {
         let stack = stack(place, run);
-        let what = format!("{} ended at {:?}", RUNS[run], moments[run]);
-        came += usize::from(place.crash(&stack, moments[run]));
+        let what = format!("{} ended at {moment:?}", RUNS[run]);
+        came += usize::from(place.crash(&stack, moment));
         // The call that was held may have left others on their way.
         if let Err(why) = place.run(&stack) {
             wrong.push(format!("{what}: the next run: {why}"));
