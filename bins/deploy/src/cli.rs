@@ -214,6 +214,9 @@ pub(crate) struct Apply {
     /// Do not ask first whether it can work
     #[arg(long)]
     pub(crate) skip_preflight: bool,
+    /// Let the rehearsal of another version of Coder migrate the database; a snapshot is taken first
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) allow_migration: bool,
 }
 
 #[derive(Debug, Args)]

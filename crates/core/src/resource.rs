@@ -77,7 +77,7 @@ pub enum Recovery {
     /// An idempotent put, or unique under its parent: looked up by these fields.
     NaturalKey(&'static [&'static str]),
     /// Not ours: only looked at, or waited for. Never recorded and never deleted; where `read` finds nothing, `create`
-    /// answers with an error that says what is missing and what to do.
+    /// answers with an error that says what is missing and what to do, or finds out what cannot be looked up yet.
     Observed,
     /// Neither: created with tags in the same call, looked up by the tag of this incarnation, and only after `settle`
     /// does "not found" count.

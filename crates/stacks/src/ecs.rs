@@ -28,6 +28,8 @@ pub struct Given {
 
 /// The address of the service.
 pub const SERVICE: &str = "app/service";
+/// The address of the rehearsal of a new revision, where one is wanted.
+pub const REHEARSAL: &str = "app/rehearsal";
 /// The address of the task definition.
 pub const TASK: &str = "app/task";
 /// The address of the image repository.
@@ -79,11 +81,16 @@ pub fn ecs(stack: &mut Stack, common: &StackConfig, config: &Ecs, given: &Given)
     });
 }
 
-/// Adds a snapshot of the database `instance`, named by `at`, and returns its address. It stays when a later stack does
-/// not want it.
-pub fn snapshot(stack: &mut Stack, common: &StackConfig, instance: &str, at: &str) -> Address {
+/// The value of [`VERSION`] for a version as `[ecs.image]` names it: tags cannot hold a `+`.
+pub fn version_tag(version: &str) -> String {
+    version.replace('+', "-")
+}
+
+/// Adds a snapshot of the database `instance` before `what`, named by `at`, and returns its address. It stays when a
+/// later stack does not want it.
+pub fn snapshot(stack: &mut Stack, common: &StackConfig, instance: &str, what: &str, at: &str) -> Address {
     let snapshot = Snapshot {
-        identifier: format!("{instance}-before-rollback-{at}"),
+        identifier: format!("{instance}-before-{what}-{at}"),
         db_instance_identifier: Value::from(instance),
         tags: Tags::default(),
     };

@@ -1,6 +1,6 @@
 //! `deploy apply`: makes it so. `destroy` is an apply of the empty stack.
 
-use super::{Run, html::Sheet, plan, preflight, saved};
+use super::{Run, html::Sheet, plan, preflight, rehearsal, saved};
 use crate::{
     cli,
     document::{self, Done, NotDone},
@@ -27,12 +27,13 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failu
         None => None,
     };
     let file = session::configuration(run.global)?;
-    let stack = file.stack(&file.given(&session::environment)?)?;
+    let mut stack = file.stack(&file.given(&session::environment)?)?;
     let options = match &saved {
         Some(saved) => saved.options(),
         None => plan::options(run, &flags.scope, &stack)?,
     };
     let session = Session::open(run.global, file, run.screen).await?;
+    let options = rehearsal::prepare(&session, &mut stack, options, flags.allow_migration).await?;
     let preflight = !flags.skip_preflight;
     let how = How {
         options,

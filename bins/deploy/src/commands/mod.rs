@@ -17,6 +17,7 @@ mod outputs;
 mod plan;
 pub(crate) mod preflight;
 pub(crate) mod relocate;
+mod rehearsal;
 pub(crate) mod rollback;
 pub(crate) mod run;
 mod sandbox;

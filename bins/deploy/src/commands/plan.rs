@@ -1,6 +1,6 @@
 //! `deploy plan`: what apply would do.
 
-use super::{Run, html::Sheet, saved};
+use super::{Run, html::Sheet, rehearsal, saved};
 use crate::{
     cli::{self, Scope},
     document,
@@ -23,7 +23,8 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
     let session = Session::open(run.global, file, run.screen).await?;
     let planned = session.engine.plan(&stack, &options).await?;
     fits(&planned, &options)?;
-    let refusals = guard(&planned.plan, &session.file.config.rules([]));
+    let mut refusals = guard(&planned.plan, &session.file.config.rules([]));
+    refusals.extend(rehearsal::migration(&session.file, &planned.state, &options));
     let estimate = session.engine.estimate(&planned);
     if let Some(path) = &flags.html {
         Sheet::new(path, &planned, &estimate, &refusals, &session.cloud).write(run, None)?;

@@ -78,7 +78,9 @@ async fn go_back(
     run.screen.note(&format!("back from {} to {}, {known}", running::id(from), running::id(&target.arn)));
 
     let spec: Service = running.service_spec()?;
-    let file = &session.file;
+    let mut file = session.file.clone();
+    // It ran before.
+    file.config.ecs.iter_mut().for_each(|ecs| ecs.release.rehearse = false);
     // Values of secrets play no part in a service, and need not be at hand in an emergency.
     let mut stack = file.stack(&file.given_to_read())?;
     let service = Address::from(SERVICE);
@@ -87,7 +89,8 @@ async fn go_back(
     let mut only = vec![service.0.clone()];
     if !same {
         let at = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
-        let snapshot = ecs::snapshot(&mut stack, &session.file.config.stack, running.database()?, &at);
+        let common = &session.file.config.stack;
+        let snapshot = ecs::snapshot(&mut stack, common, running.database()?, "rollback", &at);
         stack.after(&service, &snapshot);
         only.push(snapshot.0);
     }

@@ -151,3 +151,59 @@ fn rollback_across_versions_needs_somebody_who_knows_and_takes_a_snapshot() {
     assert!(gone.contains("workshop:1 is passed over") && gone.contains("not in the repository"), "{gone}");
     assert_eq!(serving(&world), "2");
 }
+
+#[test]
+fn a_rehearsal_that_fails_leaves_the_service_alone() {
+    let world = World::new(34);
+    world.edit("[ecs.network]\n", "[ecs.release]\nrehearse = true\n\n[ecs.network]\n");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let changes = || -> Vec<String> { world.mutations().into_iter().map(|c| c.name()).collect() };
+
+    world.edit("CODER_TELEMETRY_ENABLE = \"false\"", "CODER_TELEMETRY_ENABLE = \"true\"");
+    let plan = world.deploy(&["plan"]).succeeds();
+    assert!(plan.contains("? app/rehearsal"), "{plan}");
+    world.forget_calls();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(
+        changes(),
+        [
+            "ecs:RegisterTaskDefinition",
+            "ecs:RunTask",
+            "elasticloadbalancing:RegisterTargets",
+            "elasticloadbalancing:DeregisterTargets",
+            "ecs:StopTask",
+            "ecs:TagResource",
+            "ecs:UpdateService"
+        ]
+    );
+    assert_eq!(serving(&world), "2");
+
+    for (behaviour, said) in [
+        (
+            "unhealthy",
+            ["the rehearsal of workshop:3 failed, and the service was not touched", "health checks"],
+        ),
+        ("crash", ["the rehearsal of workshop:4 failed", "this image crashes on purpose"]),
+    ] {
+        world.image("v2.28.3", behaviour);
+        world.forget_calls();
+        let failed = world.deploy(&["apply", "--yes"]).exits(100);
+        assert!(said.iter().all(|text| failed.contains(text)), "{failed}");
+        assert!(!changes().contains(&"ecs:UpdateService".to_owned()), "{:?}", changes());
+        assert_eq!((serving(&world).as_str(), tasks(&world).len()), ("2", 1));
+    }
+
+    // Another version would migrate the database while the running one uses it.
+    world.image("v2.29.0", "");
+    world.forget_calls();
+    let refused = world.deploy(&["apply", "--yes"]).exits(101);
+    assert!(refused.contains("would migrate the database that v2.28.3 still uses"), "{refused}");
+    let plan = world.deploy(&["plan"]).succeeds();
+    assert!(plan.contains("--allow-migration"), "{plan}");
+    assert!(changes().is_empty());
+    world.deploy(&["apply", "--yes", "--only", "app", "--allow-migration"]).succeeds();
+    let all = changes();
+    let at = |name: &str| all.iter().position(|c| c == name).unwrap_or_else(|| panic!("{name} in {all:?}"));
+    assert!(at("rds:CreateDBSnapshot") < at("ecs:RunTask") && at("ecs:RunTask") < at("ecs:UpdateService"));
+}

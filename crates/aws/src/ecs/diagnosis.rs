@@ -525,8 +525,16 @@ pub async fn report(
     revision: Option<&str>,
     lines: i32,
 ) -> Result<Report, Error> {
+    report_of(aws, stopped_tasks(&aws.ecs, cluster, service, revision).await?, lines).await
+}
+
+/// As [`report`], of these tasks.
+///
+/// # Errors
+/// When ECS cannot be asked. Logs that are not there are left out.
+#[cfg(feature = "logs")]
+pub async fn report_of(aws: &crate::Aws, tasks: Vec<StoppedTask>, lines: i32) -> Result<Report, Error> {
     use causeway_core::error::Found;
-    let tasks = stopped_tasks(&aws.ecs, cluster, service, revision).await?;
     let mut log = BTreeMap::new();
     if let Some(last) = tasks.iter().find(|t| !t.is_routine()) {
         for (container, at) in log_streams(&aws.ecs, last).await? {

@@ -5,6 +5,8 @@ mod container;
 pub mod diagnosis;
 mod lineage;
 mod one_off;
+#[cfg(all(feature = "elbv2", feature = "logs"))]
+mod rehearsal;
 mod service;
 mod task_definition;
 
@@ -14,6 +16,8 @@ pub use container::{
 };
 pub use lineage::{Completed, Revision, candidates, number};
 pub use one_off::{OneOff, TaskNow, tag_value};
+#[cfg(all(feature = "elbv2", feature = "logs"))]
+pub use rehearsal::{Rehearsal, RehearsalOutputs, RehearsalRefs};
 pub use service::{
     Alarms, CircuitBreaker, DeploymentConfiguration, LoadBalancer, NetworkConfiguration, Service,
     ServiceOutputs, ServiceRefs,
@@ -34,7 +38,10 @@ use std::{
 };
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
-    kinds.add::<Cluster>().add::<TaskDefinition>().add::<Service>()
+    let kinds = kinds.add::<Cluster>().add::<TaskDefinition>().add::<Service>();
+    #[cfg(all(feature = "elbv2", feature = "logs"))]
+    let kinds = kinds.add::<Rehearsal>();
+    kinds
 }
 
 /// Cluster and service by name.

@@ -237,6 +237,20 @@ impl Resource for Service {
     }
 }
 
+impl NetworkConfiguration {
+    pub(super) fn request(&self) -> Result<types::NetworkConfiguration, Error> {
+        let groups = self.security_groups.as_ref().map(Set::get).transpose()?;
+        let public = self.assign_public_ip.unwrap_or(false);
+        let vpc = AwsVpcConfiguration::builder()
+            .set_subnets(Some(self.subnets.get()?.into_iter().map(String::from).collect()))
+            .set_security_groups(groups.map(|ids| ids.into_iter().map(String::from).collect()))
+            .assign_public_ip(if public { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled })
+            .build()
+            .map_err(|e| incomplete("network configuration", &e))?;
+        Ok(types::NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+    }
+}
+
 impl DeploymentConfiguration {
     /// `had_alarms`: they must be taken away by name, where leaving them out would keep them.
     fn request(&self, had_alarms: bool) -> Result<types::DeploymentConfiguration, Error> {
@@ -283,16 +297,7 @@ impl DeploymentConfiguration {
 
 impl Service {
     fn network(&self) -> Result<Option<types::NetworkConfiguration>, Error> {
-        let Some(network) = &self.network_configuration else { return Ok(None) };
-        let groups = network.security_groups.as_ref().map(Set::get).transpose()?;
-        let public = network.assign_public_ip.unwrap_or(false);
-        let vpc = AwsVpcConfiguration::builder()
-            .set_subnets(Some(network.subnets.get()?.into_iter().map(String::from).collect()))
-            .set_security_groups(groups.map(|ids| ids.into_iter().map(String::from).collect()))
-            .assign_public_ip(if public { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled })
-            .build()
-            .map_err(|e| incomplete("network configuration", &e))?;
-        Ok(Some(types::NetworkConfiguration::builder().awsvpc_configuration(vpc).build()))
+        self.network_configuration.as_ref().map(NetworkConfiguration::request).transpose()
     }
 
     fn target_groups(&self) -> Result<Vec<types::LoadBalancer>, Error> {
@@ -435,7 +440,7 @@ fn primary(service: &types::Service) -> Option<&Deployment> {
 }
 
 /// Whether a task definition (ARN, `family:revision` or `family`) is the one of this ARN.
-fn same(meant: &str, arn: &str) -> bool {
+pub(super) fn same(meant: &str, arn: &str) -> bool {
     let short = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
     let (meant, actual) = (short(meant), short(arn));
     meant == actual || actual.split_once(':').is_some_and(|(family, _)| family == meant)

@@ -9,8 +9,8 @@ use causeway_aws::{
     ecr::{ExistingImage, Image, Repository},
     ecs::{
         CircuitBreaker, Cluster, Container, ContainerInsights, DeploymentConfiguration, LinuxParameters,
-        LoadBalancer, LogConfiguration, NetworkConfiguration, PortMapping, RuntimePlatform, Service,
-        TaskDefinition, image_tag,
+        LoadBalancer, LogConfiguration, NetworkConfiguration, PortMapping, Rehearsal, RuntimePlatform,
+        Service, TaskDefinition, image_tag,
     },
     iam::{PolicyDocument, Role, Statement},
     id::Arn,
@@ -73,6 +73,27 @@ pub(super) fn app(
             },
         );
         let wanted = &config.service;
+        let network = NetworkConfiguration {
+            subnets: around.network.public.clone(),
+            security_groups: Some(Set(vec![around.security.service.clone()])),
+            // Public subnets have no NAT gateway; the security group lets nobody but the load balancer in.
+            assign_public_ip: Some(true),
+        };
+        let rehearsal = around.balancer.rehearsal.as_ref().map(|(targets, rule)| {
+            let rehearsal = Rehearsal {
+                cluster: cluster.name.clone(),
+                service: prefix.clone(),
+                task_definition: task.arn.clone(),
+                network_configuration: network.clone(),
+                launch_type: Some("FARGATE".into()),
+                port: i32::from(environment::PORT),
+                target_group_arn: targets.clone(),
+                grace_seconds: wanted.health_check_grace_seconds,
+            };
+            let rehearsal = stack.add("rehearsal", rehearsal);
+            stack.after(rehearsal.address(), rule);
+            rehearsal
+        });
         let service = stack.add(
             "service",
             Service {
@@ -83,12 +104,7 @@ pub(super) fn app(
                 launch_type: Some("FARGATE".into()),
                 capacity_provider_strategy: None,
                 platform_version: None,
-                network_configuration: Some(NetworkConfiguration {
-                    subnets: around.network.public.clone(),
-                    security_groups: Some(Set(vec![around.security.service.clone()])),
-                    // Public subnets have no NAT gateway; the security group lets nobody but the load balancer in.
-                    assign_public_ip: Some(true),
-                }),
+                network_configuration: Some(network),
                 load_balancers: vec![LoadBalancer {
                     target_group_arn: around.balancer.target_group.clone(),
                     container_name: CODER.into(),
@@ -108,6 +124,9 @@ pub(super) fn app(
             },
         );
         stack.after(service.address(), &around.balancer.listener);
+        if let Some(rehearsal) = &rehearsal {
+            stack.after(service.address(), rehearsal.address());
+        }
         stack.output("cluster", &cluster.name);
         stack.output("service", &service.name);
         stack.output("task_definition", &service.task_definition);
@@ -233,7 +252,7 @@ fn task(stack: &mut Stack, task: &Task<'_>) -> Handle<TaskDefinition> {
             }),
             ephemeral_storage: None,
             container_definitions: vec![container],
-            tags: Tags::from([(super::VERSION, task.config.image.version.replace('+', "-"))]),
+            tags: Tags::from([(super::VERSION, super::version_tag(&task.config.image.version))]),
         },
     )
 }

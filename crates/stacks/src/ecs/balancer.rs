@@ -2,11 +2,11 @@
 
 use super::{Ecs, environment, network::Networks, security::Security};
 use causeway_aws::{
-    elbv2::{Action, Listener, LoadBalancer, TargetGroup},
+    elbv2::{Action, Conditions, Listener, ListenerRule, LoadBalancer, TargetGroup},
     id::{Arn, HostedZoneId},
     wafv2::WebAclAssociation,
 };
-use causeway_core::{Address, Name, Set, Stack, Value};
+use causeway_core::{Address, Name, Set, Stack, Tags, Value};
 
 /// What the rest of the stack needs of the load balancer.
 pub(super) struct Balancer {
@@ -17,6 +17,8 @@ pub(super) struct Balancer {
     pub target_group_full_name: Value<String>,
     /// A service can register with a target group only once a listener uses it.
     pub listener: Address,
+    /// Where a rehearsal is checked, with what makes the load balancer check it.
+    pub rehearsal: Option<(Value<Arn>, Address)>,
 }
 
 pub(super) fn balancer(
@@ -54,6 +56,7 @@ pub(super) fn balancer(
             };
             stack.add("waf", association);
         }
+        let rehearsal = config.release.rehearse.then(|| rehearsal(stack, network, &https.arn));
         stack.output("load_balancer", &balancer.dns_name);
         Balancer {
             dns_name: balancer.dns_name.clone(),
@@ -62,6 +65,29 @@ pub(super) fn balancer(
             target_group: targets.arn.clone(),
             target_group_full_name: targets.full_name.clone(),
             listener: https.address().clone(),
+            rehearsal,
         }
     })
+}
+
+/// A target group that is checked, as a rule of the listener uses it, and that no request reaches: nobody comes from
+/// the loopback address.
+fn rehearsal(stack: &mut Stack, network: &Networks, listener: &Value<Arn>) -> (Value<Arn>, Address) {
+    let name = Name::generated(stack.name().to_owned());
+    let mut targets = TargetGroup::ip(name, network.vpc_id.clone(), environment::PORT, "/healthz");
+    targets.health_check.interval_seconds = Some(10);
+    targets.health_check.healthy_threshold = Some(2);
+    targets.health_check.unhealthy_threshold = Some(3);
+    let targets = targets.attribute("deregistration_delay.timeout_seconds", "0");
+    let targets = stack.add("rehearsal-targets", targets);
+    let nobody = Conditions { source_ip: Set(vec!["127.0.0.1/32".into()]), ..Conditions::default() };
+    let rule = ListenerRule {
+        listener_arn: listener.clone(),
+        priority: 50_000,
+        conditions: nobody,
+        action: Action::forward(targets.arn.clone()),
+        tags: Tags::default(),
+    };
+    let rule = stack.add("rehearsal", rule);
+    (targets.arn.clone(), rule.address().clone())
 }

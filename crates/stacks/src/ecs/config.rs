@@ -24,6 +24,9 @@ pub struct Ecs {
     /// How it runs.
     #[serde(default)]
     pub service: Service,
+    /// How a new revision takes over.
+    #[serde(default)]
+    pub release: Release,
     /// Where it runs.
     #[serde(default)]
     pub network: Network,
@@ -106,6 +109,16 @@ impl Default for Service {
             execute_command: false,
         }
     }
+}
+
+/// `[ecs.release]`: how a new revision takes over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Release {
+    /// Tries a new revision in a task of its own, which the load balancer checks and no request reaches, before the
+    /// service is touched. Coder migrates its database when it starts: a new version does so in its rehearsal, and
+    /// `apply` wants `--allow-migration` for that.
+    pub rehearse: bool,
 }
 
 /// What the image was built for.
