@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Rollback(crate::commands::rollback::Args),
     /// Print what Coder logs
     Logs(crate::commands::logs::Args),
+    /// Run a command inside a task of the service, and talk to it
+    Exec(crate::commands::exec::Args),
     /// Run a command in a task of its own, beside the service and like it
     Run(crate::commands::run::Args),
     /// Show why apply would do what it does to one resource
@@ -138,6 +140,7 @@ impl Command {
             Command::Outputs => "outputs",
             Command::Rollback(_) => "rollback",
             Command::Logs(_) => "logs",
+            Command::Exec(_) => "exec",
             Command::Run(_) => "run",
             Command::Why { .. } => "why",
             Command::Graph(_) => "graph",

@@ -8,6 +8,7 @@ mod completions;
 mod destroy;
 mod diff;
 mod drift;
+pub(crate) mod exec;
 mod graph;
 mod history;
 pub(crate) mod html;
@@ -16,8 +17,8 @@ pub(crate) mod logs;
 mod outputs;
 mod plan;
 pub(crate) mod preflight;
-pub(crate) mod relocate;
 mod rehearsal;
+pub(crate) mod relocate;
 pub(crate) mod rollback;
 pub(crate) mod run;
 mod sandbox;
@@ -60,6 +61,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Outputs => outputs::run(&run).await,
         Command::Rollback(flags) => rollback::run(&run, flags).await,
         Command::Logs(flags) => logs::run(&run, flags).await,
+        Command::Exec(flags) => exec::run(&run, flags).await,
         Command::Run(flags) => return run::run(&run, flags).await,
         Command::Why { address } => why::run(&run, address).await,
         Command::Graph(flags) => graph::run(&run, flags).await,

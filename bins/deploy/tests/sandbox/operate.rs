@@ -207,3 +207,54 @@ fn a_rehearsal_that_fails_leaves_the_service_alone() {
     let at = |name: &str| all.iter().position(|c| c == name).unwrap_or_else(|| panic!("{name} in {all:?}"));
     assert!(at("rds:CreateDBSnapshot") < at("ecs:RunTask") && at("ecs:RunTask") < at("ecs:UpdateService"));
 }
+
+/// A stand-in for AWS's plugin: it writes down what it was given, and ends with `code`.
+fn plugin(world: &World, version: &str, code: u8) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = world.folder().join("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let told = folder.join("told");
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo {version}; exit 0; fi\n\
+         {{ for a in \"$@\"; do echo \"$a\"; done; echo \"$AWS_SSM_START_SESSION_RESPONSE\"; }} > {}\nexit {code}\n",
+        told.display()
+    );
+    std::fs::write(folder.join("session-manager-plugin"), script).unwrap();
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.join("session-manager-plugin"), mode).unwrap();
+    told
+}
+
+#[test]
+fn exec_opens_a_session_and_hands_it_to_the_plugin() {
+    let world = World::new(35);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let none = world.deploy(&["exec", "--", "/bin/sh"]).exits(69);
+    assert!(none.contains("`session-manager-plugin` is not installed"), "{none}");
+    plugin(&world, "1.2.398.0", 0);
+    let old = world.deploy(&["exec", "--", "/bin/sh"]).exits(69);
+    assert!(old.contains("version 1.2.398.0, and 1.2.497 is needed"), "{old}");
+    let told = plugin(&world, "1.2.707.0", 0);
+    let off = world.deploy(&["exec", "--", "/bin/sh"]).exits(69);
+    assert!(off.contains("started without ECS Exec") && off.contains("execute_command = true"), "{off}");
+    assert!(!told.exists());
+
+    world.edit("count = 1\n", "count = 1\nexecute_command = true\n");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.forget_calls();
+    world.deploy(&["exec", "--", "/bin/sh", "-c", "echo 'a b'"]).succeeds();
+    assert_eq!(world.mutations().iter().map(|c| c.name()).collect::<Vec<_>>(), ["ecs:ExecuteCommand"]);
+    let text = std::fs::read_to_string(&told).unwrap();
+    let told: Vec<&str> = text.lines().collect();
+    assert_eq!(told[..4], ["AWS_SSM_START_SESSION_RESPONSE", "us-east-1", "StartSession", ""]);
+    assert!(told[4].starts_with("{\"Target\":\"ecs:workshop_"), "{text}");
+    assert_eq!(told[5], "https://ssm.us-east-1.amazonaws.com");
+    let response: Json = serde_json::from_str(told[6]).unwrap();
+    assert!(response["SessionId"].as_str().unwrap().starts_with("ecs-execute-command-"), "{text}");
+
+    let other = world.deploy(&["exec", "--task", "0123", "--", "ls"]).exits(69);
+    assert!(other.contains("there is no task 0123"), "{other}");
+    plugin(&world, "1.2.707.0", 3);
+    world.deploy(&["exec", "--", "ls"]).exits(100);
+    world.deploy(&["exec", "--json", "--", "ls"]).exits(64);
+}

@@ -152,6 +152,9 @@ impl World {
         for name in ["PATH", "HOME", "CAUSEWAY_CACHE"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        // Programs of the test come first.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", self.folder.path().join("bin").display()));
         command.envs(sandbox().env());
         command.env("AWS_ACCESS_KEY_ID", &self.key).env("AWS_SECRET_ACCESS_KEY", &self.secret);
         command

@@ -3,6 +3,7 @@
 mod cluster;
 mod container;
 pub mod diagnosis;
+mod exec;
 mod lineage;
 mod one_off;
 #[cfg(all(feature = "elbv2", feature = "logs"))]
@@ -14,6 +15,7 @@ pub use cluster::{Cluster, ClusterOutputs, ClusterRefs, ContainerInsights, Strat
 pub use container::{
     Container, HealthCheck, LinuxParameters, LogConfiguration, PortMapping, Ulimit, image_tag,
 };
+pub use exec::{ExecSession, ExecTarget};
 pub use lineage::{Completed, Revision, candidates, number};
 pub use one_off::{OneOff, TaskNow, tag_value};
 #[cfg(all(feature = "elbv2", feature = "logs"))]

@@ -592,6 +592,12 @@ fn tasks(state: &State, output: &mut Value) {
         if task["launchType"] == "FARGATE" {
             task.as_object_mut().map(|task| task.remove("containerInstanceArn"));
         }
+        if task["enableExecuteCommand"] == true && task["lastStatus"] == "RUNNING" {
+            for container in task["containers"].as_array_mut().into_iter().flatten() {
+                let agent = json!({ "name": "ExecuteCommandAgent", "lastStatus": "RUNNING" });
+                container["managedAgents"] = json!([agent]);
+            }
+        }
         if task["lastStatus"] != "STOPPED" {
             continue;
         }
