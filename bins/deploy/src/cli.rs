@@ -188,6 +188,12 @@ pub(crate) struct Plan {
     /// Keep the plan in this file, for `deploy apply FILE`; it holds no secrets
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Sign the plan in the file with this Ed25519 key: PEM as `openssl genpkey` writes it, or OpenSSH
+    #[arg(long, value_name = "KEYFILE", requires = "output")]
+    pub(crate) sign: Option<PathBuf>,
+    /// Plan to delete everything, as `destroy` would
+    #[arg(long, conflicts_with_all = ["only", "except", "adopt"])]
+    pub(crate) destroy: bool,
     /// Print it as Markdown, for a pull request
     #[arg(long, conflicts_with = "json")]
     pub(crate) markdown: bool,
@@ -207,6 +213,9 @@ pub(crate) struct Apply {
     /// Refuse a saved plan with another digest than this one, which `plan --output` told
     #[arg(long, value_name = "SHA256", requires = "plan")]
     pub(crate) digest: Option<String>,
+    /// Refuse a saved plan that was not signed with this public key, PEM or OpenSSH
+    #[arg(long, value_name = "KEYFILE", requires = "plan")]
+    pub(crate) verify_with: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) scope: Scope,
     /// Write it, and what came of it, as a page to this file
@@ -236,6 +245,21 @@ pub(crate) struct Permits {
     /// Allow this data-bearing resource to be deleted or replaced; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) permit: Vec<String>,
+    #[command(flatten)]
+    pub(crate) overrules: Overrules,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Overrules {
+    /// Change something although [guard] has a freeze; the reason goes into the journal
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    pub(crate) during_freeze: Option<String>,
+}
+
+/// A reason that says something.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("say why it cannot wait".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 #[derive(Debug, Args)]

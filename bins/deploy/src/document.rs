@@ -183,6 +183,9 @@ pub(crate) struct Saved {
     pub(crate) file: String,
     /// SHA-256 of its content, for `apply --digest`.
     pub(crate) digest: String,
+    /// Who signed it: the fingerprint of the key, as `ssh-keygen -l` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signer: Option<String>,
 }
 
 /// Of `preflight`.

@@ -79,6 +79,7 @@ impl Config {
     /// What cannot work, all of it.
     pub fn problems(&self) -> Vec<Problem> {
         let mut out = self.stack.problems();
+        out.extend(self.guard.problems());
         out.extend(self.state.problems());
         out.extend(self.ecs.iter().flat_map(|ecs| ecs.problems(&self.stack)));
         if self.ecs.is_none() {

@@ -7,6 +7,8 @@ use causeway_core::{
     error::chain,
     guard::Rules,
     moved::Moved,
+    plan::matches_pattern,
+    signature::PublicKey,
     stack::{StackError, StackErrors},
 };
 use causeway_stacks::{
@@ -30,6 +32,11 @@ impl Config {
             permits: permits.into_iter().collect(),
             max_removals: Some(self.guard.max_removals),
             public_ports: self.guard.public_ports.iter().copied().collect(),
+            protect: self.guard.protect.clone(),
+            // What is no window and no key was told when the file was read.
+            freezes: self.guard.freeze.iter().filter_map(|f| f.freeze().ok()).collect(),
+            signers: self.guard.plan_signers.iter().filter_map(|key| PublicKey::parse(key).ok()).collect(),
+            ..Rules::default()
         }
     }
 }
@@ -103,10 +110,12 @@ impl File {
         }
         let mut problems = self.moved(&mut stack);
         for name in &self.config.guard.protect {
-            let address = Address::from(name.as_str());
-            if stack.nodes().contains_key(&address) {
-                stack.protect(&address);
-            } else {
+            let all: Vec<Address> =
+                stack.nodes().keys().filter(|a| matches_pattern(name, &a.0)).cloned().collect();
+            for address in &all {
+                stack.protect(address);
+            }
+            if all.is_empty() {
                 let known: Vec<&str> = stack.nodes().keys().map(|a| a.0.as_str()).collect();
                 let help = match nearest(name, &known) {
                     Some(near) => format!("did you mean `{near}`?"),

@@ -5,7 +5,7 @@ use crate::{
     claim,
     diff::{Diff, diff},
     estimate::Estimate,
-    guard::{Refusal, Rules, guard},
+    guard::{Refusal, Rules, guard, overruled},
     journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, State},
     moved,
     observe::{ObserveError, Observed, Witness, observe, observe_with},
@@ -238,7 +238,8 @@ impl Engine {
     /// # Errors
     /// When nothing could be begun: the plan is refused or stale, or another run is at work.
     pub async fn apply(&self, planned: Planned, run: &Run) -> Result<Report, EngineError> {
-        let refusals = guard(&planned.plan, &run.rules);
+        let rules = Rules { now: (self.clock)(), ..run.rules.clone() };
+        let refusals = guard(&planned.plan, &rules);
         if !refusals.is_empty() {
             return Err(EngineError::Refused(refusals));
         }
@@ -268,6 +269,9 @@ impl Engine {
         // Read-only kinds leave no trace, so a run that only waits for them writes nothing.
         if plan.steps.iter().any(|s| s.action != crate::plan::Action::Wait) || !plan.moves.is_empty() {
             journal.append(Entry::Plan { digest: plan.digest(), actor: run.actor.clone() }).await?;
+        }
+        if let Some((rule, why)) = overruled(&plan, &rules) {
+            journal.append(Entry::Overruled { rule, why }).await?;
         }
         if !plan.moves.is_empty() {
             journal.append(Entry::Moved { moves: plan.moves.clone() }).await?;

@@ -1,9 +1,12 @@
 //! Refuses plans that are dangerous, before anything is changed.
 
 use crate::{
-    plan::{Action, Plan, Step},
+    freeze::Freeze,
+    plan::{Action, Plan, Step, matches_pattern},
+    signature::PublicKey,
     value::Address,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -17,12 +20,34 @@ pub struct Rules {
     pub max_removals: Option<usize>,
     /// Ports that may be open to the whole internet.
     pub public_ports: BTreeSet<u16>,
+    /// Patterns of addresses that are never deleted or replaced, beside what the stack protects itself.
+    pub protect: Vec<String>,
+    /// When nothing is to be changed.
+    pub freezes: Vec<Freeze>,
+    /// Why something is changed during a freeze all the same.
+    pub during_freeze: Option<String>,
+    /// What time it is. The engine sets it once more when it applies.
+    pub now: Timestamp,
+    /// Who may approve a plan. Empty: it needs no signature.
+    pub signers: BTreeSet<PublicKey>,
+    /// Who has signed this one.
+    pub signed_by: Option<PublicKey>,
 }
 
 impl Default for Rules {
-    /// Twenty removals; 80 and 443 may be public.
+    /// Twenty removals; 80 and 443 may be public; nothing is frozen, and no signature is needed.
     fn default() -> Self {
-        Rules { permits: BTreeSet::new(), max_removals: Some(20), public_ports: [80, 443].into() }
+        Rules {
+            permits: BTreeSet::new(),
+            max_removals: Some(20),
+            public_ports: [80, 443].into(),
+            protect: vec![],
+            freezes: vec![],
+            during_freeze: None,
+            now: Timestamp::now(),
+            signers: BTreeSet::new(),
+            signed_by: None,
+        }
     }
 }
 
@@ -45,12 +70,57 @@ pub fn guard(plan: &Plan, rules: &Rules) -> Vec<Refusal> {
         .map(|c| Refusal { address: Some(c.address.clone()), rule: "conflict".into(), why: c.why.clone() })
         .collect();
     for step in &plan.steps {
-        out.extend(protected(step));
+        out.extend(protected(step, rules));
         out.extend(data(step, rules));
         out.extend(open_port(step, rules));
     }
     out.extend(too_many(plan, rules));
+    if rules.during_freeze.is_none() {
+        out.extend(frozen(plan, rules));
+    }
+    out.extend(unsigned(plan, rules));
     out
+}
+
+/// The refusals of `guard` that the reason in `rules` has overruled: the rule, and why.
+pub fn overruled(plan: &Plan, rules: &Rules) -> Option<(String, String)> {
+    let why = rules.during_freeze.as_ref().filter(|_| !frozen(plan, rules).is_empty())?;
+    Some((FREEZE.to_owned(), why.clone()))
+}
+
+const FREEZE: &str = "freeze";
+
+/// A plan that changes nothing in the cloud is never in the way of a freeze.
+fn frozen(plan: &Plan, rules: &Rules) -> Vec<Refusal> {
+    let freezes = rules.freezes.iter().filter(|_| !plan.is_empty());
+    let on = freezes.filter_map(|f| Some((f, f.until(rules.now)?)));
+    on.map(|(freeze, until)| {
+        let zone = until.time_zone().iana_name().unwrap_or("UTC");
+        let why = format!(
+            "nothing is to be changed during `{}`, which lasts until {} ({zone}); wait, or say why it cannot wait: \
+             --during-freeze REASON",
+            freeze.name,
+            until.strftime("%Y-%m-%d %H:%M")
+        );
+        Refusal { address: None, rule: FREEZE.into(), why }
+    })
+    .collect()
+}
+
+fn unsigned(plan: &Plan, rules: &Rules) -> Option<Refusal> {
+    let nothing = plan.steps.is_empty() && plan.moves.is_empty();
+    if nothing || rules.signers.is_empty() {
+        return None;
+    }
+    let what = match &rules.signed_by {
+        Some(signer) if rules.signers.contains(signer) => return None,
+        Some(signer) => format!("is signed with {signer}, which is no key of `plan_signers` in [guard]"),
+        None => "is not signed, and [guard] names `plan_signers`".to_owned(),
+    };
+    let why = format!(
+        "the plan {what}; have one of them sign it: `plan --output FILE --sign KEY`, and then `apply FILE`"
+    );
+    Some(Refusal { address: None, rule: "signature".into(), why })
 }
 
 fn refusal(step: &Step, rule: &str, why: String) -> Refusal {
@@ -61,8 +131,9 @@ fn verb(action: Action) -> &'static str {
     if action.replaces() { "replaced" } else { "deleted" }
 }
 
-fn protected(step: &Step) -> Option<Refusal> {
-    (step.protect && step.action.removes() && !step.leftover).then(|| {
+fn protected(step: &Step, rules: &Rules) -> Option<Refusal> {
+    let named = rules.protect.iter().any(|p| matches_pattern(p, &step.address.0));
+    ((step.protect || named) && step.action.removes() && !step.leftover).then(|| {
         let why = format!("is protected and would be {}; lift the protection first", verb(step.action));
         refusal(step, "protected", why)
     })

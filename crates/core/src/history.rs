@@ -356,7 +356,7 @@ fn parts(record: &Record) -> BTreeMap<String, Json> {
 }
 
 /// The fields in which `from` and `to` differ. Lists and sets are told as a whole.
-fn differing(path: &str, from: &Json, to: &Json, out: &mut Vec<FieldDifference>) {
+pub(crate) fn differing(path: &str, from: &Json, to: &Json, out: &mut Vec<FieldDifference>) {
     let inside = |json: &Json| json.is_object() && !diff::is_whole(json);
     // Where one side has nothing, the other side's fields are told one by one, too.
     let open = (inside(from) || from.is_null()) && (inside(to) || to.is_null());

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod error;
 pub mod estimate;
 pub mod event;
+pub mod freeze;
 pub mod graph;
 pub mod guard;
 pub mod history;
@@ -28,6 +29,7 @@ pub mod resource;
 pub mod saved;
 pub mod schedule;
 pub mod secret;
+pub mod signature;
 pub mod stack;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -3,35 +3,83 @@
 //! A saved plan holds digests of secrets, never secrets, so that it cannot be applied by itself: the stack is built
 //! and planned again, and the new plan must do exactly what the saved one says. What differs is told by resource.
 //!
-//! Two limits. Before the first apply there is no key for the digests of secrets, so that a secret that changes
-//! between plan and apply is not seen. And whoever can write the file can write a digest that fits; what has been
-//! approved is known for sure by comparing the [digest](SavedPlan::digest) that was told when the plan was made.
+//! The file is canonical JSON with its own digest, so that a file of which one byte was changed is refused. Whoever can
+//! write the file can write a digest that fits, though: who approved it is known for sure by its signature, or by
+//! comparing the [digest](SavedPlan::digest) that was told when the plan was made.
+//!
+//! One limit: before the first apply there is no key for the digests of secrets, so that a secret that changes between
+//! plan and apply is not seen.
 
 use crate::{
+    diff::Change,
     engine::Planned,
+    history::{FieldDifference, differing},
     plan::{Action, Plan, PlanOptions, Step},
     registry::AnyLive,
     render,
     secret::{SealKey, Sealed},
+    signature::{PublicKey, SigningKey},
     value::Address,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs, io,
+    path::Path,
+};
 
 /// The version of the file.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// What is signed, before the digest: a signature of ours means nothing anywhere else.
+const SIGNED: &str = "causeway saved plan\n";
+
+/// How many fields are told of one resource that is not as it was.
+const TOLD: usize = 5;
+
+/// Which program made a plan, to the byte: another one may plan the same and do it otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its version, for people.
+    pub version: String,
+    /// SHA-256 of its executable.
+    pub build: String,
+}
+
+impl Program {
+    /// The one that is running, in `version`.
+    ///
+    /// # Errors
+    /// Its executable cannot be read.
+    pub fn running(version: impl Into<String>) -> io::Result<Self> {
+        // On Linux this is what runs, even where another file has its name by now.
+        let itself = Path::new("/proc/self/exe");
+        let path = if itself.exists() { itself.to_owned() } else { std::env::current_exe()? };
+        let executable = fs::read(path)?;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &executable);
+        Ok(Program { version: version.into(), build: hex::encode(digest) })
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} (build {:.12})", self.version, self.build)
+    }
+}
 
 /// A plan with what it was made by, for and from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedPlan {
     /// [`FORMAT`].
     pub format: u32,
-    /// The version of the program that made it.
-    pub version: String,
+    /// The program that made it.
+    pub program: Program,
     /// Where it is to be applied, in the words of the program that made it: the account and the region.
     pub target: String,
+    /// Whether nothing at all was wanted: everything is deleted.
+    pub destroy: bool,
     /// Whether things that belong to nobody are taken over.
     pub adopt: bool,
     /// The patterns of addresses that it was limited to; empty for all.
@@ -51,8 +99,8 @@ pub struct Touched {
     pub address: Address,
     /// Which incarnation, for one that was replaced before.
     pub leftover: Option<String>,
-    /// SHA-256 of its live spec; none where nothing was there.
-    pub fingerprint: Option<String>,
+    /// Its live spec, without secrets; none where nothing was there.
+    pub live: Option<Sealed>,
 }
 
 /// Why a file is not a plan that may be applied.
@@ -69,19 +117,22 @@ pub enum SavedError {
         /// What its content has.
         found: String,
     },
-    /// Another version of the program made it.
-    #[error("version {made} made it, and this is version {this}; plan again")]
-    OtherVersion {
+    /// Its signature is not of this plan.
+    #[error("it was altered after it was signed with {0}")]
+    Signature(String),
+    /// Another program made it.
+    #[error("{made} of the program made it, and this is {this}; plan again, or use that one")]
+    OtherProgram {
         /// Which one.
         made: String,
         /// The one that reads it.
-        this: String,
+        this: Box<Program>,
     },
 }
 
 /// Something that is not as the saved plan says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct Deviation {
     /// Which resource.
     pub address: Address,
     /// What differs.
@@ -96,20 +147,19 @@ fn key(step: &Step) -> Key {
 }
 
 impl SavedPlan {
-    /// `planned`, made with `options` by `version` of the program for `target`.
-    pub fn of(planned: &Planned, options: &PlanOptions, version: &str, target: &str) -> Self {
-        let fingerprints = fingerprints(planned).into_iter();
+    /// `planned`, made with `options` by `program` for `target`.
+    pub fn of(planned: &Planned, options: &PlanOptions, program: &Program, target: &str) -> Self {
+        let touched = touched(planned).into_iter();
         SavedPlan {
             format: FORMAT,
-            version: version.to_owned(),
+            program: program.clone(),
             target: target.to_owned(),
+            destroy: planned.stack().nodes().is_empty(),
             adopt: options.adopt,
             only: options.only.clone(),
             except: options.except.clone(),
             plan: planned.plan.clone(),
-            touched: fingerprints
-                .map(|((address, leftover), fingerprint)| Touched { address, leftover, fingerprint })
-                .collect(),
+            touched: touched.map(|((address, leftover), live)| Touched { address, leftover, live }).collect(),
         }
     }
 
@@ -122,33 +172,49 @@ impl SavedPlan {
         serde_json::to_value(self).expect("a plan is plain data")
     }
 
-    /// Canonical JSON, with its digest in it.
-    pub fn text(&self) -> String {
-        let mut json = self.json();
-        json["digest"] = json!(self.digest());
+    /// Canonical JSON, with its digest in it, and a signature if there is a key.
+    pub fn text(&self, key: Option<&SigningKey>) -> String {
+        let (mut json, digest) = (self.json(), self.digest());
+        if let Some(key) = key {
+            let signature = hex::encode(key.sign(signed(&digest).as_bytes()));
+            json["signature"] = json!({ "key": key.public().line(), "signature": signature });
+        }
+        json["digest"] = json!(digest);
         format!("{json}\n")
     }
 
-    /// Reads what [`SavedPlan::text`] wrote, for `version` of the program.
+    /// Reads what [`SavedPlan::text`] wrote, for `program`; with who has signed it. Whether that is somebody who may
+    /// approve it is for the caller to say.
     ///
     /// # Errors
-    /// [`SavedError`]: it is something else, was altered, or is of another version.
-    pub fn read(text: &str, version: &str) -> Result<Self, SavedError> {
-        let mut json: Json = serde_json::from_str(text)?;
-        let said = json.as_object_mut().and_then(|m| m.remove("digest"));
+    /// [`SavedError`]: it is something else, was altered, or is of another program.
+    pub fn read(bytes: &[u8], program: &Program) -> Result<(Self, Option<PublicKey>), SavedError> {
+        let mut json: Json = serde_json::from_slice(bytes)?;
+        // Of two keys of one name the reader may see the other one, so nothing but what we write will do.
+        let canonical = format!("{json}\n").as_bytes() == bytes;
+        let mut taken = |key| json.as_object_mut().and_then(|m| m.remove(key));
+        let (said, signature) = (taken("digest"), taken("signature"));
         let said = said.as_ref().and_then(Json::as_str).unwrap_or("nothing").to_owned();
-        let made = json.get("version").and_then(Json::as_str).map(str::to_owned);
+        // Before there was a `program` there was a `version`.
+        let made = json.get("program").or(json.get("version"));
+        let made = made.map(|made| serde_json::from_value::<Program>(made.clone()));
         let found = digest(&json);
         // What says of itself that it is a plan and is none was altered; anything else never was one.
-        match made {
-            Some(_) if found != said => return Err(SavedError::Altered { said, found }),
-            // Before it is decoded, as another version may have written other fields.
-            Some(made) if made != version || json["format"] != json!(FORMAT) => {
-                return Err(SavedError::OtherVersion { made, this: version.to_owned() });
-            }
-            _ => {}
+        let Some(made) = made else { return Ok((serde_json::from_value(json)?, None)) };
+        if found != said || !canonical {
+            return Err(SavedError::Altered { said, found });
         }
-        Ok(serde_json::from_value(json)?)
+        let signer = signature.as_ref().map(|s| signer(s, &found)).transpose()?;
+        // Before it is decoded, as another version may have written other fields.
+        match made {
+            Ok(made) if made == *program && json["format"] == json!(FORMAT) => {
+                Ok((serde_json::from_value(json)?, signer))
+            }
+            made => Err(SavedError::OtherProgram {
+                made: made.map_or_else(|_| "another version".to_owned(), |made| made.to_string()),
+                this: Box::new(program.clone()),
+            }),
+        }
     }
 
     /// How it was planned, for planning again.
@@ -163,22 +229,34 @@ impl SavedPlan {
 
     /// How `now`, the same stack planned again, differs from what was saved. Empty: applying `now` does exactly what
     /// the saved plan says. A journal that went on without touching any of it is no difference.
-    pub fn moved(&self, now: &Planned) -> Vec<Moved> {
+    pub fn deviations(&self, now: &Planned) -> Vec<Deviation> {
         let saved: BTreeMap<Key, &Step> = self.plan.steps.iter().map(|s| (key(s), s)).collect();
         let planned: BTreeMap<Key, &Step> = now.plan.steps.iter().map(|s| (key(s), s)).collect();
-        let was: BTreeMap<Key, &Option<String>> =
-            self.touched.iter().map(|t| ((t.address.clone(), t.leftover.clone()), &t.fingerprint)).collect();
-        let is = fingerprints(now);
+        let was: BTreeMap<Key, &Option<Sealed>> =
+            self.touched.iter().map(|t| ((t.address.clone(), t.leftover.clone()), &t.live)).collect();
+        let is = touched(now);
         let mut out = vec![];
+        let (then, moves) = (&self.plan.moves, &now.plan.moves);
+        for address in then.keys().chain(moves.keys()).collect::<BTreeSet<_>>() {
+            if then.get(address) != moves.get(address) {
+                let to = |to: Option<&Address>| to.map_or("to stay".into(), |to| format!("to become `{to}`"));
+                let why = format!("was {}, and is {} now", to(then.get(address)), to(moves.get(address)));
+                out.push(Deviation { address: address.clone(), why });
+            }
+        }
         for key in saved.keys().chain(planned.keys()).collect::<BTreeSet<_>>() {
             let touched = match (was.get(key), is.get(key)) {
-                (Some(None), Some(Some(_))) => Some("is there now, and was not when the plan was made"),
-                (Some(Some(_)), Some(None)) => Some("is not there any more"),
-                (Some(a), Some(b)) if *a != b => Some("has changed since the plan was made"),
+                (Some(None), Some(Some(_))) => {
+                    Some("is there now, and was not when the plan was made".to_owned())
+                }
+                (Some(Some(_)), Some(None)) => Some("is not there any more".to_owned()),
+                (Some(Some(a)), Some(Some(b))) if a != b => {
+                    Some(format!("has changed since the plan was made: {}", fields(a, b)))
+                }
                 _ => None,
             };
             let why = match (saved.get(key), planned.get(key)) {
-                (Some(_), Some(_)) if touched.is_some() => touched.map(str::to_owned),
+                (Some(_), Some(_)) if touched.is_some() => touched,
                 (Some(a), Some(b)) => unlike(a, b),
                 (Some(a), None) => Some(format!("was to be {}, and is not any more", render::deed(a.action))),
                 (None, Some(b)) => {
@@ -186,10 +264,51 @@ impl SavedPlan {
                 }
                 (None, None) => None,
             };
-            out.extend(why.map(|why| Moved { address: key.0.clone(), why }));
+            out.extend(why.map(|why| Deviation { address: key.0.clone(), why }));
         }
         out
     }
+}
+
+fn signed(digest: &str) -> String {
+    format!("{SIGNED}{digest}")
+}
+
+/// Who signed `digest`.
+fn signer(signature: &Json, digest: &str) -> Result<PublicKey, SavedError> {
+    let part = |name: &str| signature.get(name).and_then(Json::as_str).unwrap_or_default();
+    let altered = |by: String| SavedError::Signature(by);
+    let key = PublicKey::parse(part("key")).map_err(|_| altered("a key that is none".to_owned()))?;
+    let bytes = hex::decode(part("signature")).unwrap_or_default();
+    // There is one way to write it, so that a file of which a byte was changed is refused even where that says nothing.
+    let exact = json!({ "key": key.line(), "signature": hex::encode(&bytes) });
+    if *signature == exact && key.verifies(signed(digest).as_bytes(), &bytes) {
+        return Ok(key);
+    }
+    Err(altered(key.to_string()))
+}
+
+/// `field: old -> new` of all fields that differ.
+fn fields(was: &Sealed, is: &Sealed) -> String {
+    let mut out = vec![];
+    let (was, is) = (was.as_json(), is.as_json());
+    let nothing = Json::Null;
+    let names =
+        |json: &Json| json.as_object().into_iter().flat_map(|m| m.keys().cloned()).collect::<Vec<_>>();
+    for name in names(was).into_iter().chain(names(is)).collect::<BTreeSet<_>>() {
+        let get = |json: &'_ Json| json.get(&name).unwrap_or(&nothing).clone();
+        differing(&name, &get(was), &get(is), &mut out);
+    }
+    told(out.into_iter().map(|FieldDifference { path, from, to }| (path, from, to)))
+}
+
+fn told(fields: impl Iterator<Item = (String, Json, Json)>) -> String {
+    let all: Vec<String> = fields
+        .map(|(path, from, to)| format!("{path}: {} -> {}", render::value(&from), render::value(&to)))
+        .collect();
+    let more = all.len().saturating_sub(TOLD);
+    let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("{}{rest}", all.into_iter().take(TOLD).collect::<Vec<_>>().join(", "))
 }
 
 fn digest(json: &Json) -> String {
@@ -206,21 +325,28 @@ fn unlike(saved: &Step, now: &Step) -> Option<String> {
         let (was, is) = (render::deed(saved.action), render::deed(now.action));
         return Some(format!("was to be {was}, and would be {is} now"));
     }
-    let only = |a: &Step, b: &Step| {
-        let changes = a.diff.changes.iter().filter(|c| !b.diff.changes.contains(c));
-        changes.map(|c| c.path.clone()).collect::<BTreeSet<_>>()
+    let wants = |step: &Step| -> BTreeMap<String, Json> {
+        let to = |change: &Change| match change {
+            Change::Set { to, .. } | Change::Unknown { to, .. } => to.clone(),
+            Change::Removed { .. } => Json::Null,
+        };
+        step.diff.changes.iter().map(|c| (c.path.clone(), to(&c.change))).collect()
     };
-    let fields: Vec<String> = only(saved, now).union(&only(now, saved)).cloned().collect();
-    if fields.is_empty() {
+    let (was, is) = (wants(saved), wants(now));
+    let paths: BTreeSet<&String> =
+        was.keys().chain(is.keys()).filter(|p| was.get(*p) != is.get(*p)).collect();
+    if paths.is_empty() {
         return Some("would be done otherwise now".to_owned());
     }
-    Some(format!("would be {} otherwise now: {}", render::deed(now.action), fields.join(", ")))
+    let get = |all: &BTreeMap<String, Json>, path: &String| all.get(path).cloned().unwrap_or_default();
+    let fields = told(paths.into_iter().map(|p| (p.clone(), get(&was, p), get(&is, p))));
+    Some(format!("would be {} otherwise now: {fields}", render::deed(now.action)))
 }
 
 /// What is there of each resource that the plan touches. What is only waited for is not ours and may move.
-fn fingerprints(planned: &Planned) -> BTreeMap<Key, Option<String>> {
+fn touched(planned: &Planned) -> BTreeMap<Key, Option<Sealed>> {
     let seal = planned.state.seal_key.clone().unwrap_or_else(SealKey::none);
-    let print = |live: &AnyLive| digest(Sealed::of(&live.spec, &seal).as_json());
+    let print = |live: &AnyLive| Sealed::of(&live.spec, &seal);
     let steps = planned.plan.steps.iter().filter(|s| s.action != Action::Wait);
     steps
         .map(|step| {

@@ -1,5 +1,9 @@
 //! What the configurations of all targets have in common.
 
+use causeway_core::{
+    freeze::{Day, Freeze, FreezeError},
+    signature::PublicKey,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -27,12 +31,75 @@ pub struct GuardConfig {
     pub max_removals: usize,
     /// Ports that may be open to the whole internet.
     pub public_ports: Vec<u16>,
-    /// Addresses that are never deleted or replaced.
+    /// Addresses that are never deleted or replaced; `*` stands for anything.
     pub protect: Vec<String>,
+    /// Who may approve a plan: public Ed25519 keys, as OpenSSH or PEM writes them. Then a plan is applied only from a
+    /// file that one of them has signed.
+    pub plan_signers: Vec<String>,
+    /// When nothing is to be changed.
+    pub freeze: Vec<FreezeConfig>,
 }
+
+/// `[[guard.freeze]]`: when nothing is to be changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreezeConfig {
+    /// What people call it.
+    pub name: String,
+    /// The time zone of `days`, `from` and `to`, as IANA names it, like `Europe/Berlin`.
+    pub zone: String,
+    /// Each week on these days. Without any, it is once.
+    #[serde(default)]
+    pub days: Vec<Day>,
+    /// When it begins: a time like `18:00` on each of `days`, or a date and time like `2026-12-20T18:00`.
+    pub from: Option<String>,
+    /// When it ends. A time that is not after `from` is on the next day.
+    pub to: Option<String>,
+}
+
+impl FreezeConfig {
+    /// As the guard takes it.
+    ///
+    /// # Errors
+    /// What makes no window.
+    pub fn freeze(&self) -> Result<Freeze, FreezeError> {
+        Freeze::new(&self.name, &self.zone, &self.days, self.from.as_deref(), self.to.as_deref())
+    }
+}
+
+impl GuardConfig {
+    /// What cannot work.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut out = vec![];
+        let freezes = self.freeze.iter().enumerate();
+        for (i, error) in freezes.filter_map(|(i, freeze)| Some((i, freeze.freeze().err()?))) {
+            let help = "each week: days = [\"sat\", \"sun\"], and from = \"18:00\", to = \"08:00\" if it is not the whole \
+                        day; once: from = \"2026-12-20T18:00\", to = \"2027-01-04T08:00\"; zone = \"Europe/Berlin\"";
+            out.push(
+                Problem::at("guard.freeze", error.to_string(), help).key(&i.to_string()).key(error.field),
+            );
+        }
+        for (i, key) in self.plan_signers.iter().enumerate() {
+            if let Err(error) = PublicKey::parse(key) {
+                let help =
+                    "the line of a `.pub` file of OpenSSH, or what `openssl pkey -in KEY -pubout` prints";
+                let said = format!("this is no key that can have signed a plan: {error}");
+                out.push(Problem::at("guard.plan_signers", said, help).key(&i.to_string()));
+            }
+        }
+        out
+    }
+}
+
 impl Default for GuardConfig {
     fn default() -> Self {
-        GuardConfig { max_removals: 20, public_ports: vec![80, 443], protect: vec![] }
+        GuardConfig {
+            max_removals: 20,
+            public_ports: vec![80, 443],
+            protect: vec![],
+            plan_signers: vec![],
+            freeze: vec![],
+        }
     }
 }
 

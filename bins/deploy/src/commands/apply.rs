@@ -1,6 +1,11 @@
 //! `deploy apply`: makes it so. `destroy` is an apply of the empty stack.
 
-use super::{Run, html::Sheet, plan, preflight, rehearsal, saved};
+use super::{
+    Run,
+    html::Sheet,
+    plan, preflight, rehearsal,
+    saved::{self, Approved},
+};
 use crate::{
     cli,
     document::{self, Done, NotDone},
@@ -12,10 +17,9 @@ use causeway_core::{
     Address, Stack, Stop,
     apply::Report,
     engine,
-    guard::guard,
+    guard::{Rules, guard},
     plan::{Action, Plan, PlanOptions, stack_outputs},
     render,
-    saved::SavedPlan,
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,18 +27,25 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failure> {
     may_ask(run)?;
     let saved = match &flags.plan {
-        Some(path) => Some(saved::read(path, flags.digest.as_deref())?),
+        Some(path) => Some(saved::read(path, flags.digest.as_deref(), flags.verify_with.as_deref())?),
         None => None,
     };
     let file = session::configuration(run.global)?;
-    let mut stack = file.stack(&file.given(&session::environment)?)?;
+    let destroys = saved.as_ref().is_some_and(|saved| saved.plan.destroy);
+    let mut stack = match destroys {
+        true => Stack::new(&file.config.stack.name),
+        false => file.stack(&file.given(&session::environment)?)?,
+    };
     let options = match &saved {
-        Some(saved) => saved.options(),
+        Some(saved) => saved.plan.options(),
         None => plan::options(run, &flags.scope, &stack)?,
     };
     let session = Session::open(run.global, file, run.screen).await?;
-    let options = rehearsal::prepare(&session, &mut stack, options, flags.allow_migration).await?;
-    let preflight = !flags.skip_preflight;
+    let options = match destroys {
+        true => options,
+        false => rehearsal::prepare(&session, &mut stack, options, flags.allow_migration).await?,
+    };
+    let preflight = !flags.skip_preflight && !destroys;
     let how = How {
         options,
         detail: flags.scope.detail,
@@ -45,7 +56,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failu
     };
     let code = carry_out(run, &session, &stack, &how).await;
     let code = match code {
-        Ok(Code::Done) => super::answers::check(run, &session).await,
+        Ok(Code::Done) if !destroys => super::answers::check(run, &session).await,
         other => other,
     };
     session.close().await;
@@ -72,7 +83,7 @@ pub(crate) struct How<'a> {
     pub(crate) detail: bool,
     pub(crate) permits: &'a cli::Permits,
     /// Do this and nothing else.
-    pub(crate) saved: Option<SavedPlan>,
+    pub(crate) saved: Option<Approved>,
     /// Ask first whether it can work.
     pub(crate) preflight: bool,
     /// Write it, and what came of it, as a page.
@@ -90,12 +101,16 @@ pub(crate) async fn carry_out(
     let planned = session.engine.plan(stack, &how.options).await?;
     plan::fits(&planned, &how.options)?;
     if let Some(saved) = &how.saved {
-        saved::check(saved, &planned, &session.cloud)?;
+        saved::check(&saved.plan, &planned, &session.cloud)?;
     }
     let plan = planned.plan.clone();
     let estimate = session.engine.estimate(&planned);
     run.screen.say(&format!("{}{}", render::plan(&plan, how.detail), render::estimate(&estimate)));
-    let rules = session.file.config.rules(permitted(how.permits, &plan)?);
+    let rules = Rules {
+        during_freeze: how.permits.overrules.during_freeze.clone(),
+        signed_by: how.saved.as_ref().and_then(|saved| saved.signer),
+        ..session.file.config.rules(permitted(how.permits, &plan)?)
+    };
     let refusals = guard(&plan, &rules);
     let sheet = how.html.map(|path| Sheet::new(path, &planned, &estimate, &refusals, &session.cloud));
     // Before anything is changed: it may be that it cannot be written.
@@ -108,7 +123,8 @@ pub(crate) async fn carry_out(
     if how.preflight {
         preflight::before(run, session, &planned).await?;
     }
-    let question = if run.name == "destroy" { "Delete all of this?" } else { "Do this?" };
+    let destroys = run.name == "destroy" || how.saved.as_ref().is_some_and(|saved| saved.plan.destroy);
+    let question = if destroys { "Delete all of this?" } else { "Do this?" };
     if !plan.is_empty() && !run.global.yes && !run.screen.confirm(question) {
         return Err(Failure::new(Code::Refused, "not confirmed; nothing was changed"));
     }

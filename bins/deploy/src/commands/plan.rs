@@ -10,7 +10,7 @@ use crate::{
 use causeway_core::{
     Address, Stack,
     engine::Planned,
-    guard::guard,
+    guard::{Rules, guard},
     plan::{PlanOptions, matches_pattern},
     render,
 };
@@ -18,13 +18,21 @@ use std::collections::BTreeSet;
 
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
-    let stack = file.stack(&file.given(&session::environment)?)?;
+    let key = flags.sign.as_deref().map(saved::signing_key).transpose()?;
+    let stack = match flags.destroy {
+        true => Stack::new(&file.config.stack.name),
+        false => file.stack(&file.given(&session::environment)?)?,
+    };
     let options = options(run, &flags.scope, &stack)?;
     let session = Session::open(run.global, file, run.screen).await?;
     let planned = session.engine.plan(&stack, &options).await?;
     fits(&planned, &options)?;
-    let mut refusals = guard(&planned.plan, &session.file.config.rules([]));
-    refusals.extend(rehearsal::migration(&session.file, &planned.state, &options));
+    // It is signed when it is kept, if at all.
+    let rules = Rules { signers: BTreeSet::new(), ..session.file.config.rules([]) };
+    let mut refusals = guard(&planned.plan, &rules);
+    if !flags.destroy {
+        refusals.extend(rehearsal::migration(&session.file, &planned.state, &options));
+    }
     let estimate = session.engine.estimate(&planned);
     if let Some(path) = &flags.html {
         Sheet::new(path, &planned, &estimate, &refusals, &session.cloud).write(run, None)?;
@@ -39,7 +47,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
         run.screen.note_lines(&format!("\n`apply` would refuse this:\n{}", render::refusals(&refusals)));
     }
     let saved = match &flags.output {
-        Some(path) => Some(saved::write(run, path, &planned, &options, &session.cloud)?),
+        Some(path) => Some(saved::write(run, path, &planned, &options, &session.cloud, key.as_ref())?),
         None => None,
     };
     let code = match planned.plan.is_empty() {

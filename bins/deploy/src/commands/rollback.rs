@@ -28,6 +28,8 @@ pub(crate) struct Args {
     /// I know that the database suits that version of Coder; a snapshot is taken first
     #[arg(long)]
     across_versions: bool,
+    #[command(flatten)]
+    overrules: cli::Overrules,
 }
 
 /// `7` or `coder:7`.
@@ -97,7 +99,7 @@ async fn go_back(
     let how = apply::How {
         options: PlanOptions { only, ..PlanOptions::default() },
         detail: false,
-        permits: &cli::Permits { permit: vec![] },
+        permits: &cli::Permits { permit: vec![], overrules: flags.overrules.clone() },
         saved: None,
         // What it goes back to has run before, and it is in a hurry.
         preflight: false,

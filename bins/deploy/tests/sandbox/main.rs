@@ -4,6 +4,7 @@
 
 mod journal;
 mod operate;
+mod plans;
 mod preflight;
 mod world;
 

@@ -121,6 +121,7 @@ pub fn all_rules(plan: &Plan) -> Rules {
         permits: plan.steps.iter().map(|s| s.address.clone()).collect(),
         max_removals: None,
         public_ports: plan.steps.iter().filter_map(ports).flatten().collect(),
+        ..Rules::default()
     }
 }
 

@@ -100,6 +100,7 @@ impl Lifecycle {
                 permits: planned.plan.steps.iter().map(|s| s.address.clone()).collect(),
                 max_removals: None,
                 public_ports: (0..=u16::MAX).collect(),
+                ..Rules::default()
             },
             listener: Arc::new(move |e| events.lock().unwrap_or_else(PoisonError::into_inner).push(e)),
             ..Run::default()

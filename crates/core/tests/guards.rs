@@ -1,0 +1,112 @@
+//! Guards: what they refuse is not begun, and what is overruled is written down.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod web;
+
+use causeway_core::{
+    Stack,
+    engine::{EngineError, Run},
+    freeze::{Day, Freeze},
+    guard::{Refusal, Rules, guard},
+    history,
+    plan::PlanOptions,
+    testing::crash::{Sim, all_rules},
+};
+use jiff::Timestamp;
+use serde_json::json;
+use web::{Web, nothing};
+
+async fn standing() -> Sim {
+    let sim = Sim::new(1);
+    sim.cloud.plant("sim.lookup", json!({ "name": "base" }), None);
+    sim.run(&Web::default().stack(), &PlanOptions::default()).await.unwrap();
+    sim
+}
+
+fn changed() -> Stack {
+    Web { count: 5, ..Web::default() }.stack()
+}
+
+/// Always, by the clock of the simulated cloud and by every other.
+fn always() -> Freeze {
+    let all = [Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun];
+    Freeze::new("the end of the year", "Europe/Berlin", &all, None, None).unwrap()
+}
+
+async fn apply(sim: &Sim, stack: &Stack, rules: Rules) -> Result<(), Vec<Refusal>> {
+    let planned = sim.engine().plan(stack, &PlanOptions::default()).await.unwrap();
+    let all = all_rules(&planned.plan);
+    let rules = Rules { permits: all.permits, max_removals: None, public_ports: all.public_ports, ..rules };
+    match sim.engine().apply(planned, &Run { rules, ..Run::default() }).await {
+        Ok(report) => {
+            assert!(report.is_complete());
+            Ok(())
+        }
+        Err(EngineError::Refused(refusals)) => Err(refusals),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_changed_during_a_freeze_unless_somebody_says_why() {
+    let sim = standing().await;
+    let (calls, entries) = (sim.cloud.mutations(), sim.store.entries().len());
+    let frozen = Rules { freezes: vec![always()], ..Rules::default() };
+    let refusals = apply(&sim, &changed(), frozen.clone()).await.unwrap_err();
+    assert_eq!(refusals.len(), 1);
+    assert_eq!((refusals[0].rule.as_str(), &refusals[0].address), ("freeze", &None));
+    assert!(refusals[0].why.contains("`the end of the year`, which lasts until"), "{}", refusals[0].why);
+    assert!(refusals[0].why.contains("(Europe/Berlin)") && refusals[0].why.contains("--during-freeze"));
+    assert_eq!((sim.cloud.mutations(), sim.store.entries().len()), (calls, entries));
+    // What changes nothing is not in its way.
+    apply(&sim, &Web::default().stack(), frozen.clone()).await.unwrap();
+
+    let reason = Some("the certificate runs out tonight".to_owned());
+    apply(&sim, &changed(), Rules { during_freeze: reason, ..frozen }).await.unwrap();
+    let runs = history::runs(&sim.store.entries());
+    let overruled = &runs.last().unwrap().overruled;
+    assert_eq!(
+        (overruled[0].rule.as_str(), overruled[0].why.as_str()),
+        ("freeze", "the certificate runs out tonight")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_that_was_not_needed_is_not_written_down() {
+    let sim = standing().await;
+    let rules = Rules { during_freeze: Some("whatever".into()), ..Rules::default() };
+    apply(&sim, &changed(), rules).await.unwrap();
+    assert!(history::runs(&sim.store.entries()).iter().all(|run| run.overruled.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_freeze_counts_when_it_is_applied_and_not_when_it_was_planned() {
+    let sim = standing().await;
+    let planned = sim.engine().plan(&changed(), &PlanOptions::default()).await.unwrap();
+    // The clock of the simulation stands in 1970.
+    let then = Freeze::new("f", "UTC", &[], Some("1969-12-31T00:00"), Some("1990-01-01T00:00")).unwrap();
+    let rules = Rules {
+        freezes: vec![then],
+        now: "2026-11-21T12:00:00Z".parse::<Timestamp>().unwrap(),
+        ..Rules::default()
+    };
+    assert!(guard(&planned.plan, &rules).is_empty(), "not in 2026");
+    let applied = sim.engine().apply(planned, &Run { rules, ..Run::default() }).await;
+    assert!(matches!(applied, Err(EngineError::Refused(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pattern_protects_stays_even_when_it_is_wanted_no_more() {
+    let sim = standing().await;
+    let (calls, entries) = (sim.cloud.mutations(), sim.store.entries().len());
+    let rules = || Rules { protect: vec!["network/*".into()], ..Rules::default() };
+    let refusals = apply(&sim, &nothing(), rules()).await.unwrap_err();
+    let named: Vec<&str> = refusals.iter().map(|r| r.address.as_ref().unwrap().0.as_str()).collect();
+    assert_eq!(named, ["network/gateway", "network/subnet-a", "network/subnet-b", "network/network"]);
+    assert!(refusals.iter().all(|r| r.rule == "protected"));
+    let replaced = Web { cidr: "10.0.0.0/8", ..Web::default() }.stack();
+    assert!(apply(&sim, &replaced, rules()).await.is_err());
+    assert_eq!((sim.cloud.mutations(), sim.store.entries().len()), (calls, entries));
+    apply(&sim, &changed(), rules()).await.unwrap();
+}
