@@ -214,8 +214,18 @@ fn commands(help: &str) -> Vec<String> {
 
 /// What is asked of each command when everything is deployed. One that is not here is run as it is.
 const ASKED: [(&str, &[&[&str]]); 11] = [
-    ("plan", &[&[], &["--detail"], &["--markdown"], &["--output", "later.json"], &["--only", "app"]]),
-    ("apply", &[&["--yes"], &["plan.json", "--yes"]]),
+    (
+        "plan",
+        &[
+            &[],
+            &["--detail"],
+            &["--markdown"],
+            &["--output", "later.json"],
+            &["--only", "app"],
+            &["--html", "plan.html"],
+        ],
+    ),
+    ("apply", &[&["--yes", "--html", "apply.html"], &["--yes"], &["plan.json", "--yes"]]),
     ("destroy", &[&["--yes"]]),
     ("why", &[&["app/task"], &["database/url"], &["app/secrets/CODER_OIDC_CLIENT_SECRET"]]),
     ("graph", &[&[], &["--plan"], &["--format", "mermaid", "--plan"]]),
