@@ -7,8 +7,10 @@ pub mod arn;
 mod call;
 mod client;
 pub mod id;
+pub mod inventory;
 pub mod policy;
 mod shown;
+pub mod terraform;
 
 pub use call::Call;
 pub use client::{Aws, AwsStack, Region, retries, sdk_config};

@@ -6,6 +6,10 @@
 //! plan, the apply and the journal, sees a resource that is wanted as it is there. From then on the journal is the
 //! witness: a claim that has done its work may be taken out of the configuration.
 
+mod candidates;
+
+pub use candidates::{Candidate, Fit, Found};
+
 use crate::{
     journal::{Record, Request, State},
     observe::Observed,

@@ -1,0 +1,148 @@
+//! What is there of a kind: by id or name, as things are claimed.
+
+use crate::{Aws, Call};
+use causeway_core::{Error, claim::Candidate};
+
+/// Lists everything of `kind` in the region of `aws`; nothing for kinds that are not found by looking around. Only
+/// reads.
+///
+/// # Errors
+/// When AWS does not answer, or does not allow it.
+#[allow(unused_macros, unused_variables, reason = "there may be no service at all")]
+pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
+    let candidate = |identity: Option<String>, label: Option<String>| {
+        let identity = crate::arn::claim(kind, &identity?).ok()?;
+        Some(Candidate { kind: kind.to_owned(), identity, label: label.unwrap_or_default() })
+    };
+    let name = |identity: Option<String>| candidate(identity, None);
+    macro_rules! all {
+        ($act:literal, $request:expr, $name:expr) => {{
+            let found: Vec<_> = $request.into_paginator().items().send().try_collect().await.call($act)?;
+            found.into_iter().filter_map($name).collect()
+        }};
+    }
+    let found: Vec<Candidate> = match kind {
+        #[cfg(feature = "ec2")]
+        "aws.ec2.vpc" => {
+            // The default VPC belongs to the region; it is used with `vpc = "default"`, not taken over.
+            let mine = |v: aws_sdk_ec2::types::Vpc| name(v.vpc_id.filter(|_| v.is_default != Some(true)));
+            all!("ec2:DescribeVpcs", aws.ec2.describe_vpcs(), mine)
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.subnet" => all!("ec2:DescribeSubnets", aws.ec2.describe_subnets(), |s| name(s.subnet_id)),
+        #[cfg(feature = "ec2")]
+        "aws.ec2.security_group" => {
+            let groups = aws.ec2.describe_security_groups();
+            let mine = |g: aws_sdk_ec2::types::SecurityGroup| {
+                let own = g.group_name.as_deref() != Some("default");
+                candidate(g.group_id.filter(|_| own), g.group_name)
+            };
+            all!("ec2:DescribeSecurityGroups", groups, mine)
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.internet_gateway" => {
+            all!("ec2:DescribeInternetGateways", aws.ec2.describe_internet_gateways(), |g| name(
+                g.internet_gateway_id
+            ))
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.route_table" => {
+            // The main one goes with its VPC.
+            let mine = |t: aws_sdk_ec2::types::RouteTable| {
+                let main = t.associations().iter().any(|a| a.main == Some(true));
+                name(t.route_table_id.filter(|_| !main))
+            };
+            all!("ec2:DescribeRouteTables", aws.ec2.describe_route_tables(), mine)
+        }
+        #[cfg(feature = "ecs")]
+        "aws.ecs.cluster" => all!("ecs:ListClusters", aws.ecs.list_clusters(), |a| name(Some(a))),
+        #[cfg(feature = "ecs")]
+        "aws.ecs.service" => {
+            let clusters: Vec<String> = all!("ecs:ListClusters", aws.ecs.list_clusters(), Some);
+            let mut services = vec![];
+            for cluster in clusters {
+                let of = aws.ecs.list_services().cluster(cluster);
+                let found: Vec<Candidate> = all!("ecs:ListServices", of, |a| name(Some(a)));
+                services.extend(found);
+            }
+            services
+        }
+        #[cfg(feature = "ecs")]
+        "aws.ecs.task_definition" => {
+            let active = aws_sdk_ecs::types::TaskDefinitionFamilyStatus::Active;
+            let families = aws.ecs.list_task_definition_families().status(active);
+            all!("ecs:ListTaskDefinitionFamilies", families, |f| name(Some(f)))
+        }
+        #[cfg(feature = "rds")]
+        "aws.rds.instance" => all!("rds:DescribeDBInstances", aws.rds.describe_db_instances(), |i| name(
+            i.db_instance_identifier
+        )),
+        #[cfg(feature = "rds")]
+        "aws.rds.subnet_group" => {
+            all!("rds:DescribeDBSubnetGroups", aws.rds.describe_db_subnet_groups(), |g| name(
+                g.db_subnet_group_name
+            ))
+        }
+        #[cfg(feature = "rds")]
+        "aws.rds.parameter_group" => {
+            // Those that RDS brings cannot be changed.
+            let mine = |g: aws_sdk_rds::types::DbParameterGroup| {
+                name(g.db_parameter_group_name.filter(|n| !n.starts_with("default.")))
+            };
+            all!("rds:DescribeDBParameterGroups", aws.rds.describe_db_parameter_groups(), mine)
+        }
+        #[cfg(feature = "elbv2")]
+        "aws.elbv2.load_balancer" => {
+            all!("elasticloadbalancing:DescribeLoadBalancers", aws.elbv2.describe_load_balancers(), |b| name(
+                b.load_balancer_name
+            ))
+        }
+        #[cfg(feature = "elbv2")]
+        "aws.elbv2.target_group" => {
+            let groups = aws.elbv2.describe_target_groups();
+            all!("elasticloadbalancing:DescribeTargetGroups", groups, |g| name(g.target_group_name))
+        }
+        #[cfg(feature = "iam")]
+        "aws.iam.role" => {
+            // Those of AWS's own services are not ours to take.
+            let mine = |r: aws_sdk_iam::types::Role| {
+                (!r.path.starts_with("/aws-service-role/")).then(|| name(Some(r.role_name))).flatten()
+            };
+            all!("iam:ListRoles", aws.iam.list_roles(), mine)
+        }
+        #[cfg(feature = "logs")]
+        "aws.logs.log_group" => {
+            all!("logs:DescribeLogGroups", aws.logs.describe_log_groups(), |g| name(g.log_group_name))
+        }
+        #[cfg(feature = "ecr")]
+        "aws.ecr.repository" => {
+            all!("ecr:DescribeRepositories", aws.ecr.describe_repositories(), |r| name(r.repository_name))
+        }
+        #[cfg(feature = "secretsmanager")]
+        "aws.secretsmanager.secret" => {
+            let pages = aws.secretsmanager.list_secrets().into_paginator().send().try_collect();
+            let pages: Vec<_> = pages.await.call("secretsmanager:ListSecrets")?;
+            pages
+                .into_iter()
+                .flat_map(|p| p.secret_list.unwrap_or_default())
+                .filter_map(|s| name(s.name))
+                .collect()
+        }
+        #[cfg(feature = "acm")]
+        "aws.acm.certificate" => all!("acm:ListCertificates", aws.acm.list_certificates(), |c| candidate(
+            c.certificate_arn,
+            c.domain_name
+        )),
+        #[cfg(feature = "route53")]
+        "aws.route53.hosted_zone" => {
+            all!("route53:ListHostedZones", aws.route53.list_hosted_zones(), |z| candidate(
+                Some(z.id),
+                Some(z.name)
+            ))
+        }
+        #[cfg(feature = "sns")]
+        "aws.sns.topic" => all!("sns:ListTopics", aws.sns.list_topics(), |t| name(t.topic_arn)),
+        _ => vec![],
+    };
+    Ok(found)
+}
