@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Preflight(crate::commands::preflight::Args),
     /// Make it so
     Apply(Apply),
+    /// Find what people made by hand or with Terraform, and write the lines that let the stack take it over
+    Adopt(crate::commands::adopt::Args),
     /// Delete everything that the stack made
     Destroy(Destroy),
     /// Show what differs from the last apply; exit code 2 if anything does
@@ -134,6 +136,7 @@ impl Command {
             Command::Plan(_) => "plan",
             Command::Preflight(_) => "preflight",
             Command::Apply(_) => "apply",
+            Command::Adopt(_) => "adopt",
             Command::Destroy(_) => "destroy",
             Command::Drift => "drift",
             Command::Status => "status",

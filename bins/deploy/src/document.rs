@@ -7,11 +7,12 @@ use causeway_aws::preflight::Finding;
 use causeway_config::{Mistake, Mistakes};
 use causeway_core::{
     Address,
+    claim::Found,
     engine::Drift,
     estimate::Estimate,
     guard::Refusal,
     history::{Blame, Difference, PastRun},
-    plan::{self, Action},
+    plan::{self, Action, Claimed},
     secret::Sealed,
     why::Why,
 };
@@ -156,6 +157,23 @@ pub(crate) struct Validate {
     pub(crate) region: String,
     /// What is missing here and would be needed by `plan`.
     pub(crate) missing: Vec<Place>,
+}
+
+/// What `deploy adopt` found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Adoption {
+    /// Where.
+    pub(crate) cloud: Cloud,
+    /// What would become of each claim, those of the configuration and those that were found.
+    pub(crate) claims: Vec<Claimed>,
+    /// What was found, by the resource that would stand for it.
+    pub(crate) found: BTreeMap<Address, Found>,
+    /// What speaks against claims.
+    pub(crate) refusals: Vec<Refusal>,
+    /// The new claims as `causeway.toml` has them.
+    pub(crate) lines: String,
+    /// Types in a Terraform state that are no part of the stack.
+    pub(crate) others: BTreeSet<String>,
 }
 
 /// Of `plan`.
@@ -460,6 +478,7 @@ pub(crate) fn schema() -> Json {
         ("plan", generator.subschema_for::<Document<Planned>>()),
         ("apply, destroy and rollback", generator.subschema_for::<Document<Apply>>()),
         ("preflight", generator.subschema_for::<Document<Preflight>>()),
+        ("adopt", generator.subschema_for::<Document<Adoption>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),

@@ -83,7 +83,8 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     }
     match &flags.output {
         Some(path) if !new.is_empty() => {
-            run.screen.note(&format!("The lines are in {}: put them into the configuration.", path.display()));
+            run.screen
+                .note(&format!("The lines are in {}: put them into the configuration.", path.display()));
         }
         None if !new.is_empty() && !run.screen.json() => {
             run.screen.say(&format!("\nFor {}:\n\n{lines}", run.global.file.display()));
@@ -127,7 +128,9 @@ impl Args {
     /// Whether a name, or a part of it behind a `/`, starts as was asked for.
     fn is_named(&self, names: &[&str]) -> bool {
         let Some(prefix) = &self.by_name else { return true };
-        names.iter().any(|n| n.starts_with(prefix.as_str()) || n.split('/').any(|p| p.starts_with(prefix.as_str())))
+        names
+            .iter()
+            .any(|n| n.starts_with(prefix.as_str()) || n.split('/').any(|p| p.starts_with(prefix.as_str())))
     }
 }
 

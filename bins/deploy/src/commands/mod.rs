@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod adopt;
 mod answers;
 mod apply;
 mod blame;
@@ -55,6 +56,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Plan(flags) => plan::run(&run, flags).await,
         Command::Preflight(flags) => preflight::run(&run, flags).await,
         Command::Apply(flags) => apply::run(&run, flags).await,
+        Command::Adopt(flags) => adopt::run(&run, flags).await,
         Command::Destroy(flags) => destroy::run(&run, flags).await,
         Command::Drift => drift::run(&run).await,
         Command::Status => status::run(&run).await,
