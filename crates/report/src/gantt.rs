@@ -85,7 +85,10 @@ fn bars_done(timeline: &causeway_core::timeline::Timeline) -> Vec<Bar<'_>> {
         (_, What::Forget | What::Note) => "keep",
     };
     let said = |b: &causeway_core::timeline::Bar| {
-        let took = render::duration(Duration::from_millis(b.end_ms - b.start_ms));
+        let took = match b.end_ms - b.start_ms {
+            ms @ 0..1_000 => format!("{ms}ms"),
+            ms => render::duration(Duration::from_millis(ms)),
+        };
         match b.outcome {
             Outcome::Done => took,
             Outcome::Failed(_) => format!("failed after {took}"),
