@@ -177,6 +177,7 @@ async fn a_database_lives_changes_and_leaves_a_snapshot() {
     let left = aws.rds.describe_db_snapshots().db_instance_identifier("coder").send().await.unwrap();
     let names: Vec<_> = left.db_snapshots().iter().filter_map(|s| s.db_snapshot_identifier()).collect();
     assert!(names.iter().any(|n| n.starts_with("coder-final-")), "{names:?}");
+    assert!(names.iter().any(|n| n.starts_with("coder-kept-")), "{names:?}");
     assert!(!names.iter().any(|n| n.contains("before")), "{names:?}");
 }
 

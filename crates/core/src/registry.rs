@@ -75,6 +75,13 @@ pub trait AnyKind: Send + Sync {
         live: &'a AnyLive,
         diff: &'a Diff,
     ) -> BoxFuture<'a, Result<(), Error>>;
+    /// [`Resource::copy`].
+    fn copy<'a>(
+        &'a self,
+        at: At<'a>,
+        spec: &'a Json,
+        live: &'a AnyLive,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>>;
     /// [`Resource::delete`].
     fn delete<'a>(
         &'a self,
@@ -194,6 +201,17 @@ impl<R: Resource> AnyKind for Kind<R> {
         Box::pin(async move {
             let client = self.connections.get(at.place).await?;
             Self::spec(spec)?.update(&Self::cx(&client, at), &Self::live(live)?, diff).await
+        })
+    }
+    fn copy<'a>(
+        &'a self,
+        at: At<'a>,
+        spec: &'a Json,
+        live: &'a AnyLive,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        Box::pin(async move {
+            let client = self.connections.get(at.place).await?;
+            Self::spec(spec)?.copy(&Self::cx(&client, at), &Self::live(live)?).await
         })
     }
     fn delete<'a>(

@@ -62,6 +62,18 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
         diff: &Diff,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Makes sure that a copy of its data can be used, before it is removed or replaced; called again while it answers
+    /// [`Class::NotNow`](crate::Class::NotNow). Only called where [`Resource::DATA`], and never for what was not ready
+    /// once. Answers with what the copy is called, and `None` where the cloud has none to offer, or there is nothing to
+    /// keep. Any other error keeps it from being removed.
+    fn copy(
+        &self,
+        _cx: &Cx<'_, Self>,
+        _live: &Live<Self>,
+    ) -> impl Future<Output = Result<Option<String>, Error>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Starts removal; called again while it answers [`Class::NotNow`](crate::Class::NotNow), done when `read`
     /// answers `None`. `self` is what the last apply wanted.
     fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> impl Future<Output = Result<(), Error>> + Send;

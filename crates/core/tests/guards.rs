@@ -10,11 +10,16 @@ use causeway_core::{
     freeze::{Day, Freeze},
     guard::{Refusal, Rules, guard},
     history,
+    journal::Entry,
     plan::PlanOptions,
-    testing::crash::{Sim, all_rules},
+    testing::{
+        crash::{Sim, all_rules},
+        sim::Verb,
+    },
 };
 use jiff::Timestamp;
 use serde_json::json;
+use std::time::Duration;
 use web::{Web, nothing};
 
 async fn standing() -> Sim {
@@ -109,4 +114,34 @@ async fn what_a_pattern_protects_stays_even_when_it_is_wanted_no_more() {
     assert!(apply(&sim, &replaced, rules()).await.is_err());
     assert_eq!((sim.cloud.mutations(), sim.store.entries().len()), (calls, entries));
     apply(&sim, &changed(), rules()).await.unwrap();
+}
+
+/// When the copy of a database was asked for, could be used, and when the database was told to go.
+#[tokio::test(start_paused = true)]
+async fn no_data_is_removed_before_a_copy_of_it_can_be_used() {
+    for (stack, lost) in [
+        (nothing(), "the database is deleted"),
+        (Web { engine: "mysql", ..Web::default() }.stack(), "the database is replaced"),
+    ] {
+        let sim = standing().await;
+        let instance = sim.state().records[&"database".into()].instance.clone();
+        assert!(sim.cloud.copies().is_empty());
+        let from = sim.cloud.mutations();
+        let began = sim.cloud.calls().iter().map(|c| c.at).max().unwrap();
+        apply(&sim, &stack, Rules::default()).await.unwrap();
+        let calls = sim.cloud.calls();
+        let gone = calls[from..].iter().find(|c| c.kind == "sim.database" && c.verb == Verb::Delete).unwrap();
+        assert!(gone.at >= began + Duration::from_secs(60), "{lost}: the copy takes a minute");
+        let copies = sim.cloud.copies();
+        assert!(copies.len() == 1 && copies[0].ends_with(&instance), "{lost}: {copies:?}");
+        let entries = sim.store.entries();
+        let copied = entries.iter().find_map(|e| match &e.entry {
+            Entry::Copied { address, instance, copy } => Some((address.0.as_str(), instance, copy)),
+            _ => None,
+        });
+        assert_eq!(copied.unwrap(), ("database", &instance, &copies[0]), "{lost}");
+        let runs = history::runs(&entries);
+        let deed = runs.last().unwrap().deeds.iter().find(|d| d.instance == instance).unwrap();
+        assert_eq!(deed.copy.as_ref(), Some(&copies[0]), "{lost}");
+    }
 }

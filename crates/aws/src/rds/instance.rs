@@ -3,17 +3,17 @@
 
 use super::{
     from_tags, not_now, to_tags,
-    upgrade::{Snapshot, Way, shown, snapshot, way},
+    upgrade::{Snapshot, Way, before, shown, snapshot, way},
     write_tags,
 };
 use crate::{
     Aws, Call,
     id::{Arn, SecurityGroupId},
 };
-use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, DbInstance, PendingModifiedValues};
+use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, DbInstance, DbSnapshot, PendingModifiedValues};
 use aws_smithy_types::DateTime;
 use causeway_core::{
-    Cx, Error, Live, Recovery, Resource, Secret, Set, Status, Tags, Timing, Value,
+    Class, Cx, Error, Live, Recovery, Resource, Secret, Set, Status, Tags, Timing, Value,
     diff::Diff,
     error::Found,
     outputs,
@@ -24,7 +24,8 @@ use std::time::SystemTime;
 
 /// A database server.
 ///
-/// Never deleted without a final snapshot `<identifier>-final-<instance>`, and never upgraded to another major version
+/// Never deleted before a snapshot `<identifier>-kept-<instance>` can be used, nor without a final one,
+/// `<identifier>-final-<instance>`, which has what was written meanwhile; and never upgraded to another major version
 /// without a snapshot `<identifier>-before-<version>` (dots become dashes, as snapshot names have none).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Instance {
@@ -200,6 +201,25 @@ impl Resource for Instance {
         }
     }
 
+    async fn copy(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<Option<String>, Error> {
+        // What goes already does so with its final snapshot, and no other can be taken any more.
+        let going = matches!(&live.status, Status::Pending(on) if on == "deleting");
+        if self.skip_final_snapshot == Some(true) || going {
+            return Ok(None);
+        }
+        let base = format!("{}-kept-{}", self.identifier, cx.instance);
+        match (self.ensure_snapshot(cx, &base).await, &live.status) {
+            // RDS takes none in most states of failure, and they do not pass.
+            (Err(error), Status::Failed(why)) if error.class() == Class::NotNow => {
+                Err(Error::Invalid(format!(
+                    "database `{}` is not deleted, as no snapshot of it can be taken: {why}; mend it, or delete it by hand",
+                    self.identifier
+                )))
+            }
+            (answer, _) => answer.map(|name| Some(format!("snapshot {name}"))),
+        }
+    }
+
     async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
         let rds = &cx.client.rds;
         if live.spec.deletion_protection == Some(true) {
@@ -260,7 +280,7 @@ impl Instance {
                     self.identifier
                 )));
             }
-            Way::Major => self.ensure_snapshot(cx, wanted).await?,
+            Way::Major => drop(self.ensure_snapshot(cx, &before(&self.identifier, wanted)).await?),
             Way::Minor => {}
         }
         // The parameter group belongs to a major version, so both change in one call.
@@ -279,38 +299,51 @@ impl Instance {
         call.send().await.call("rds:ModifyDBInstance").map(drop)
     }
 
-    /// Fine once a snapshot for the upgrade is available; until then "not now", so that the engine comes back.
-    async fn ensure_snapshot(&self, cx: &Cx<'_, Self>, wanted: &str) -> Result<(), Error> {
-        let rds = &cx.client.rds;
-        let mut there = vec![];
+    /// The name of the snapshot once it is available; until then "not now", so that the engine comes back.
+    async fn ensure_snapshot(&self, cx: &Cx<'_, Self>, base: &str) -> Result<String, Error> {
+        let look = || async {
+            let there = self.snapshots(cx).await?;
+            Ok::<_, Error>(snapshot(base, &there, DateTime::from(SystemTime::now())))
+        };
+        let mut found = look().await?;
+        if let Snapshot::Take(name) = &found {
+            let call = cx
+                .client
+                .rds
+                .create_db_snapshot()
+                .db_snapshot_identifier(name)
+                .db_instance_identifier(&self.identifier)
+                .set_tags(Some(to_tags(&self.tags)));
+            call.send().await.call("rds:CreateDBSnapshot")?;
+            found = look().await?;
+        }
+        match found {
+            Snapshot::Ready(name) => Ok(name),
+            Snapshot::Take(name) | Snapshot::Wait(name) => {
+                Err(not_now("rds:CreateDBSnapshot", format!("snapshot {name} is not available yet")))
+            }
+        }
+    }
+
+    /// The manual snapshots of the instance.
+    async fn snapshots(&self, cx: &Cx<'_, Self>) -> Result<Vec<DbSnapshot>, Error> {
+        let mut out = vec![];
         let mut marker = None;
         loop {
-            let call = rds
+            let call = cx
+                .client
+                .rds
                 .describe_db_snapshots()
                 .db_instance_identifier(&self.identifier)
                 .snapshot_type("manual")
                 .set_marker(marker);
             let page = call.send().await.call("rds:DescribeDBSnapshots")?;
-            there.extend(page.db_snapshots.unwrap_or_default());
+            out.extend(page.db_snapshots.unwrap_or_default());
             marker = page.marker.filter(|m| !m.is_empty());
             if marker.is_none() {
-                break;
+                return Ok(out);
             }
         }
-        let name = match snapshot(&self.identifier, wanted, &there, DateTime::from(SystemTime::now())) {
-            Snapshot::Ready => return Ok(()),
-            Snapshot::Wait(name) => name,
-            Snapshot::Take(name) => {
-                let call = rds
-                    .create_db_snapshot()
-                    .db_snapshot_identifier(&name)
-                    .db_instance_identifier(&self.identifier)
-                    .set_tags(Some(to_tags(&self.tags)));
-                call.send().await.call("rds:CreateDBSnapshot")?;
-                name
-            }
-        };
-        Err(not_now("rds:CreateDBSnapshot", format!("snapshot {name} is not available yet")))
     }
 
     /// Everything but the version, in one call.

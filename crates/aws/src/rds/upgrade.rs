@@ -58,21 +58,25 @@ pub(super) enum Snapshot {
     Take(String),
     /// This one is on its way.
     Wait(String),
-    /// There is one that can be used.
-    Ready,
+    /// This one can be used.
+    Ready(String),
 }
 
-/// Looks through the manual snapshots of the instance. The name is `<id>-before-<version>`; one of that name that is
-/// old or broken is passed over, never deleted, and the next gets a number.
-pub(super) fn snapshot(identifier: &str, wanted: &str, there: &[DbSnapshot], now: DateTime) -> Snapshot {
-    let base = format!("{identifier}-before-{}", wanted.replace('.', "-"));
-    let mut name = base.clone();
+/// The name of a snapshot before an upgrade of `identifier` to `wanted`. Such names have no dots.
+pub(super) fn before(identifier: &str, wanted: &str) -> String {
+    format!("{identifier}-before-{}", wanted.replace('.', "-"))
+}
+
+/// Looks for the snapshot `base` through the manual snapshots of the instance. One of that name that is old or broken is
+/// passed over, never deleted, and the next gets a number.
+pub(super) fn snapshot(base: &str, there: &[DbSnapshot], now: DateTime) -> Snapshot {
+    let mut name = base.to_owned();
     for next in 2.. {
         let Some(found) = there.iter().find(|s| s.db_snapshot_identifier() == Some(&name)) else { break };
         // A snapshot in the making has no time yet.
         let fresh = found.snapshot_create_time().is_none_or(|t| now.secs() - t.secs() < FRESH_SECONDS);
         match found.status() {
-            Some("available") if fresh => return Snapshot::Ready,
+            Some("available") if fresh => return Snapshot::Ready(name),
             Some("creating" | "pending") => return Snapshot::Wait(name),
             _ => name = format!("{base}-{next}"),
         }
@@ -117,13 +121,14 @@ mod tests {
     #[test]
     fn an_upgrade_waits_for_a_fresh_snapshot() {
         let now = DateTime::from_secs(10_000_000);
-        let at = |there: &[DbSnapshot]| snapshot("db", "17.2", there, now);
+        let at = |there: &[DbSnapshot]| snapshot(&before("db", "17.2"), there, now);
         assert_eq!(at(&[]), Snapshot::Take("db-before-17-2".into()));
         assert_eq!(at(&[taken("db-before-17-2", "creating", 0)]), Snapshot::Wait("db-before-17-2".into()));
-        assert_eq!(at(&[taken("db-before-17-2", "available", 9_990_000)]), Snapshot::Ready);
+        let ready = |name: &str| Snapshot::Ready(name.to_owned());
+        assert_eq!(at(&[taken("db-before-17-2", "available", 9_990_000)]), ready("db-before-17-2"));
         let old = taken("db-before-17-2", "available", 1_000_000);
         assert_eq!(at(std::slice::from_ref(&old)), Snapshot::Take("db-before-17-2-2".into()));
-        assert_eq!(at(&[old, taken("db-before-17-2-2", "available", 9_999_999)]), Snapshot::Ready);
+        assert_eq!(at(&[old, taken("db-before-17-2-2", "available", 9_999_999)]), ready("db-before-17-2-2"));
         assert_eq!(
             at(&[taken("db-before-17-2", "failed", 9_999_999)]),
             Snapshot::Take("db-before-17-2-2".into())

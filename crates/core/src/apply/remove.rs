@@ -61,10 +61,38 @@ impl Run {
                 request: record.request.clone(),
             };
             self.journal.append(begin).await?;
+            // What was never ready was never told to anybody who could have put data into it.
+            if kind.data() && !unsure {
+                self.copy(&target, spec, &live).await?;
+            }
             self.delete(&target, spec, live).await?;
         }
         self.gone(address, instance).await?;
         Ok(Action::Delete)
+    }
+
+    /// Waits until a copy of its data can be used, and writes down what that is called.
+    async fn copy(&self, target: &Target<'_>, spec: &Json, live: &AnyLive) -> Result<(), StepError> {
+        let timing = target.kind.timing();
+        let deadline = Instant::now() + timing.timeout;
+        loop {
+            match repeated(&self.stop, || target.kind.copy(target.at(), spec, live)).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(copy)) => {
+                    let (address, instance) = (target.address.clone(), target.instance.clone());
+                    return Ok(self.journal.append(Entry::Copied { address, instance, copy }).await?);
+                }
+                Err(e) if e.class() == Class::NotNow => {
+                    let on = e.chain();
+                    if Instant::now() >= deadline {
+                        return Err(StepError::TimedOut { after: timing.timeout, on });
+                    }
+                    (self.listener)(Event::Waiting { address: target.address.clone(), on });
+                    pause(timing.poll).await;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
     }
 
     /// Deletes, and again while something is still in the way, until it is not there any more.

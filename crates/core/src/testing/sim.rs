@@ -163,6 +163,9 @@ pub(crate) fn refusal(code: &'static str, class: Class, message: impl Into<Strin
     Refusal { code, class, message: message.into() }
 }
 
+/// What is deleted and not gone yet.
+const GOING: &str = "being deleted";
+
 /// One thing in the cloud.
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
@@ -195,7 +198,7 @@ impl Object {
 
     pub(crate) fn status(&self, now: Duration) -> Status {
         match (&self.failed, &self.busy, self.going) {
-            (_, _, Some(_)) => Status::Pending("being deleted".into()),
+            (_, _, Some(_)) => Status::Pending(GOING.into()),
             (Some(why), _, _) => Status::Failed(why.clone()),
             (None, Some((until, on)), None) if *until > now => Status::Pending(on.clone()),
             _ => Status::Ready,
@@ -247,6 +250,8 @@ pub(crate) struct World {
     rules: Vec<Rule>,
     calls: Vec<Call>,
     reads: u64,
+    /// When each copy of data can be used, by its name.
+    copies: BTreeMap<String, Duration>,
     running: usize,
     most_running: usize,
 }
@@ -285,6 +290,7 @@ impl World {
             rules: vec![],
             calls: vec![],
             reads: 0,
+            copies: self.copies.clone(),
             running: 0,
             most_running: 0,
         }
@@ -377,6 +383,7 @@ impl SimCloud {
             rules: vec![],
             calls: vec![],
             reads: 0,
+            copies: BTreeMap::new(),
             running: 0,
             most_running: 0,
         };
@@ -523,6 +530,28 @@ impl SimCloud {
         drop(running);
         fuse.pass(Moment::AfterAnswer(what)).await;
         answer.map_err(|r| error(kind, r))
+    }
+
+    /// The copies of data that can be used, by name.
+    pub fn copies(&self) -> Vec<String> {
+        let now = self.now();
+        self.with(|w| {
+            w.copies.iter().filter(|(_, ready)| **ready <= now).map(|(name, _)| name.clone()).collect()
+        })
+    }
+
+    /// Takes a copy of data under `name`, once; whether it can be used.
+    pub(crate) async fn copy(&self, name: &str) -> bool {
+        let fuse = &self.shared.fuse;
+        if !self.with(|w| w.copies.contains_key(name)) {
+            fuse.pass(Moment::BeforeCall(format!("copy {name}"))).await;
+            let ready = self.now() + Duration::from_secs(60);
+            self.with(|w| w.copies.insert(name.to_owned(), ready));
+            fuse.pass(Moment::AfterEffect(format!("copy {name}"))).await;
+        }
+        fuse.powered().await;
+        let now = self.now();
+        self.with(|w| w.copies.get(name).is_some_and(|ready| *ready <= now))
     }
 
     /// A call that only looks.

@@ -75,6 +75,11 @@ impl Machine {
                 self.found(8, format!("{call:?} without a permit"));
             }
             let current = ran.before.records.get(&address).filter(|r| r.instance == call.instance);
+            let filled = current.is_some_and(|r| r.outputs.is_some() && r.phase != Phase::Creating);
+            let copied = self.sim.cloud.copies().iter().any(|copy| copy.ends_with(&call.instance));
+            if call.kind == "sim.database" && call.effect && filled && !copied {
+                self.found(8, format!("{call:?} without a copy of its data"));
+            }
             let lifted = ran.plan.step(&address).is_some_and(|s| !s.protect);
             if current.is_some_and(|r| r.request.protect) && !lifted {
                 self.found(8, format!("{call:?} of what is protected"));

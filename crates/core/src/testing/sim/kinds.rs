@@ -1,6 +1,6 @@
 //! The simulated kinds: one of every recovery class, and one of every habit that makes engines stumble.
 
-use super::{Caller, Object, Refusal, SimCloud, Verb, World, refusal, token_of};
+use super::{Caller, GOING, Object, Refusal, SimCloud, Verb, World, error, refusal, token_of};
 use crate::{
     claim::ClaimedBy,
     diff::{Change, Diff},
@@ -612,6 +612,17 @@ impl Resource for Database {
             }
         })
         .await
+    }
+    async fn copy(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<Option<String>, Error> {
+        // What is going has been copied.
+        if matches!(&live.status, crate::Status::Pending(on) if on == GOING) {
+            return Ok(None);
+        }
+        let name = format!("{}-{}", live.outputs.database_id, cx.instance);
+        if cx.client.copy(&name).await {
+            return Ok(Some(name));
+        }
+        Err(error(Self::KIND, refusal("NotYet", Class::NotNow, format!("copy {name} is being made"))))
     }
     async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
         removed(cx, &live.outputs.database_id, Duration::from_secs(180)).await
