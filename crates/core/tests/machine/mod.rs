@@ -306,7 +306,7 @@ impl Machine {
                 self.tell(format!("{:?} {wanted:?}", planned.plan));
                 self.tell(serde_json::to_string(&planned.plan).unwrap());
                 self.tell(render::plan(&planned.plan, true));
-                self.tell(render::markdown(&planned.plan, &[]));
+                self.tell(render::markdown(&planned.plan, &self.sim.engine().estimate(&planned), &[]));
                 Some(planned)
             }
             Err(error) => {
