@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Ask whether apply can work: credentials, image, certificate, secrets, subnets and more
     Preflight(crate::commands::preflight::Args),
+    /// Print a policy that allows what the plan calls, and nothing else
+    IamPolicy(crate::commands::iam_policy::Args),
     /// Make it so
     Apply(Apply),
     /// Find what people made by hand or with Terraform, and write the lines that let the stack take it over
@@ -135,6 +137,7 @@ impl Command {
             Command::Validate => "validate",
             Command::Plan(_) => "plan",
             Command::Preflight(_) => "preflight",
+            Command::IamPolicy(_) => "iam-policy",
             Command::Apply(_) => "apply",
             Command::Adopt(_) => "adopt",
             Command::Destroy(_) => "destroy",

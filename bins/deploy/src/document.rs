@@ -215,6 +215,13 @@ pub(crate) struct Preflight {
     pub(crate) findings: Vec<Finding>,
 }
 
+/// Of `iam-policy`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct IamPolicy {
+    /// In the language of IAM.
+    pub(crate) policy: Json,
+}
+
 /// Of `apply`, `destroy` and `rollback`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Apply {
@@ -477,6 +484,7 @@ pub(crate) fn schema() -> Json {
         ("validate", generator.subschema_for::<Document<Validate>>()),
         ("plan", generator.subschema_for::<Document<Planned>>()),
         ("apply, destroy and rollback", generator.subschema_for::<Document<Apply>>()),
+        ("iam-policy", generator.subschema_for::<Document<IamPolicy>>()),
         ("preflight", generator.subschema_for::<Document<Preflight>>()),
         ("adopt", generator.subschema_for::<Document<Adoption>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),

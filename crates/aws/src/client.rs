@@ -87,6 +87,9 @@ pub struct Services {
     /// CloudWatch Logs.
     #[cfg(feature = "logs")]
     pub logs: crate::logs::Logs,
+    /// Quotas of all services.
+    #[cfg(feature = "preflight")]
+    pub(crate) quotas: aws_sdk_servicequotas::Client,
     /// Databases.
     #[cfg(feature = "rds")]
     pub rds: crate::rds::Rds,
@@ -132,6 +135,8 @@ impl Aws {
             kms: crate::kms::Kms::new(&config),
             #[cfg(feature = "logs")]
             logs: crate::logs::Logs::new(&config),
+            #[cfg(feature = "preflight")]
+            quotas: aws_sdk_servicequotas::Client::new(&config),
             #[cfg(feature = "rds")]
             rds: crate::rds::Rds::new(&config),
             #[cfg(feature = "route53")]

@@ -13,6 +13,7 @@ pub(crate) mod exec;
 mod graph;
 mod history;
 pub(crate) mod html;
+pub(crate) mod iam_policy;
 pub(crate) mod init;
 pub(crate) mod logs;
 mod outputs;
@@ -54,6 +55,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Init(flags) => init::run(&run, flags).await,
         Command::Validate => validate::run(&run),
         Command::Plan(flags) => plan::run(&run, flags).await,
+        Command::IamPolicy(flags) => iam_policy::run(&run, flags).await,
         Command::Preflight(flags) => preflight::run(&run, flags).await,
         Command::Apply(flags) => apply::run(&run, flags).await,
         Command::Adopt(flags) => adopt::run(&run, flags).await,

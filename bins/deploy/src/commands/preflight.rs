@@ -6,8 +6,8 @@ use crate::{
     failure::{Code, Failure},
     session::{self, Session},
 };
-use causeway_aws::preflight::{Extent, Finding, Identity, Preflight, Verdict};
-use causeway_core::engine::Planned;
+use causeway_aws::preflight::{Extent, Finding, Identity, Preflight, Subject, Verdict};
+use causeway_core::{engine::Planned, plan::Action};
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     let options = plan::options(run, &flags.scope, &stack)?;
     let session = Session::open(run.global, file, run.screen).await?;
     let planned = session.engine.plan(&stack, &options).await?;
-    let findings = look(&session, &planned, Extent::All).await;
+    let findings = of(&session, &planned).run(Extent::All).await;
     let cloud = session.cloud.clone();
     session.close().await;
     run.screen.say(&text(&findings));
@@ -42,7 +42,7 @@ pub(crate) async fn before(run: &Run<'_>, session: &Session, planned: &Planned) 
     if planned.plan.is_empty() {
         return Ok(());
     }
-    let mut findings = look(session, planned, Extent::Touched).await;
+    let mut findings = of(session, planned).run(Extent::Touched).await;
     findings.retain(|f| f.verdict != Verdict::Passed);
     if findings.is_empty() {
         return Ok(());
@@ -65,9 +65,9 @@ pub(crate) async fn before(run: &Run<'_>, session: &Session, planned: &Planned) 
     }
 }
 
-async fn look(session: &Session, planned: &Planned, extent: Extent) -> Vec<Finding> {
-    let registry = session.engine.registry();
-    let wanted = planned.wanted(registry);
+/// A preflight of `planned`.
+pub(crate) fn of(session: &Session, planned: &Planned) -> Preflight {
+    let wanted = planned.wanted(session.engine.registry());
     // A session must outlast nearly all such runs, not only half of them.
     let takes = session.engine.estimate(planned).p90();
     let identity = Identity {
@@ -79,7 +79,15 @@ async fn look(session: &Session, planned: &Planned, extent: Extent) -> Vec<Findi
         session.file.config.ecs.iter().flat_map(|ecs| {
             [Some(ecs.host().to_owned()), ecs.wildcard_access_url.clone()].into_iter().flatten()
         });
-    Preflight::new(&session.sdk, wanted, identity, hosts.collect(), takes).run(extent).await
+    let removed = planned.plan.steps.iter().filter(|s| s.action == Action::Delete);
+    let subject = Subject {
+        wanted,
+        removed: removed.map(|s| (s.kind.clone(), s.action)).collect(),
+        identity,
+        hosts: hosts.collect(),
+        takes,
+    };
+    Preflight::new(&session.sdk, subject)
 }
 
 fn code(findings: &[Finding]) -> Code {

@@ -234,3 +234,117 @@ fn subnets_have_zones_room_and_a_way_out() {
     ));
     refused(&world, "subnets", "the VPC has no public subnets", "vpc = \"new\"");
 }
+
+/// A command in a session that the device of `account` vouches for, with a cache of its own.
+fn with_device(world: &World, account: u64, flags: &[&str]) -> (Option<i32>, String) {
+    let mut command = world.command(env!("CARGO_BIN_EXE_deploy"));
+    command.env("AWS_MFA_SERIAL", format!("arn:aws:iam::{account:012}:mfa/ada"));
+    command.env("XDG_CACHE_HOME", world.folder().join("cache"));
+    let output = command.args(flags).stdin(std::process::Stdio::null()).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
+    assert!(!text.contains("sandbox-session"), "{text}");
+    (output.status.code(), text)
+}
+
+#[test]
+fn a_second_factor_gives_a_session_that_is_kept() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+    let world = World::new(209);
+    world.forget_calls();
+    let sessions = || world.calls().iter().filter(|c| c.operation == "GetSessionToken").count();
+    // Without a terminal nobody can be asked.
+    let (code, text) = with_device(&world, 209, &["plan"]);
+    assert!(code == Some(64) && text.contains("--mfa-code"), "{text}");
+    let (code, text) = with_device(&world, 209, &["plan", "--mfa-code", "12 456"]);
+    assert!(code == Some(64) && text.contains("six digits"), "{text}");
+    assert_eq!(sessions(), 0);
+    let (code, text) = with_device(&world, 209, &["plan", "--mfa-code", "000000"]);
+    assert!(
+        code == Some(64) && text.contains("good for half a minute") && text.contains("list-mfa-devices"),
+        "{text}"
+    );
+    let (code, text) = with_device(&world, 210, &["plan", "--mfa-code", "123456"]);
+    assert!(
+        code == Some(64) && text.contains("000000000210:mfa/ada") && text.contains("not a colleague's"),
+        "{text}"
+    );
+
+    let (code, text) = with_device(&world, 209, &["plan", "--mfa-code", "123456"]);
+    assert_eq!(code, Some(0), "{text}");
+    let begun = sessions();
+    let (code, text) = with_device(&world, 209, &["preflight"]);
+    assert!(code == Some(0) && text.contains("it ends in 11 h 59 min"), "{text}");
+    assert_eq!(sessions(), begun, "the session is taken up again");
+    let kept =
+        fs::read_dir(world.folder().join("cache/causeway/mfa")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // One that ends before the plan would.
+    let mut session: Json = serde_json::from_slice(&fs::read(&kept).unwrap()).unwrap();
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(400);
+    let soon = soon.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    session["ends"] = world.boto3(&format!("import datetime; print(datetime.datetime.fromtimestamp({soon}, datetime.timezone.utc).isoformat().replace('+00:00', 'Z'))")).trim().into();
+    fs::write(&kept, session.to_string()).unwrap();
+    let (code, text) = with_device(&world, 209, &["apply", "--yes"]);
+    assert!(
+        code == Some(101) && text.contains("it ends in 6 min") && text.contains("add --mfa-code"),
+        "{text}"
+    );
+    assert!(world.mutations().iter().all(|c| c.service == "sts" || !c.mutates));
+
+    // A session cannot begin another one.
+    let mut command = world.command(env!("CARGO_BIN_EXE_deploy"));
+    command.env("AWS_SESSION_TOKEN", "x").args(["plan", "--mfa-serial", "arn:aws:iam::1:mfa/a"]);
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(64) && text.contains("AWS_SESSION_TOKEN"), "{text}");
+}
+
+#[test]
+fn permissions_are_simulated() {
+    let world = World::new(211);
+    let text = asked(&world, 0);
+    assert!(text.contains("+ permissions  whether arn:aws:sts::000000000211:user/moto may do the"), "{text}");
+    // The user whose name moto makes up, with policies now.
+    world.boto3(
+        "import json\n\
+         iam = boto3.client('iam')\n\
+         iam.create_user(UserName='moto')\n\
+         policy = {'Version': '2012-10-17', 'Statement': [\n\
+             {'Effect': 'Allow', 'Action': '*', 'Resource': '*'},\n\
+             {'Effect': 'Deny', 'Action': 'rds:Create*', 'Resource': '*'}]}\n\
+         iam.put_user_policy(UserName='moto', PolicyName='p', PolicyDocument=json.dumps(policy))",
+    );
+    refused(&world, "permissions", "rds:CreateDBInstance, rds:CreateDBParameterGroup", "deploy iam-policy");
+}
+
+#[test]
+fn quotas_leave_room_or_do_not() {
+    let world = World::new(212);
+    let text = asked(&world, 0);
+    assert!(text.contains("quotas  whether the quota leaves room for 1 more VPCs in us-east-1"), "{text}");
+    world.boto3("for i in range(5): boto3.client('ec2').create_vpc(CidrBlock='10.1.0.0/16')");
+    refused(&world, "quotas", "5 are allowed, 6 are used", "--quota-code L-F678F1CE --desired-value 7");
+}
+
+#[test]
+fn the_policy_allows_every_call_of_an_apply() {
+    let world = World::new(213);
+    let policy = |flags: &[&str]| -> Vec<String> {
+        let policy: Json = serde_json::from_str(&world.stdout(flags)).unwrap();
+        let statements = policy["Statement"].as_array().unwrap().clone();
+        let actions = statements.iter().flat_map(|s| s["Action"].as_array().unwrap().clone());
+        actions.map(|a| a.as_str().unwrap().to_owned()).collect()
+    };
+    let allowed = policy(&["iam-policy"]);
+    let since = world.calls().len();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let called: std::collections::BTreeSet<String> = world.calls()[since..]
+        .iter()
+        .filter(|c| c.service != "sts")
+        .map(|c| c.name().replace("monitoring:", "cloudwatch:"))
+        .collect();
+    let missing: Vec<&String> = called.iter().filter(|c| !allowed.contains(c)).collect();
+    assert!(missing.is_empty(), "called and not allowed: {missing:?}");
+    assert!(called.len() > 60, "{called:?}");
+}

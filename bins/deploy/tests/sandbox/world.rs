@@ -229,7 +229,7 @@ impl World {
         serde_json::from_str(&self.boto3(script)).unwrap()
     }
 
-    fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         sandbox().gateway().calls().into_iter().filter(|c| c.access_key == self.key).collect()
     }
 

@@ -3,35 +3,57 @@
 //! One file a check. A check that has nothing to look at is silent; one that could not ask says so, and is never taken
 //! for good. Nothing here changes anything.
 
+mod actions;
 mod certificate;
 mod finding;
 mod identity;
 mod image;
 mod path;
+mod permissions;
+mod quotas;
 mod region;
 mod role;
 mod secrets;
 mod subnets;
 mod zone;
 
+pub use actions::{actions, policy};
 pub use finding::{Finding, Verdict};
 pub use identity::{Identity, Session};
 
 use crate::{Aws, Region};
 use aws_config::{SdkConfig, retry::RetryConfig};
-use causeway_core::{Error, Resource, wanted::Wanted};
+use causeway_core::{Error, Resource, plan::Action, wanted::Wanted};
 use futures::future::{BoxFuture, join_all};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Longer than every sound answer takes, with its repetitions.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// What is to be applied, by whom.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The wanted resources.
+    pub wanted: Vec<Wanted>,
+    /// The kinds of what is removed besides, and how.
+    pub removed: Vec<(String, Action)>,
+    /// Who works.
+    pub identity: Identity,
+    /// The names that people type, which a certificate has to cover: hosts, and wildcards like `*.coder.example.com`.
+    pub hosts: Vec<String>,
+    /// About how long it takes.
+    pub takes: Duration,
+}
+
 /// What is looked at.
 pub struct Preflight {
     wanted: Vec<Wanted>,
+    removed: Vec<(String, Action)>,
     clients: BTreeMap<String, Aws>,
     identity: Identity,
-    /// The names that people type: a host, and a wildcard like `*.coder.example.com`.
     hosts: Vec<String>,
     takes: Duration,
     touched: bool,
@@ -94,6 +116,18 @@ const CHECKS: &[Check] = &[
         run: |p| Box::pin(role::run(p)),
     },
     Check {
+        name: "permissions",
+        asks: "whether we may do all of this",
+        cheap: false,
+        run: |p| Box::pin(permissions::run(p)),
+    },
+    Check {
+        name: "quotas",
+        asks: "whether the quotas leave room",
+        cheap: false,
+        run: |p| Box::pin(quotas::run(p)),
+    },
+    Check {
         name: "subnets",
         asks: "whether the subnets have room and a way out",
         cheap: true,
@@ -108,14 +142,9 @@ const CHECKS: &[Check] = &[
 ];
 
 impl Preflight {
-    /// Looks at `wanted`, which takes about `takes` to apply. `hosts` are the names that a certificate has to cover.
-    pub fn new(
-        config: &SdkConfig,
-        wanted: Vec<Wanted>,
-        identity: Identity,
-        hosts: Vec<String>,
-        takes: Duration,
-    ) -> Self {
+    /// Looks at `subject`.
+    pub fn new(config: &SdkConfig, subject: Subject) -> Self {
+        let Subject { wanted, removed, identity, hosts, takes } = subject;
         // Reads may be repeated, so here the SDK does it.
         let config = config.to_builder().retry_config(RetryConfig::standard()).build();
         let clients = wanted
@@ -123,7 +152,7 @@ impl Preflight {
             .filter_map(region_of)
             .map(|region| (region.clone(), Aws::new(&config, &Region::new(region))))
             .collect();
-        Preflight { wanted, clients, identity, hosts, takes, touched: false }
+        Preflight { wanted, removed, clients, identity, hosts, takes, touched: false }
     }
 
     /// Runs the checks, all at once.
@@ -145,6 +174,11 @@ impl Preflight {
             }
         });
         join_all(answers).await.into_iter().flatten().collect()
+    }
+
+    /// The IAM actions that applying it needs, and the kinds of which they are not known.
+    pub fn actions(&self) -> (BTreeSet<&'static str>, BTreeSet<String>) {
+        permissions::needed(self)
     }
 
     /// The resources of a kind that are looked at, with the clients of their regions.

@@ -36,6 +36,7 @@
 //! | `elbv2_refusals` | `DuplicateListener`, `DuplicateLoadBalancerName`, `OperationNotPermitted`, two subnets at least; the default scheme |
 //! | `elbv2_targets` | the health of targets, probed |
 //! | `iam_policies` | `DeleteConflict`, `MalformedPolicyDocument` |
+//! | `iam_simulation` | `SimulatePrincipalPolicy`, from the policies of a user or role, without conditions; the made-up `user/moto` may do everything |
 //! | `rds_refusals` | `ModifyDBSubnetGroup` (moto deletes the group), `DBSubnetGroupAlreadyExists`, `InvalidDBSubnetGroupStateFault`, deletion protection and final snapshots (`InvalidParameterCombination`), classes and versions that never were |
 //! | `rds_databases` | real PostgreSQL servers with their endpoints and passwords, engine versions, secrets of managed passwords |
 //! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |

@@ -11,6 +11,7 @@ mod ecs_task_definitions;
 mod elbv2_refusals;
 mod elbv2_targets;
 mod iam_policies;
+mod iam_simulation;
 mod rds_databases;
 mod rds_refusals;
 mod sts_sessions;
@@ -123,6 +124,7 @@ const FIXES: &[Fix] = &[
     Fix { info: elbv2_refusals::INFO, run: elbv2_refusals::run },
     Fix { info: elbv2_targets::INFO, run: elbv2_targets::run },
     Fix { info: iam_policies::INFO, run: iam_policies::run },
+    Fix { info: iam_simulation::INFO, run: iam_simulation::run },
     Fix { info: rds_refusals::INFO, run: rds_refusals::run },
     Fix { info: rds_databases::INFO, run: rds_databases::run },
     Fix { info: rds_databases::VERSIONS, run: rds_databases::versions },

@@ -1,0 +1,369 @@
+//! The IAM actions that each kind needs, by what is done to it:
+//! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html>.
+//!
+//! A test compares the table with the calls in the sources, and another with what a whole deployment calls.
+
+use crate::policy::{PolicyDocument, Statement};
+use causeway_core::plan::Action;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a kind needs. A create reads, and may end with what an update does.
+struct Needs {
+    kind: &'static str,
+    read: &'static [&'static str],
+    create: &'static [&'static str],
+    update: &'static [&'static str],
+    delete: &'static [&'static str],
+    /// What AWS wants beside the create's own action: for tags in the same call, for roles and keys that are passed on.
+    along: &'static [&'static str],
+}
+
+const NONE: &[&str] = &[];
+
+macro_rules! needs {
+    ($kind:literal $(, $what:ident: [$($action:literal),* $(,)?])* $(,)?) => {
+        Needs { $($what: &[$($action),*],)* ..Needs { kind: $kind, read: NONE, create: NONE, update: NONE, delete: NONE, along: NONE } }
+    };
+}
+
+const TABLE: &[Needs] = &[
+    needs!("aws.acm.certificate",
+        read: ["acm:DescribeCertificate", "acm:ListCertificates", "acm:ListTagsForCertificate"],
+        create: ["acm:RequestCertificate"], along: ["acm:AddTagsToCertificate"],
+        update: ["acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate"],
+        delete: ["acm:DeleteCertificate"]),
+    needs!("aws.acm.certificate_issued", read: ["acm:DescribeCertificate"]),
+    needs!("aws.cloudwatch.metric_alarm",
+        read: ["cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"],
+        create: ["cloudwatch:PutMetricAlarm"], along: ["cloudwatch:TagResource"],
+        update: ["cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"],
+        delete: ["cloudwatch:DeleteAlarms"]),
+    needs!("aws.ec2.availability_zones", read: ["ec2:DescribeAvailabilityZones"]),
+    needs!("aws.ec2.elastic_ip",
+        read: ["ec2:DescribeAddresses"], create: ["ec2:AllocateAddress"], along: ["ec2:CreateTags"],
+        update: ["ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:ReleaseAddress"]),
+    needs!("aws.ec2.existing_vpc",
+        read: ["ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeRouteTables"]),
+    needs!("aws.ec2.internet_gateway",
+        read: ["ec2:DescribeInternetGateways"], create: ["ec2:CreateInternetGateway"], along: ["ec2:CreateTags"],
+        update: ["ec2:AttachInternetGateway", "ec2:DetachInternetGateway", "ec2:CreateTags", "ec2:DeleteTags"],
+        delete: ["ec2:DetachInternetGateway", "ec2:DeleteInternetGateway"]),
+    needs!("aws.ec2.nat_gateway",
+        read: ["ec2:DescribeNatGateways"], create: ["ec2:CreateNatGateway"], along: ["ec2:CreateTags"],
+        update: ["ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteNatGateway"]),
+    needs!("aws.ec2.route",
+        read: ["ec2:DescribeRouteTables"], create: ["ec2:CreateRoute"], update: ["ec2:ReplaceRoute"],
+        delete: ["ec2:DeleteRoute"]),
+    needs!("aws.ec2.route_table",
+        read: ["ec2:DescribeRouteTables"], create: ["ec2:CreateRouteTable"], along: ["ec2:CreateTags"],
+        update: ["ec2:AssociateRouteTable", "ec2:DisassociateRouteTable", "ec2:ReplaceRouteTableAssociation",
+            "ec2:CreateTags", "ec2:DeleteTags"],
+        delete: ["ec2:DisassociateRouteTable", "ec2:DeleteRouteTable"]),
+    needs!("aws.ec2.security_group",
+        read: ["ec2:DescribeSecurityGroups", "ec2:DescribeSecurityGroupRules"],
+        create: ["ec2:CreateSecurityGroup"], along: ["ec2:CreateTags"],
+        update: ["ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+            "ec2:CreateTags", "ec2:DeleteTags"],
+        delete: ["ec2:DeleteSecurityGroup"]),
+    needs!("aws.ec2.security_group_rule",
+        read: ["ec2:DescribeSecurityGroupRules"],
+        create: ["ec2:AuthorizeSecurityGroupIngress", "ec2:AuthorizeSecurityGroupEgress"], along: ["ec2:CreateTags"],
+        update: ["ec2:UpdateSecurityGroupRuleDescriptionsIngress", "ec2:UpdateSecurityGroupRuleDescriptionsEgress",
+            "ec2:CreateTags", "ec2:DeleteTags"],
+        delete: ["ec2:RevokeSecurityGroupIngress", "ec2:RevokeSecurityGroupEgress"]),
+    needs!("aws.ec2.subnet",
+        read: ["ec2:DescribeSubnets"], create: ["ec2:CreateSubnet"], along: ["ec2:CreateTags"],
+        update: ["ec2:ModifySubnetAttribute", "ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteSubnet"]),
+    needs!("aws.ec2.vpc",
+        read: ["ec2:DescribeVpcs", "ec2:DescribeVpcAttribute"], create: ["ec2:CreateVpc"], along: ["ec2:CreateTags"],
+        update: ["ec2:ModifyVpcAttribute", "ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteVpc"]),
+    needs!("aws.ecr.existing_image", read: ["ecr:DescribeImages"]),
+    needs!("aws.ecr.image",
+        read: ["ecr:DescribeImages"],
+        create: ["ecr:PutImage", "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart",
+            "ecr:CompleteLayerUpload"]),
+    needs!("aws.ecr.repository",
+        read: ["ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:ListTagsForResource"],
+        create: ["ecr:CreateRepository"], along: ["ecr:TagResource"],
+        update: ["ecr:PutImageTagMutability", "ecr:PutImageScanningConfiguration", "ecr:PutLifecyclePolicy",
+            "ecr:DeleteLifecyclePolicy", "ecr:SetRepositoryPolicy", "ecr:DeleteRepositoryPolicy", "ecr:TagResource",
+            "ecr:UntagResource"],
+        delete: ["ecr:DeleteRepository"]),
+    needs!("aws.ecs.cluster",
+        read: ["ecs:DescribeClusters"], create: ["ecs:CreateCluster"],
+        along: ["ecs:TagResource", "iam:CreateServiceLinkedRole"],
+        update: ["ecs:UpdateCluster", "ecs:PutClusterCapacityProviders", "ecs:TagResource", "ecs:UntagResource"],
+        delete: ["ecs:DeleteCluster"]),
+    needs!("aws.ecs.rehearsal",
+        read: ["ecs:DescribeTaskDefinition", "ecs:DescribeTasks", "ecs:ListTasks",
+            "elasticloadbalancing:DescribeTargetHealth", "logs:GetLogEvents"],
+        create: ["ecs:RunTask", "ecs:StopTask", "ecs:TagResource", "elasticloadbalancing:RegisterTargets",
+            "elasticloadbalancing:DeregisterTargets"],
+        along: ["iam:PassRole"]),
+    needs!("aws.ecs.service",
+        // The reasons of a deployment that fails come from its tasks and their logs.
+        read: ["ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:ListTasks",
+            "ecs:DescribeTasks", "ecs:DescribeTaskDefinition", "logs:GetLogEvents",
+            "elasticloadbalancing:DescribeTargetHealth"],
+        create: ["ecs:CreateService"], along: ["ecs:TagResource", "iam:CreateServiceLinkedRole"],
+        update: ["ecs:UpdateService", "ecs:TagResource", "ecs:UntagResource"], delete: ["ecs:DeleteService"]),
+    needs!("aws.ecs.task_definition",
+        read: ["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"],
+        create: ["ecs:RegisterTaskDefinition"], along: ["ecs:TagResource", "iam:PassRole"],
+        update: ["ecs:RegisterTaskDefinition", "ecs:TagResource", "ecs:UntagResource"],
+        delete: ["ecs:DeregisterTaskDefinition"]),
+    needs!("aws.elbv2.listener",
+        read: ["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeListenerCertificates",
+            "elasticloadbalancing:DescribeTags"],
+        create: ["elasticloadbalancing:CreateListener"], along: ["elasticloadbalancing:AddTags"],
+        update: ["elasticloadbalancing:ModifyListener", "elasticloadbalancing:AddListenerCertificates",
+            "elasticloadbalancing:RemoveListenerCertificates", "elasticloadbalancing:AddTags",
+            "elasticloadbalancing:RemoveTags"],
+        delete: ["elasticloadbalancing:DeleteListener"]),
+    needs!("aws.elbv2.listener_rule",
+        read: ["elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTags"],
+        create: ["elasticloadbalancing:CreateRule"], along: ["elasticloadbalancing:AddTags"],
+        update: ["elasticloadbalancing:ModifyRule", "elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags"],
+        delete: ["elasticloadbalancing:DeleteRule"]),
+    needs!("aws.elbv2.load_balancer",
+        read: ["elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeLoadBalancerAttributes",
+            "elasticloadbalancing:DescribeTags"],
+        create: ["elasticloadbalancing:CreateLoadBalancer"],
+        along: ["elasticloadbalancing:AddTags", "iam:CreateServiceLinkedRole"],
+        update: ["elasticloadbalancing:ModifyLoadBalancerAttributes", "elasticloadbalancing:SetSecurityGroups",
+            "elasticloadbalancing:SetSubnets", "elasticloadbalancing:SetIpAddressType", "elasticloadbalancing:AddTags",
+            "elasticloadbalancing:RemoveTags"],
+        delete: ["elasticloadbalancing:DeleteLoadBalancer"]),
+    needs!("aws.elbv2.target_group",
+        read: ["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetGroupAttributes",
+            "elasticloadbalancing:DescribeTags"],
+        create: ["elasticloadbalancing:CreateTargetGroup"], along: ["elasticloadbalancing:AddTags"],
+        update: ["elasticloadbalancing:ModifyTargetGroup", "elasticloadbalancing:ModifyTargetGroupAttributes",
+            "elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags"],
+        delete: ["elasticloadbalancing:DeleteTargetGroup"]),
+    needs!("aws.iam.instance_profile",
+        read: ["iam:GetInstanceProfile"], create: ["iam:CreateInstanceProfile"],
+        along: ["iam:TagInstanceProfile", "iam:PassRole"],
+        update: ["iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile",
+            "iam:UntagInstanceProfile"],
+        delete: ["iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"]),
+    needs!("aws.iam.policy",
+        read: ["iam:ListPolicies", "iam:GetPolicy", "iam:GetPolicyVersion"],
+        create: ["iam:CreatePolicy"], along: ["iam:TagPolicy"],
+        update: ["iam:CreatePolicyVersion", "iam:ListPolicyVersions", "iam:DeletePolicyVersion", "iam:TagPolicy",
+            "iam:UntagPolicy"],
+        delete: ["iam:ListPolicyVersions", "iam:DeletePolicyVersion", "iam:DeletePolicy"]),
+    needs!("aws.iam.role",
+        read: ["iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies"],
+        create: ["iam:CreateRole"], along: ["iam:TagRole"],
+        update: ["iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:PutRolePermissionsBoundary",
+            "iam:DeleteRolePermissionsBoundary", "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePolicy",
+            "iam:DeleteRolePolicy", "iam:TagRole", "iam:UntagRole"],
+        delete: ["iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"]),
+    needs!("aws.kms.alias",
+        read: ["kms:ListAliases"], create: ["kms:CreateAlias"], update: ["kms:UpdateAlias"],
+        delete: ["kms:DeleteAlias"]),
+    needs!("aws.kms.key",
+        read: ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeys", "kms:ListResourceTags"],
+        create: ["kms:CreateKey"], along: ["kms:TagResource"],
+        update: ["kms:UpdateKeyDescription", "kms:PutKeyPolicy", "kms:EnableKeyRotation", "kms:DisableKeyRotation",
+            "kms:TagResource", "kms:UntagResource"],
+        delete: ["kms:ScheduleKeyDeletion"]),
+    needs!("aws.logs.log_group",
+        read: ["logs:DescribeLogGroups", "logs:ListTagsForResource"],
+        create: ["logs:CreateLogGroup"], along: ["logs:TagResource"],
+        update: ["logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy", "logs:AssociateKmsKey",
+            "logs:DisassociateKmsKey", "logs:TagResource", "logs:UntagResource"],
+        delete: ["logs:DeleteLogGroup"]),
+    needs!("aws.rds.instance",
+        read: ["rds:DescribeDBInstances", "rds:ListTagsForResource"],
+        create: ["rds:CreateDBInstance", "secretsmanager:GetSecretValue"],
+        along: ["rds:AddTagsToResource", "iam:CreateServiceLinkedRole", "kms:Decrypt"],
+        update: ["rds:ModifyDBInstance", "rds:RebootDBInstance", "rds:DescribeDBSnapshots", "rds:CreateDBSnapshot",
+            "rds:AddTagsToResource", "rds:RemoveTagsFromResource"],
+        delete: ["rds:ModifyDBInstance", "rds:DeleteDBInstance"]),
+    needs!("aws.rds.parameter_group",
+        read: ["rds:DescribeDBParameterGroups", "rds:DescribeDBParameters", "rds:ListTagsForResource"],
+        create: ["rds:CreateDBParameterGroup"], along: ["rds:AddTagsToResource"],
+        update: ["rds:ModifyDBParameterGroup", "rds:ResetDBParameterGroup", "rds:AddTagsToResource",
+            "rds:RemoveTagsFromResource"],
+        delete: ["rds:DeleteDBParameterGroup"]),
+    needs!("aws.rds.snapshot",
+        read: ["rds:DescribeDBSnapshots", "rds:ListTagsForResource"],
+        create: ["rds:CreateDBSnapshot"], along: ["rds:AddTagsToResource"],
+        update: ["rds:AddTagsToResource", "rds:RemoveTagsFromResource"], delete: ["rds:DeleteDBSnapshot"]),
+    needs!("aws.rds.subnet_group",
+        read: ["rds:DescribeDBSubnetGroups", "rds:ListTagsForResource"],
+        create: ["rds:CreateDBSubnetGroup"], along: ["rds:AddTagsToResource"],
+        update: ["rds:ModifyDBSubnetGroup", "rds:AddTagsToResource", "rds:RemoveTagsFromResource"],
+        delete: ["rds:DeleteDBSubnetGroup"]),
+    needs!("aws.route53.existing_hosted_zone", read: ["route53:ListHostedZones"]),
+    needs!("aws.route53.hosted_zone",
+        read: ["route53:ListHostedZones", "route53:GetHostedZone", "route53:ListTagsForResource"],
+        create: ["route53:CreateHostedZone"],
+        update: ["route53:UpdateHostedZoneComment", "route53:ChangeTagsForResource"],
+        delete: ["route53:DeleteHostedZone"]),
+    needs!("aws.route53.record",
+        read: ["route53:ListResourceRecordSets"], create: ["route53:ChangeResourceRecordSets"],
+        update: ["route53:ChangeResourceRecordSets"], delete: ["route53:ChangeResourceRecordSets"]),
+    needs!("aws.secretsmanager.secret",
+        read: ["secretsmanager:DescribeSecret"],
+        create: ["secretsmanager:CreateSecret", "secretsmanager:RestoreSecret", "secretsmanager:UpdateSecret",
+            "secretsmanager:GetSecretValue"],
+        along: ["secretsmanager:TagResource", "kms:GenerateDataKey", "kms:Decrypt"],
+        update: ["secretsmanager:UpdateSecret", "secretsmanager:PutSecretValue", "secretsmanager:GetSecretValue",
+            "secretsmanager:TagResource", "secretsmanager:UntagResource"],
+        delete: ["secretsmanager:DeleteSecret"]),
+    needs!("aws.sns.subscription",
+        read: ["sns:ListSubscriptionsByTopic"], create: ["sns:Subscribe"], delete: ["sns:Unsubscribe"]),
+    needs!("aws.sns.topic",
+        read: ["sns:ListTopics", "sns:GetTopicAttributes", "sns:ListTagsForResource"],
+        create: ["sns:CreateTopic"], along: ["sns:TagResource"],
+        update: ["sns:SetTopicAttributes", "sns:TagResource", "sns:UntagResource"], delete: ["sns:DeleteTopic"]),
+    needs!("aws.wafv2.web_acl",
+        read: ["wafv2:ListWebACLs", "wafv2:GetWebACL", "wafv2:ListTagsForResource"],
+        create: ["wafv2:CreateWebACL"], along: ["wafv2:TagResource"],
+        update: ["wafv2:UpdateWebACL", "wafv2:TagResource", "wafv2:UntagResource"], delete: ["wafv2:DeleteWebACL"]),
+    needs!("aws.wafv2.web_acl_association",
+        read: ["wafv2:GetWebACLForResource"], create: ["wafv2:AssociateWebACL"],
+        along: ["elasticloadbalancing:SetWebAcl"], update: ["wafv2:AssociateWebACL"],
+        delete: ["wafv2:DisassociateWebACL"]),
+];
+
+/// The IAM actions that are needed to do `action` to a resource of `kind`. `None` for a kind that is not declared.
+pub fn actions(kind: &str, action: Action) -> Option<BTreeSet<&'static str>> {
+    let needs = TABLE.iter().find(|n| n.kind == kind)?;
+    let parts: &[&[&str]] = match action {
+        Action::Keep | Action::Wait | Action::Record | Action::Forget => &[needs.read],
+        Action::Create => &[needs.read, needs.create, needs.along, needs.update],
+        Action::Update | Action::Adopt => &[needs.read, needs.update],
+        Action::Delete => &[needs.read, needs.delete],
+        Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => {
+            &[needs.read, needs.create, needs.along, needs.update, needs.delete]
+        }
+    };
+    Some(parts.iter().flat_map(|part| part.iter().copied()).collect())
+}
+
+/// What a preflight itself asks, and only looks.
+const ASKED: &[&str] = &[
+    "acm:DescribeCertificate",
+    "ec2:DescribeAddresses",
+    "ec2:DescribeInternetGateways",
+    "ec2:DescribeRegions",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSecurityGroupRules",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcEndpoints",
+    "ec2:DescribeVpcs",
+    "ecr:BatchGetImage",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "iam:GetRole",
+    "iam:SimulatePrincipalPolicy",
+    "kms:DescribeKey",
+    "rds:DescribeDBInstances",
+    "route53:GetHostedZone",
+    "secretsmanager:DescribeSecret",
+    "servicequotas:GetAWSDefaultServiceQuota",
+    "servicequotas:GetServiceQuota",
+];
+
+/// A policy that allows `actions`, and what a preflight asks. Resources are not narrowed down: most ids are not known
+/// before a create. Roles go to the services that need them and to no others.
+pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
+    let mut services: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let all: BTreeSet<&str> = actions.iter().chain(ASKED).copied().collect();
+    for action in all.iter().filter(|a| !NARROW.contains(a)) {
+        services.entry(action.split(':').next().unwrap_or_default()).or_default().push(action);
+    }
+    let mut statements: Vec<Statement> =
+        services.into_values().map(|of_service| Statement::allow(of_service, ["*"])).collect();
+    let [pass, link] = NARROW;
+    if all.contains(pass) {
+        let mut to = vec!["ecs-tasks.amazonaws.com"];
+        if all.contains("iam:AddRoleToInstanceProfile") {
+            to.push("ec2.amazonaws.com");
+        }
+        statements.push(Statement::allow([pass], ["*"]).when("StringEquals", "iam:PassedToService", to));
+    }
+    if all.contains(link) {
+        let of = ["ecs.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com"];
+        statements.push(Statement::allow([link], ["*"]).when("StringEquals", "iam:AWSServiceName", of));
+    }
+    PolicyDocument::new(statements)
+}
+
+/// Actions that would be far too much without a condition.
+const NARROW: [&str; 2] = ["iam:PassRole", "iam:CreateServiceLinkedRole"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::Path};
+
+    /// Calls beside the engine: by programs that embed the crate, and by commands that look or run something.
+    const BESIDE: [&str; 5] = [
+        "ecr:GetAuthorizationToken",
+        "ecs:ExecuteCommand",
+        "logs:FilterLogEvents",
+        "secretsmanager:ListSecrets",
+        "sts:GetCallerIdentity",
+    ];
+
+    fn calls(folder: &Path, out: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            // Buckets hold journals; the kind is left out of the table so far.
+            if path.is_dir() && !path.ends_with("preflight") && !path.ends_with("s3") {
+                calls(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs") && path.is_file() {
+                let text = fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]").next().unwrap();
+                for start in [".call(\"", ".call_later(\"", "CALL: &str = \""] {
+                    let found = text.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+                    out.extend(found.map(str::to_owned));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_has_what_the_sources_call_and_nothing_else() {
+        let mut called = BTreeSet::new();
+        calls(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut called);
+        assert!(called.len() > 150, "the sources were not found");
+        let own = |n: &Needs| [n.read, n.create, n.update, n.delete].concat();
+        let declared: BTreeSet<String> = TABLE.iter().flat_map(own).map(str::to_owned).collect();
+        called.retain(|call| !BESIDE.contains(&call.as_str()));
+        let undeclared: Vec<_> = called.difference(&declared).collect();
+        assert!(undeclared.is_empty(), "called and not in the table: {undeclared:?}");
+        let unused: Vec<_> = declared.difference(&called).collect();
+        assert!(unused.is_empty(), "in the table and never called: {unused:?}");
+    }
+
+    #[test]
+    fn a_role_is_passed_to_ecs_and_to_nobody_else() {
+        let actions = actions("aws.ecs.task_definition", Action::Create).unwrap();
+        let text = policy(&actions).text().unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let passes: Vec<_> = json["Statement"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|s| s.to_string().contains("PassRole"))
+            .collect();
+        assert_eq!(passes.len(), 1, "{text}");
+        let to = &passes[0]["Condition"]["StringEquals"]["iam:PassedToService"];
+        assert_eq!(*to, serde_json::json!(["ecs-tasks.amazonaws.com"]));
+        assert!(!text.contains("CreateServiceLinkedRole"));
+    }
+
+    #[test]
+    fn every_kind_is_declared() {
+        let mut registry = causeway_core::Registry::new();
+        crate::register(&mut registry, aws_config::SdkConfig::builder().build());
+        let missing: Vec<_> =
+            registry.kinds().map(|k| k.kind()).filter(|k| actions(k, Action::Keep).is_none()).collect();
+        assert!(missing.iter().all(|kind| kind.starts_with("aws.s3.")), "{missing:?}");
+    }
+}
