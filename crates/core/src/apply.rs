@@ -29,7 +29,10 @@ use std::{
     time::Duration,
 };
 pub(crate) use steps::{Key, Part, edges};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 
 /// Told what happens, from any task.
 pub type Listener = Arc<dyn Fn(Event) + Send + Sync>;
@@ -183,6 +186,9 @@ impl Run {
         let mut over: BTreeMap<Key, bool> = BTreeMap::new();
         let mut report = Report::default();
         let mut running: JoinSet<(Key, Result<Action, StepError>)> = JoinSet::new();
+        // What has had its effect and counts as done once that is durable. What needs it does not wait: its own intent
+        // is durable no sooner than this.
+        let mut settling: JoinSet<(Key, Result<Action, StepError>)> = JoinSet::new();
         let mut told = false;
         loop {
             if self.stop.is_draining() && !told {
@@ -208,6 +214,11 @@ impl Run {
             // In this order, not in one that chance chooses: the same run takes the same course.
             let ended = tokio::select! {
                 biased;
+                Some(settled) = settling.join_next() => {
+                    let (key, result) = joined(settled);
+                    self.tell(&key, result, &mut report);
+                    continue;
+                }
                 ended = running.join_next() => ended,
                 () = self.stop.draining(), if !told => continue,
             };
@@ -215,12 +226,18 @@ impl Run {
                 // Nothing runs, so whatever is still open waits for itself; or the run is stopped.
                 break;
             };
-            // A panic in a resource is a bug of ours; it must not pass for success.
-            let (key, result) = match ended {
-                Ok(ended) => ended,
-                Err(e) => std::panic::resume_unwind(e.into_panic()),
-            };
+            let (key, result) = joined(ended);
             over.insert(key.clone(), result.is_ok());
+            match result {
+                Ok(action) => {
+                    (self.listener)(Event::Done { address: key.0.clone(), action });
+                    settling.spawn(Arc::clone(self).settle(key, action));
+                }
+                failed => self.tell(&key, failed, &mut report),
+            }
+        }
+        while let Some(settled) = settling.join_next().await {
+            let (key, result) = joined(settled);
             self.tell(&key, result, &mut report);
         }
         let why = if self.stop.is_draining() {
@@ -235,6 +252,13 @@ impl Run {
         report
     }
 
+    /// Waits until what was done is durable.
+    async fn settle(self: Arc<Self>, key: Key, action: Action) -> (Key, Result<Action, StepError>) {
+        let seq = self.journal.with(|state| state.seq);
+        let durable = self.journal.durable(seq).await;
+        (key, durable.map(|()| action).map_err(StepError::from))
+    }
+
     fn tell(&self, key: &Key, result: Result<Action, StepError>, report: &mut Report) {
         let address = &key.0;
         let planned = self.action(key);
@@ -242,7 +266,6 @@ impl Run {
             Ok(action) => {
                 // A replacement is told twice: when the new one stands, and when the old one is gone.
                 report.done.push((address.clone(), action));
-                (self.listener)(Event::Done { address: address.clone(), action });
             }
             Err(error) => {
                 let error = crate::error::chain(&error);
@@ -382,4 +405,9 @@ impl Run {
             pause(timing.poll).await;
         }
     }
+}
+
+/// A panic in a resource is a bug of ours; it must not pass for success.
+fn joined<T>(ended: Result<T, JoinError>) -> T {
+    ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
 }

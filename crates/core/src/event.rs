@@ -42,7 +42,7 @@ pub enum Event {
         /// How long 19 of 20 take at most.
         after: Duration,
     },
-    /// A step is done.
+    /// A step has had its effect. If the journal does not take that, [`Event::Failed`] follows.
     Done {
         /// Which resource.
         address: Address,

@@ -516,16 +516,31 @@ impl Journal {
     /// Appends `entry` and returns once it is durable.
     ///
     /// # Errors
-    /// When the store does not take it: another writer was there first, or the disk is full. From then on every
-    /// append fails, so that nothing more is begun.
+    /// As [`Journal::durable`], and when it makes no sense.
     pub async fn append(&self, entry: Entry) -> Result<(), JournalError> {
-        let ticket = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let stamped = Stamped { seq: queue.state.seq + 1, at: (self.now)(), entry };
-            queue.state.push(&stamped)?;
-            queue.waiting.push(stamped);
-            queue.state.seq
-        };
+        let seq = self.note(entry)?;
+        self.durable(seq).await
+    }
+
+    /// Queues `entry` and answers its number. It becomes durable with the next one that somebody waits for, and never
+    /// after it: what is appended later vouches for it.
+    ///
+    /// # Errors
+    /// When it makes no sense.
+    pub fn note(&self, entry: Entry) -> Result<u64, JournalError> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamped = Stamped { seq: queue.state.seq + 1, at: (self.now)(), entry };
+        queue.state.push(&stamped)?;
+        queue.waiting.push(stamped);
+        Ok(queue.state.seq)
+    }
+
+    /// Returns once all entries up to `seq` are durable.
+    ///
+    /// # Errors
+    /// When the store does not take them: another writer was there first, or the disk is full. From then on every
+    /// append fails, so that nothing more is begun.
+    pub async fn durable(&self, seq: u64) -> Result<(), JournalError> {
         // Whoever comes first writes for all that queued up meanwhile.
         let mut broken = self.writing.lock().await;
         if let Some(error) = &*broken {
@@ -533,7 +548,7 @@ impl Journal {
         }
         let (after, batch) = {
             let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.durable >= ticket {
+            if queue.durable >= seq {
                 return Ok(());
             }
             (queue.durable, queue.waiting.clone())

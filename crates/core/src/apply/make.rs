@@ -76,7 +76,7 @@ impl Run {
                 Ok(Action::Create)
             }
             (Action::Create, Some(record)) => {
-                self.gone(address, &record.instance).await?;
+                self.gone(address, &record.instance)?;
                 self.create(&target((self.new_instance)(), None), node, spec, None).await?;
                 Ok(Action::Create)
             }
@@ -113,9 +113,10 @@ impl Run {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(address)
     }
 
-    pub(super) async fn gone(&self, address: &Address, instance: &str) -> Result<(), StepError> {
+    pub(super) fn gone(&self, address: &Address, instance: &str) -> Result<(), StepError> {
         let entry = Entry::Gone { address: address.clone(), instance: instance.to_owned() };
-        Ok(self.journal.append(entry).await?)
+        self.journal.note(entry)?;
+        Ok(())
     }
 
     /// Whether `spec`, now that every value is known, still cannot be reached in place.
@@ -164,14 +165,14 @@ impl Run {
         Ok(self.journal.append(Entry::Begin { address, instance, act, request }).await?)
     }
 
-    async fn done(&self, target: &Target<'_>, live: &AnyLive, since: Instant) -> Result<(), StepError> {
+    fn done(&self, target: &Target<'_>, live: &AnyLive, since: Instant) -> Result<(), StepError> {
         let entry = Entry::Done {
             address: target.address.clone(),
             instance: target.instance.clone(),
             outputs: live.outputs.clone(),
             took_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        self.journal.append(entry).await?;
+        self.journal.note(entry)?;
         self.publish(target.address, &live.outputs);
         Ok(())
     }
@@ -236,7 +237,7 @@ impl Run {
         let (begun, identity) = (record.request.spec.as_json(), target.kind.recovery().identity());
         match self.settled(&target, begun).await? {
             None => {
-                self.gone(target.address, &record.instance).await?;
+                self.gone(target.address, &record.instance)?;
                 target.instance = (self.new_instance)();
             }
             // It could not be seen yet when this was planned, and would be made once more under the other name.
@@ -312,7 +313,7 @@ impl Run {
         let (applied, sent) =
             made.map_or_else(|| (Sealed::default(), self.seal(&spec)), |r| (r.applied(), r.sent()));
         let live = self.converge(target, &spec, live, &applied, sent, None).await?;
-        self.done(target, &live, since).await
+        self.done(target, &live, since)
     }
 
     /// What is there must be ours, or be under a parent of ours after a crash.
@@ -473,7 +474,7 @@ impl Run {
         // take it yet says so.
         let live = if rest.is_empty() { self.until_ready(target, &spec).await? } else { live };
         let live = self.converge(target, &spec, live, &applied, sent, Some(planned)).await?;
-        self.done(target, &live, since).await?;
+        self.done(target, &live, since)?;
         Ok(Action::Update)
     }
 
@@ -501,7 +502,7 @@ impl Run {
         let live = self.until_ready(&target, &spec).await?;
         let none = Sealed::default();
         let live = self.converge(&target, &spec, live, &none, none.clone(), Some(planned)).await?;
-        self.done(&target, &live, since).await?;
+        self.done(&target, &live, since)?;
         Ok(Action::Adopt)
     }
 }

@@ -67,7 +67,7 @@ impl Run {
             }
             self.delete(&target, spec, live).await?;
         }
-        self.gone(address, instance).await?;
+        self.gone(address, instance)?;
         Ok(Action::Delete)
     }
 
