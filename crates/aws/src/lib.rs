@@ -10,10 +10,12 @@ pub mod id;
 pub mod inventory;
 pub mod policy;
 mod shown;
+mod tagged;
 pub mod terraform;
 
 pub use call::Call;
 pub use client::{Aws, AwsStack, Region, retries, sdk_config};
+pub use tagged::tagged;
 
 #[cfg(feature = "acm")]
 pub mod acm;

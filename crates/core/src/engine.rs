@@ -6,10 +6,11 @@ use crate::{
     diff::{Diff, diff},
     estimate::Estimate,
     guard::{Refusal, Rules, guard, overruled},
-    journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, State},
+    journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, Stamped, State},
     moved,
     observe::{ObserveError, Observed, Witness, observe, observe_with},
     plan::{Plan, PlanError, PlanOptions, plan},
+    rebuild::{self, Rebuilt, Tagged},
     registry::Registry,
     resource::Status,
     secret::{SealKey, Sealed},
@@ -110,6 +111,14 @@ pub enum EngineError {
         journal: String,
         /// Where we are.
         now: String,
+    },
+    /// A journal that is there was to be made again.
+    #[error("{place} holds a journal of {entries} entries; nothing was changed")]
+    NotLost {
+        /// Where it is.
+        place: String,
+        /// How many entries it has.
+        entries: u64,
     },
     /// The journal was moved, and what is here is what was left behind.
     #[error("the journal in {here} was moved to {to}, and goes on there; nothing was changed")]
@@ -290,6 +299,37 @@ impl Engine {
             self.at_once,
         );
         Ok(applying.all().await)
+    }
+
+    /// What a journal of `stack` that was lost would say, as far as the cloud tells. `tagged` is what an index of tags
+    /// lists: without it, what has neither a name nor a natural key is not found. Writes nothing.
+    ///
+    /// # Errors
+    /// There is a journal, or the cloud cannot be read, or the stack has mistakes.
+    pub async fn rebuild(&self, stack: &Stack, tagged: &[Tagged]) -> Result<Rebuilt, EngineError> {
+        stack.check().map_err(PlanError::from)?;
+        let entries = self.state().await?.seq;
+        if entries > 0 {
+            return Err(EngineError::NotLost { place: self.store.place(), entries });
+        }
+        Ok(rebuild::look(stack, &self.registry, tagged, &self.new_instance).await?)
+    }
+
+    /// Writes `rebuilt` as a new journal: all of it, or nothing.
+    ///
+    /// # Errors
+    /// There is a journal by now, or it cannot be written.
+    pub async fn write(&self, rebuilt: Rebuilt, actor: &str) -> Result<(), EngineError> {
+        let _hold = self.store.hold(actor).await.map_err(|e| match e {
+            StoreError::Held(who) => EngineError::Held(who),
+            other => EngineError::Journal(other.into()),
+        })?;
+        let entries = rebuilt.journal(self.account.as_deref(), actor);
+        let stamp = |(seq, entry)| Stamped { seq, at: (self.clock)(), entry };
+        let entries: Vec<Stamped> = (1..).zip(entries).map(stamp).collect();
+        State::fold(&entries)?;
+        self.store.append(0, &entries).await.map_err(JournalError::from)?;
+        Ok(())
     }
 
     /// What differs in the cloud from what was applied last. Writes nothing, anywhere.

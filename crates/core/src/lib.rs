@@ -23,6 +23,7 @@ pub mod moved;
 pub mod observe;
 pub mod place;
 pub mod plan;
+pub mod rebuild;
 pub mod registry;
 pub mod render;
 pub mod resource;

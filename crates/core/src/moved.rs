@@ -111,7 +111,7 @@ fn subtree(pattern: &str) -> Option<&str> {
 ///
 /// # Errors
 /// The way around, where following them leads back or never ends.
-fn follow(moves: &BTreeSet<Moved>, address: &Address) -> Result<Address, Vec<String>> {
+pub(crate) fn follow(moves: &BTreeSet<Moved>, address: &Address) -> Result<Address, Vec<String>> {
     let mut at = address.clone();
     let mut used: Vec<&Moved> = vec![];
     let mut around = vec![at.0.clone()];

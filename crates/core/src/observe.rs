@@ -70,17 +70,17 @@ pub(crate) fn kind_of<'r>(
 }
 
 /// One look.
-struct Look<'a> {
-    address: &'a Address,
-    kind: &'a Arc<dyn AnyKind>,
-    place: PlaceSpec,
-    instance: &'a str,
-    outputs: Option<Cow<'a, Json>>,
-    spec: Json,
+pub(crate) struct Look<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) kind: &'a Arc<dyn AnyKind>,
+    pub(crate) place: PlaceSpec,
+    pub(crate) instance: &'a str,
+    pub(crate) outputs: Option<Cow<'a, Json>>,
+    pub(crate) spec: Json,
 }
 
 impl Look<'_> {
-    async fn read(&self) -> Result<Option<AnyLive>, ReadError> {
+    pub(crate) async fn read(&self) -> Result<Option<AnyLive>, ReadError> {
         let at = At {
             place: &self.place,
             address: self.address,

@@ -153,26 +153,13 @@ impl Certificate {
         if cx.instance.is_empty() {
             return Ok(None);
         }
-        // Without the filter, the service lists RSA keys of up to 2048 bits only.
-        let all_keys = sdk::KeyAlgorithm::values().iter().map(|k| sdk::KeyAlgorithm::from(*k)).collect();
-        let listed = cx
-            .client
-            .acm
-            .list_certificates()
-            .includes(sdk::Filters::builder().set_key_types(Some(all_keys)).build())
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .call("acm:ListCertificates")?;
         let same_name = |domain: &str| domain.eq_ignore_ascii_case(&self.domain_name);
+        let listed = cx.client.acm.all().await?;
         let alike = listed.into_iter().filter(|c| c.domain_name.as_deref().is_some_and(same_name));
         for arn in alike.filter_map(|c| c.certificate_arn) {
-            let tags = cx.client.acm.list_tags_for_certificate().certificate_arn(&arn).send().await;
             // Another one that is being deleted meanwhile is not ours.
-            let Some(tags) = tags.call("acm:ListTagsForCertificate").found()? else { continue };
-            if live_tags(tags.tags).0.get(Tags::INSTANCE).is_some_and(|i| i == cx.instance) {
+            let Some(tags) = cx.client.acm.tags_of(&arn).await? else { continue };
+            if tags.0.get(Tags::INSTANCE).is_some_and(|i| i == cx.instance) {
                 return Ok(Some(arn));
             }
         }
@@ -246,7 +233,7 @@ fn validation(options: &[sdk::DomainValidation]) -> (Vec<ValidationRecord>, bool
     (records.into_values().collect(), missing)
 }
 
-fn live_tags(tags: Option<Vec<sdk::Tag>>) -> Tags {
+pub(super) fn live_tags(tags: Option<Vec<sdk::Tag>>) -> Tags {
     Tags::live(tags.unwrap_or_default().into_iter().map(|t| (t.key, t.value.unwrap_or_default())))
 }
 

@@ -12,7 +12,7 @@ pub use certificate_issued::{CertificateIssued, CertificateIssuedOutputs, Certif
 use crate::{Aws, Call};
 use aws_config::SdkConfig;
 use aws_sdk_acm::{Client, types as sdk};
-use causeway_core::{Error, Status, coalesce::Coalesce, error::Found, registry::ProviderKinds};
+use causeway_core::{Error, Status, Tags, coalesce::Coalesce, error::Found, registry::ProviderKinds};
 use std::{collections::BTreeMap, ops::Deref};
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
@@ -44,6 +44,35 @@ impl Acm {
             }
         });
         Acm { api, certificates }
+    }
+}
+
+impl Acm {
+    /// The ARNs of all certificates, of every kind of key.
+    pub(crate) async fn all(&self) -> Result<Vec<sdk::CertificateSummary>, Error> {
+        // Without the filter, the service lists RSA keys of up to 2048 bits only.
+        let all_keys = sdk::KeyAlgorithm::values().iter().map(|k| sdk::KeyAlgorithm::from(*k)).collect();
+        let list = self.list_certificates();
+        let list = list.includes(sdk::Filters::builder().set_key_types(Some(all_keys)).build());
+        let listed = list.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+        listed.call("acm:ListCertificates")
+    }
+
+    /// The tags of the certificate; none if it is gone.
+    pub(crate) async fn tags_of(&self, arn: &str) -> Result<Option<Tags>, Error> {
+        let tags = self.list_tags_for_certificate().certificate_arn(arn).send().await;
+        let tags = tags.call("acm:ListTagsForCertificate").found()?;
+        Ok(tags.map(|tags| certificate::live_tags(tags.tags)))
+    }
+
+    /// The ARNs and tags of all certificates.
+    pub(crate) async fn tagged(&self) -> Result<Vec<(String, Tags)>, Error> {
+        let mut found = vec![];
+        for arn in self.all().await?.into_iter().filter_map(|c| c.certificate_arn) {
+            let tags = self.tags_of(&arn).await?;
+            found.extend(tags.map(|tags| (arn, tags)));
+        }
+        Ok(found)
     }
 }
 

@@ -46,7 +46,7 @@ use causeway_core::{
 use lookup::Lookup;
 #[cfg(feature = "preflight")]
 pub(crate) use lookup::filter;
-use std::{ops::Deref, time::Duration};
+use std::{collections::BTreeMap, ops::Deref, time::Duration};
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
     kinds
@@ -101,6 +101,30 @@ impl Ec2 {
             vpcs: Lookup::new(&api),
             api,
         }
+    }
+
+    /// The ids and tags of all that carries the tag of `stack`.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html>
+    pub(crate) async fn tagged(&self, stack: &str) -> Result<Vec<(String, Tags)>, Error> {
+        let filter = |name: &str, values: Vec<String>| {
+            types::Filter::builder().name(name).set_values(Some(values)).build()
+        };
+        let list = async |filters| {
+            let pages = self.describe_tags().set_filters(Some(filters)).into_paginator().items().send();
+            pages.collect::<Result<Vec<_>, _>>().await.call("ec2:DescribeTags")
+        };
+        let ours = vec![filter("key", vec![Tags::STACK.into()]), filter("value", vec![stack.into()])];
+        let ids: Vec<String> = list(ours).await?.into_iter().filter_map(|tag| tag.resource_id).collect();
+        let mut found: BTreeMap<String, Tags> = BTreeMap::new();
+        // As many values as a filter takes.
+        for some in ids.chunks(200) {
+            for tag in list(vec![filter("resource-id", some.to_vec())]).await? {
+                if let (Some(id), Some(key), Some(value)) = (tag.resource_id, tag.key, tag.value) {
+                    found.entry(id).or_default().0.insert(key, value);
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Writes and removes tags of the thing with this id.

@@ -35,6 +35,12 @@ impl Kms {
         }
     }
 }
+impl Kms {
+    /// The ids and tags of all keys.
+    pub(crate) async fn tagged(&self) -> Result<Vec<(String, Tags)>, Error> {
+        keys_with_tags(&self.api).await
+    }
+}
 impl Deref for Kms {
     type Target = aws_sdk_kms::Client;
     fn deref(&self) -> &Self::Target {
@@ -52,19 +58,28 @@ async fn keys_by_instance(
     instances: BTreeSet<String>,
 ) -> Result<BTreeMap<String, KeyId>, Error> {
     let mut found = BTreeMap::new();
+    for (id, tags) in keys_with_tags(&api).await? {
+        if let Some(instance) = tags.0.get(Tags::INSTANCE).filter(|i| instances.contains(*i)) {
+            found.insert(instance.clone(), KeyId(id));
+        }
+    }
+    Ok(found)
+}
+
+/// Every key that lets us look at its tags.
+async fn keys_with_tags(api: &aws_sdk_kms::Client) -> Result<Vec<(String, Tags)>, Error> {
+    let mut found = vec![];
     let mut pages = api.list_keys().into_paginator().items().send();
     while let Some(key) = pages.next().await {
         let Some(id) = key.call("kms:ListKeys")?.key_id else { continue };
-        let tags = match tags_of(&api, &id).await {
+        let tags = match tags_of(api, &id).await {
             Ok(Some(tags)) => tags,
             Ok(None) => continue,
             // A key of somebody else whose policy keeps us out.
             Err(error) if error.class() == Class::Denied => continue,
             Err(error) => return Err(error),
         };
-        if let Some(instance) = tags.0.get(Tags::INSTANCE).filter(|i| instances.contains(*i)) {
-            found.insert(instance.clone(), KeyId(id));
-        }
+        found.push((id, tags));
     }
     Ok(found)
 }

@@ -15,7 +15,7 @@ pub use record::{Alias, Record, RecordOutputs, RecordRefs};
 use crate::{Aws, Call};
 use aws_config::SdkConfig;
 use aws_sdk_route53::{Client, types as sdk};
-use causeway_core::{Error, coalesce::Coalesce, error::Found, registry::ProviderKinds};
+use causeway_core::{Error, Tags, coalesce::Coalesce, error::Found, registry::ProviderKinds};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Deref,
@@ -62,6 +62,28 @@ impl Route53 {
             records: Coalesce::new(usize::MAX, move |keys| some_records(records.clone(), keys)),
             api,
         }
+    }
+}
+
+impl Route53 {
+    /// The ids and tags of all zones.
+    pub(crate) async fn tagged(&self) -> Result<Vec<(String, Tags)>, Error> {
+        let mut found = vec![];
+        for zone in self.zones.get(()).await?.unwrap_or_default() {
+            let id = bare_id(&zone.id).to_owned();
+            let tags = self
+                .list_tags_for_resource()
+                .resource_type(sdk::TagResourceType::Hostedzone)
+                .resource_id(&id)
+                .send()
+                .await
+                .call("route53:ListTagsForResource")
+                .found()?;
+            let tags = tags.and_then(|t| t.resource_tag_set).and_then(|set| set.tags).unwrap_or_default();
+            let tags = tags.into_iter().filter_map(|t| Some((t.key?, t.value.unwrap_or_default())));
+            found.push((id, Tags::live(tags)));
+        }
+        Ok(found)
     }
 }
 

@@ -20,8 +20,10 @@ use crate::{
     error::{Class, Error},
     journal::State,
     place::{Client, Place},
+    rebuild::Tagged,
     registry::Registry,
     resource::{Owner, Resource, Status, Tags},
+    value::Address,
     wait::pause,
 };
 use serde::{Deserialize, Serialize};
@@ -720,6 +722,20 @@ impl SimCloud {
                 .collect();
             all.sort();
             all.iter().map(|t| serde_json::from_str(t).unwrap_or(Json::Null)).collect()
+        })
+    }
+
+    /// All that carry the tags of `stack`, as an index of tags lists them.
+    pub fn tagged(&self, stack: &str) -> Vec<Tagged> {
+        let now = self.now();
+        self.with(|w| {
+            w.sweep(now);
+            let ours = w.objects.values().filter(|o| o.tag(Tags::STACK) == Some(stack));
+            let tagged = |o: &Object| {
+                let address = Address(o.tag(Tags::ADDRESS)?.to_owned());
+                Some(Tagged { id: o.id.clone(), address, instance: o.tag(Tags::INSTANCE)?.to_owned() })
+            };
+            ours.filter_map(tagged).collect()
         })
     }
 
