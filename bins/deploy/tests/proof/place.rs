@@ -191,6 +191,7 @@ fn permitted(planned: &Planned) -> Rules {
         permits: planned.plan.steps.iter().map(|s| s.address.clone()).collect(),
         max_removals: None,
         public_ports: (0..=u16::MAX).collect(),
+        ..Rules::default()
     }
 }
 
