@@ -124,11 +124,7 @@ impl<const SECONDS: u64> Resource for Thing<SECONDS> {
 }
 
 /// Adds one that takes `SECONDS` and needs the ids in `needs`.
-pub fn add<const SECONDS: u64>(
-    stack: &mut Stack,
-    name: &str,
-    needs: &[Value<String>],
-) -> Value<String> {
+pub fn add<const SECONDS: u64>(stack: &mut Stack, name: &str, needs: &[Value<String>]) -> Value<String> {
     let thing = Thing::<SECONDS> {
         name: Name::from(name),
         size: 20,
