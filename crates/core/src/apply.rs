@@ -15,7 +15,7 @@ use crate::{
     plan::{Action, Plan, Step},
     registry::{AnyKind, AnyLive, At, Registry},
     resource::Status,
-    schedule::{Schedule, remaining},
+    schedule::Schedule,
     secret::{SealKey, Sealed},
     stack::Stack,
     value::{Address, lookup_in},
@@ -101,6 +101,8 @@ pub enum StepError {
 pub(crate) struct Run {
     pub(crate) stack: Stack,
     pub(crate) plan: Plan,
+    /// Where in the plan the step of an address is.
+    numbers: BTreeMap<Address, usize>,
     pub(crate) registry: Registry,
     pub(crate) journal: Journal,
     pub(crate) key: SealKey,
@@ -150,17 +152,26 @@ pub(crate) fn run(
     stop: Stop,
     at_once: usize,
 ) -> Arc<Run> {
+    let numbers: BTreeMap<Address, usize> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| !s.leftover)
+        .map(|(i, s)| (s.address.clone(), i))
+        .rev()
+        .collect();
     // What is not touched is known already.
     let outputs = observed
         .live
         .iter()
-        .filter(|(a, _)| plan.step(a).is_none())
+        .filter(|(a, _)| !numbers.contains_key(*a))
         .map(|(a, live)| (a.clone(), live.outputs.clone()))
         .collect();
     let times = journal.with(|state| estimate::times(&plan, state, &registry));
     Arc::new(Run {
         stack,
         plan,
+        numbers,
         registry,
         journal,
         key,
@@ -179,13 +190,14 @@ impl Run {
     /// Runs every step that can be run, at most `at_once` at a time.
     pub(crate) async fn all(self: &Arc<Self>) -> Report {
         let waits = self.journal.with(|state| edges(&self.plan, &self.stack, state, &self.registry));
-        let priority = remaining(&waits, |key: &Key| self.spread(key).p50_ms());
-        let (estimate, late) = estimate::total(&Schedule::new(&waits), self.at_once, |key| self.spread(key));
+        let schedule = Schedule::new(&waits);
+        let usual: Vec<u64> = schedule.keys().iter().map(|key| self.spread(key).p50_ms()).collect();
+        let mut ready = schedule.ready(schedule.priorities(&usual));
+        let (estimate, late) = estimate::total(&schedule, self.at_once, |key| self.spread(key));
         (self.listener)(Event::Started { steps: self.plan.steps.len(), estimate, late });
-        let mut open: BTreeSet<Key> = waits.keys().cloned().collect();
-        let mut over: BTreeMap<Key, bool> = BTreeMap::new();
+        let mut over: BTreeMap<usize, bool> = BTreeMap::new();
         let mut report = Report::default();
-        let mut running: JoinSet<(Key, Result<Action, StepError>)> = JoinSet::new();
+        let mut running: JoinSet<(usize, Result<Action, StepError>)> = JoinSet::new();
         // What has had its effect and counts as done once that is durable. What needs it does not wait: its own intent
         // is durable no sooner than this.
         let mut settling: JoinSet<(Key, Result<Action, StepError>)> = JoinSet::new();
@@ -196,20 +208,17 @@ impl Run {
                 (self.listener)(Event::Draining);
             }
             while running.len() < self.at_once && !self.stop.is_draining() {
-                let ready = open.iter().filter(|k| waits[k].iter().all(|d| over.contains_key(d)));
-                let Some(key) =
-                    ready.max_by_key(|k| (priority[*k], std::cmp::Reverse((*k).clone()))).cloned()
-                else {
-                    break;
-                };
-                open.remove(&key);
-                if let Some(failed) = waits[&key].iter().find(|d| over.get(d) == Some(&false)) {
-                    let why = format!("`{}` did not come about", failed.0);
-                    self.skip(&key, &why, &mut report);
-                    over.insert(key, false);
+                let Some(number) = ready.begin() else { break };
+                let key = &schedule.keys()[number];
+                if let Some(failed) = schedule.after(number).iter().find(|d| over.get(d) == Some(&false)) {
+                    let why = format!("`{}` did not come about", schedule.keys()[*failed].0);
+                    self.skip(key, &why, &mut report);
+                    over.insert(number, false);
+                    ready.over(number);
                     continue;
                 }
-                running.spawn(Arc::clone(self).one(key));
+                let (run, key) = (Arc::clone(self), key.clone());
+                running.spawn(async move { (number, run.one(key).await) });
             }
             // In this order, not in one that chance chooses: the same run takes the same course.
             let ended = tokio::select! {
@@ -226,14 +235,16 @@ impl Run {
                 // Nothing runs, so whatever is still open waits for itself; or the run is stopped.
                 break;
             };
-            let (key, result) = joined(ended);
-            over.insert(key.clone(), result.is_ok());
+            let (number, result) = joined(ended);
+            let key = &schedule.keys()[number];
+            over.insert(number, result.is_ok());
+            ready.over(number);
             match result {
                 Ok(action) => {
                     (self.listener)(Event::Done { address: key.0.clone(), action });
-                    settling.spawn(Arc::clone(self).settle(key, action));
+                    settling.spawn(Arc::clone(self).settle(key.clone(), action));
                 }
-                failed => self.tell(&key, failed, &mut report),
+                failed => self.tell(key, failed, &mut report),
             }
         }
         while let Some(settled) = settling.join_next().await {
@@ -245,8 +256,8 @@ impl Run {
         } else {
             "it waits for something that waits for it"
         };
-        for key in open {
-            self.skip(&key, why, &mut report);
+        for (_, key) in schedule.keys().iter().enumerate().filter(|(i, _)| !over.contains_key(i)) {
+            self.skip(key, why, &mut report);
         }
         report.outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         report
@@ -283,7 +294,7 @@ impl Run {
 
     fn action(&self, (address, part): &Key) -> Action {
         match part {
-            Part::Make => self.plan.step(address).map_or(Action::Keep, |s| s.action),
+            Part::Make => self.planned(address).map_or(Action::Keep, |s| s.action),
             Part::Remove(_) => Action::Delete,
         }
     }
@@ -303,7 +314,7 @@ impl Run {
         std::future::pending().await
     }
 
-    async fn one(self: Arc<Self>, key: Key) -> (Key, Result<Action, StepError>) {
+    async fn one(self: Arc<Self>, key: Key) -> Result<Action, StepError> {
         let (address, part) = key.clone();
         (self.listener)(Event::Begun {
             address: address.clone(),
@@ -332,7 +343,7 @@ impl Run {
         if let Err(error) = &result {
             self.note_failure(&address, &part, error).await;
         }
-        (key, result)
+        result
     }
 
     /// The intent stays open in the journal, with the reason beside it.
@@ -374,7 +385,7 @@ impl Run {
     }
 
     fn planned(&self, address: &Address) -> Option<&Step> {
-        self.plan.step(address)
+        self.numbers.get(address).and_then(|i| self.plan.steps.get(*i))
     }
 
     async fn read(&self, target: &Target<'_>, spec: &Json) -> Result<Option<AnyLive>, StepError> {

@@ -101,12 +101,13 @@ impl Estimate {
         // What gains next to nothing is not worth anybody's time.
         gains.retain(|g| g.gain_ms * 20 >= whole && g.gain_ms > 0);
         gains.sort_by_key(|g| std::cmp::Reverse(g.gain_ms));
+        let by_address = plan.by_address();
         let mut steps: Vec<(usize, Expected)> = vec![];
         for (i, key) in schedule.keys().iter().enumerate() {
             let spread = spread(key);
             let expected = Expected {
                 address: key.0.clone(),
-                action: part_of(plan, key),
+                action: part_of(plan, key, by_address.get(&key.0).map(|s| s.action)),
                 start_ms: slots[i].start,
                 p50_ms: usual[i],
                 p90_ms: spread.p90_ms(),
@@ -139,8 +140,8 @@ impl Estimate {
 }
 
 /// What is done in a part of a step.
-fn part_of(plan: &Plan, (address, part): &Key) -> Action {
-    match (part, plan.step(address).map(|s| s.action)) {
+fn part_of(plan: &Plan, (address, part): &Key, step: Option<Action>) -> Action {
+    match (part, step) {
         (Part::Remove(_), Some(Action::Forget)) => Action::Forget,
         (Part::Remove(instance), _) => {
             let forgets = |s: &Step| {

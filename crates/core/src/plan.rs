@@ -161,6 +161,15 @@ impl Plan {
         self.steps.iter().find(|s| &s.address == address && !s.leftover)
     }
 
+    /// What [`step`](Plan::step) says of every address, for whoever asks about many.
+    pub(crate) fn by_address(&self) -> BTreeMap<&Address, &Step> {
+        let mut steps = BTreeMap::new();
+        for step in self.steps.iter().filter(|s| !s.leftover) {
+            steps.entry(&step.address).or_insert(step);
+        }
+        steps
+    }
+
     /// Steps of each action.
     pub fn counts(&self) -> BTreeMap<Action, usize> {
         let mut counts = BTreeMap::new();

@@ -139,26 +139,54 @@ impl<K: Ord + Clone> Schedule<K> {
     /// When each runs with `at_once` at a time, the highest of `priority` first, if each takes what `takes` says.
     pub fn play(&self, at_once: usize, priority: &[u64], takes: &[u64]) -> Vec<Slot> {
         let mut slots = vec![Slot::default(); self.keys.len()];
-        let mut waits: Vec<usize> = self.after.iter().map(Vec::len).collect();
-        let place = |i: usize| (priority[i], Reverse(i));
-        let mut ready: BinaryHeap<(u64, Reverse<usize>)> =
-            (0..waits.len()).filter(|i| waits[*i] == 0).map(place).collect();
+        let mut ready = self.ready(priority);
         let mut running: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
         let mut now = 0;
         loop {
             while running.len() < at_once.max(1)
-                && let Some((_, Reverse(i))) = ready.pop()
+                && let Some(i) = ready.begin()
             {
                 slots[i] = Slot { start: now, end: now + takes[i] };
                 running.push(Reverse((now + takes[i], i)));
             }
             let Some(Reverse((end, i))) = running.pop() else { return slots };
             now = end;
-            for d in &self.before[i] {
-                waits[*d] -= 1;
-                if waits[*d] == 0 {
-                    ready.push(place(*d));
-                }
+            ready.over(i);
+        }
+    }
+
+    /// The work as it can be begun, the highest of `priority` first; ties in the order of the keys.
+    pub fn ready<P: AsRef<[u64]>>(&self, priority: P) -> Ready<'_, K, P> {
+        let waits: Vec<usize> = self.after.iter().map(Vec::len).collect();
+        let mut ready = Ready { schedule: self, priority, queue: BinaryHeap::new(), waits };
+        (0..ready.waits.len())
+            .filter(|i| ready.waits[*i] == 0)
+            .for_each(|i| ready.queue.push((ready.priority.as_ref()[i], Reverse(i))));
+        ready
+    }
+}
+
+/// What can be begun, as the work goes on.
+pub struct Ready<'s, K, P> {
+    schedule: &'s Schedule<K>,
+    priority: P,
+    queue: BinaryHeap<(u64, Reverse<usize>)>,
+    /// For how many others each still waits.
+    waits: Vec<usize>,
+}
+
+impl<K, P: AsRef<[u64]>> Ready<'_, K, P> {
+    /// The number of what is to be begun now. None: nothing can be, until something is over.
+    pub fn begin(&mut self) -> Option<usize> {
+        self.queue.pop().map(|(_, Reverse(i))| i)
+    }
+
+    /// `i` is over, so what waited for it alone can be begun.
+    pub fn over(&mut self, i: usize) {
+        for d in &self.schedule.before[i] {
+            self.waits[*d] -= 1;
+            if self.waits[*d] == 0 {
+                self.queue.push((self.priority.as_ref()[*d], Reverse(*d)));
             }
         }
     }

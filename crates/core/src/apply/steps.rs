@@ -102,7 +102,8 @@ fn wait_for(
     in_the_way: &BTreeSet<Key>,
     moving: Moving,
 ) -> Edges {
-    let action = |a: &Address| plan.step(a).map(|s| s.action);
+    let steps = plan.by_address();
+    let action = |a: &Address| steps.get(a).map(|s| s.action);
     let make = |a: &Address| (a.clone(), Part::Make);
     let after = |a: &Address| stack.nodes().get(a).map(|n| n.after.clone()).unwrap_or_default();
     let needs = |a: &Address| needs(a, stack, parts);
