@@ -413,7 +413,7 @@ mod tests {
             let rules = Rules::new(1);
             rules.add(Rule::new("*", Act::Throttle).probability(0.3).seed(5).access_key("A"));
             rules.add(Rule::new("*", Act::CutAfter).probability(0.5).access_key("B"));
-            let mut other = || (0..others).for_each(|_| drop(rules.judge("x:Y", "B", "r", true)));
+            let other = || (0..others).for_each(|_| drop(rules.judge("x:Y", "B", "r", true)));
             let mine = || rules.judge("ec2:CreateVpc", "A", "r", true).act.is_some();
             (0..100).map(|_| (other(), mine()).1).collect::<Vec<_>>()
         };
