@@ -617,8 +617,7 @@ impl<'a> Planner<'a> {
         let generated = |f: &str| node.spec.get(f).is_some_and(|v| v.get("$generated").is_some());
         let moved = identity.iter().any(|f| certainly(&diff, f) || self.follows(&diff, f));
         let beside = identity.is_empty() || identity.iter().any(|f| generated(f)) || moved;
-        let parent =
-            node.after.iter().find(|d| self.delete_first.contains(d) && record.request.after.contains(d));
+        let parent = self.delete_first.iter().find(|d| self.rests_on(record, d) && self.needs(node, d));
         let unknown = !certainly(&diff, field);
         let perhaps = if unknown { ", if it turns out to differ" } else { "" };
         let (action, order) = match (parent, beside) {
@@ -632,6 +631,34 @@ impl<'a> Planner<'a> {
             ),
         };
         Decision { action, diff, why: Some(format!("`{field}` cannot change in place{perhaps}; {order}")) }
+    }
+
+    /// Whether the old one has to be gone before what is at `address` can go: it refers to that, or to something that goes
+    /// with it.
+    fn rests_on(&self, record: &Record, address: &Address) -> bool {
+        let goes = |a: &Address| !self.stack.nodes().contains_key(a) || self.beside.contains(a);
+        let (mut open, mut seen) = (vec![record], BTreeSet::new());
+        while let Some(record) = open.pop() {
+            if record.request.after.contains(address) {
+                return true;
+            }
+            let next = record.request.after.iter().filter(|a| goes(a) && seen.insert(*a));
+            open.extend(next.filter_map(|a| self.state.records.get(a)));
+        }
+        false
+    }
+
+    /// Whether the new one can be made only after what is at `address`.
+    fn needs(&self, node: &Node, address: &Address) -> bool {
+        let (mut open, mut seen) = (vec![node], BTreeSet::new());
+        while let Some(node) = open.pop() {
+            if node.after.contains(address) {
+                return true;
+            }
+            let next = node.after.iter().filter(|a| seen.insert(*a));
+            open.extend(next.filter_map(|a| self.stack.nodes().get(a)));
+        }
+        false
     }
 
     /// Whether `field` will differ because what it comes from is made anew beside the old one.

@@ -205,3 +205,11 @@ fn what_is_only_looked_at_passes_on_what_it_waits_for() {
     let apply = Apply { wanted, crash: None, fault: (0, 0, 0), how: Plainly };
     found(6, 0, 2, 22, &[apply]);
 }
+
+#[test]
+fn what_rests_on_something_that_goes_first_goes_before_it() {
+    let act = |wanted, how| Apply { wanted, crash: None, fault: (0, 0, 0), how };
+    let first = act([0, 0, 0, 0, 0, 0, 0, 177, 0, 0, 129, 1, 0, 0, 0, 0], Adopting);
+    let then = act([0, 0, 0, 0, 0, 0, 0, 129, 0, 0, 65, 53, 0, 0, 0, 0], Plainly);
+    found(3, 0, 1, 0, &[first, then]);
+}
