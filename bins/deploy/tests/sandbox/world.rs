@@ -40,6 +40,11 @@ impl Answer {
         self.text
     }
 
+    /// Whatever the exit code was.
+    pub(crate) fn text(self) -> String {
+        self.text
+    }
+
     pub(crate) fn succeeds(self) -> String {
         self.exits(0)
     }
@@ -88,6 +93,11 @@ impl World {
 
     fn file(&self) -> std::path::PathBuf {
         self.folder.path().join("causeway.toml")
+    }
+
+    /// Puts a file beside the configuration.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
     }
 
     /// Changes the configuration, which must hold `from`.
