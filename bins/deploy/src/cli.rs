@@ -153,6 +153,7 @@ impl Command {
             Command::State(State::List) => "state list",
             Command::State(State::Show { .. }) => "state show",
             Command::State(State::Move(_)) => "state move",
+            Command::State(State::Rebuild) => "state rebuild",
             Command::State(State::Unlock(_)) => "state unlock",
             Command::History => "history",
             Command::Diff(_) => "diff",
@@ -300,6 +301,8 @@ pub(crate) enum State {
     },
     /// Move the journal to the bucket of `[state]`, or from there to a folder
     Move(relocate::Flags),
+    /// Make a journal that was lost again, from tags and names
+    Rebuild,
     /// Show who is at work, and end the lock of a run that has died
     Unlock(unlock::Flags),
 }

@@ -13,6 +13,7 @@ use causeway_core::{
     guard::Refusal,
     history::{Blame, Difference, PastRun},
     plan::{self, Action, Claimed},
+    rebuild,
     secret::Sealed,
     why::Why,
 };
@@ -420,6 +421,19 @@ pub(crate) struct Moved {
     pub(crate) entries: u64,
 }
 
+/// Of `state rebuild`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Rebuilt {
+    /// Where the new journal is.
+    pub(crate) journal: String,
+    /// What was found, in the order of the stack.
+    pub(crate) found: Vec<rebuild::Found>,
+    /// What is wanted and not there.
+    pub(crate) missing: Vec<Address>,
+    /// What could not be known.
+    pub(crate) unknown: Vec<rebuild::Unknown>,
+}
+
 /// Of `state unlock`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Unlock {
@@ -497,6 +511,7 @@ pub(crate) fn schema() -> Json {
         ("state list", generator.subschema_for::<Document<StateList>>()),
         ("state show", generator.subschema_for::<Document<StateShow>>()),
         ("state move", generator.subschema_for::<Document<Moved>>()),
+        ("state rebuild", generator.subschema_for::<Document<Rebuilt>>()),
         ("state unlock", generator.subschema_for::<Document<Unlock>>()),
         ("history", generator.subschema_for::<Document<History>>()),
         ("diff", generator.subschema_for::<Document<Differences>>()),

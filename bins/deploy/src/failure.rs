@@ -173,6 +173,8 @@ impl From<EngineError> for Failure {
             }
             EngineError::Load(StoreError::Missing(_)) => Failure::new(Code::Unavailable, text)
                 .hint("`deploy init --bootstrap` makes what `[state]` names"),
+            EngineError::NotLost { .. } => Failure::new(Code::Refused, text)
+                .hint("`deploy state list` shows what it knows; a damaged one has to be put aside first"),
             EngineError::MovedAway { .. } => Failure::new(Code::Refused, text).hint(
                 "`[state]` of the configuration says where it is kept; `deploy state move` moves it back",
             ),

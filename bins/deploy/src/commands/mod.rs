@@ -19,6 +19,7 @@ pub(crate) mod logs;
 mod outputs;
 mod plan;
 pub(crate) mod preflight;
+mod rebuild;
 mod rehearsal;
 pub(crate) mod relocate;
 pub(crate) mod rollback;

@@ -1,6 +1,6 @@
 //! `deploy state`: what the journal knows.
 
-use super::{Run, relocate, status::phase, unlock};
+use super::{Run, rebuild, relocate, status::phase, unlock};
 use crate::{
     cli,
     document::{self, Incarnation, Recorded, StateList, StateShow},
@@ -20,6 +20,7 @@ pub(crate) async fn run(run: &Run<'_>, what: &cli::State) -> Result<Code, Failur
         cli::State::List => list(run, &Past::read(run.global).await?.state),
         cli::State::Show { address } => show(run, &Past::read(run.global).await?.state, address)?,
         cli::State::Move(flags) => return relocate::run(run, flags).await,
+        cli::State::Rebuild => return rebuild::run(run).await,
         cli::State::Unlock(flags) => return unlock::run(run, flags).await,
     }
     Ok(Code::Done)
