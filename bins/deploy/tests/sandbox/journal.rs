@@ -115,3 +115,30 @@ fn a_journal_moves_to_a_bucket_and_back_and_nobody_goes_on_from_what_it_left() {
     world.deploy(&["plan", "--only", "network/*", "--detailed-exitcode"]).succeeds();
     assert_eq!(deeds(), before);
 }
+
+#[test]
+fn a_journal_that_was_deleted_is_made_again_from_tags_and_names() {
+    let world = in_bucket(22, "journals-22");
+    world.deploy(&["init", "--bootstrap"]).succeeds();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let there = world.inventory();
+    world.deploy(&["state", "rebuild", "--yes"]).exits(101);
+    world.boto3(
+        "s3 = boto3.resource('s3')\n\
+         s3.Bucket('journals-22').object_versions.delete()\n\
+         s3.Bucket('journals-22').objects.delete()\n",
+    );
+    assert!(world.deploy(&["state", "list"]).succeeds().contains("knows no resources"));
+    world.forget_calls();
+    let told = world.deploy(&["state", "rebuild", "--yes"]).succeeds();
+    for address in ["network/vpc", "security/key", "database/instance", "app/service", "registry"] {
+        assert!(told.contains(&format!("= {address} ")), "{address} is missing in\n{told}");
+    }
+    let changes: Vec<String> = world.mutations().into_iter().map(|c| c.name()).collect();
+    assert!(changes.iter().all(|c| c == "s3:PutObject"), "{changes:?}");
+    let plan = world.deploy(&["plan", "--detailed-exitcode"]);
+    eprintln!("{told}");
+    plan.succeeds();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(world.inventory(), there);
+}
