@@ -1,11 +1,12 @@
-//! What carries the tags of a stack, in the services that have kinds without names: only their tags tell what is ours
-//! once the journal is lost.
+//! What carries the tags of a stack, in the services that have kinds without names, or with names that we generate: only
+//! their tags tell what is ours once the journal is lost.
 
 use crate::{Aws, Region};
 use aws_config::SdkConfig;
 use causeway_core::{Address, Error, Tags, rebuild::Tagged};
 
-/// All that carries the tags of `stack` in EC2, KMS and ACM of `regions`, and in Route 53. Services that were not compiled
+/// All that carries the tags of `stack` in EC2, KMS, ACM, RDS and ELBv2 of `regions`, and in
+/// Route 53. Services that were not compiled
 /// in are left out.
 ///
 /// # Errors
@@ -21,6 +22,10 @@ pub async fn tagged(config: &SdkConfig, regions: &[String], stack: &str) -> Resu
         all.extend(aws.kms.tagged().await?);
         #[cfg(feature = "acm")]
         all.extend(aws.acm.tagged().await?);
+        #[cfg(feature = "rds")]
+        all.extend(aws.rds.tagged().await?);
+        #[cfg(feature = "elbv2")]
+        all.extend(aws.elbv2.tagged().await?);
         // There is only one of it.
         #[cfg(feature = "route53")]
         if n == 0 {

@@ -45,6 +45,8 @@ pub struct Elbv2 {
     pub(crate) listeners: Coalesce<String, Vec<Tagged<Certified>>>,
     /// By the ARN of their listener.
     pub(crate) rules: Coalesce<String, Vec<Tagged<sdk::Rule>>>,
+    /// By ARN.
+    tags: Coalesce<String, Tags>,
 }
 
 /// What a look-up needs: everything of this service that is looked at together shares the calls for its tags.
@@ -77,15 +79,32 @@ impl Elbv2 {
         // As many as one call takes: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
         let asking =
             Asking { api: api.clone(), tags: Coalesce::new(20, move |arns| tags(describe.clone(), arns)) };
-        let (balancers, groups, listeners, rules) = (asking.clone(), asking.clone(), asking.clone(), asking);
+        let (balancers, groups, listeners, rules) =
+            (asking.clone(), asking.clone(), asking.clone(), asking.clone());
         Elbv2 {
             // The listing of the region, since asking by name fails for all when one of them is missing.
             load_balancers: Coalesce::new(usize::MAX, move |names| load_balancers(balancers.clone(), names)),
             target_groups: Coalesce::new(usize::MAX, move |names| target_groups(groups.clone(), names)),
             listeners: Coalesce::new(1, move |arns| each(listeners.clone(), arns, listeners_of)),
             rules: Coalesce::new(1, move |arns| each(rules.clone(), arns, rules_of)),
+            tags: asking.tags,
             api,
         }
+    }
+
+    /// The ARNs and tags of all load balancers and target groups.
+    pub(crate) async fn tagged(&self) -> Result<Vec<(String, Tags)>, Error> {
+        let balancers = self.api.describe_load_balancers().into_paginator().items().send();
+        let balancers = balancers.collect::<Result<Vec<_>, _>>().await;
+        let balancers = balancers.call("elasticloadbalancing:DescribeLoadBalancers")?;
+        let groups = self.api.describe_target_groups().into_paginator().items().send();
+        let groups = groups.collect::<Result<Vec<_>, _>>().await;
+        let groups = groups.call("elasticloadbalancing:DescribeTargetGroups")?;
+        let arns = balancers.into_iter().filter_map(|b| b.load_balancer_arn);
+        let arns = arns.chain(groups.into_iter().filter_map(|g| g.target_group_arn));
+        let looks =
+            arns.map(|arn| async { Ok((arn.clone(), self.tags.get(arn).await?.unwrap_or_default())) });
+        futures::future::try_join_all(looks).await
     }
 
     /// Writes `steps` of tags to the thing at `arn`.

@@ -45,6 +45,21 @@ impl Rds {
         };
         Rds { api, instances }
     }
+
+    /// The ARNs and tags of all parameter groups that somebody made.
+    pub(crate) async fn tagged(&self) -> Result<Vec<(String, Tags)>, Error> {
+        let groups = self.api.describe_db_parameter_groups().into_paginator().items().send();
+        let groups = groups.collect::<Result<Vec<_>, _>>().await.call("rds:DescribeDBParameterGroups")?;
+        let mut found = vec![];
+        for group in groups {
+            // AWS's own carry no tags.
+            let ours = group.db_parameter_group_name().is_some_and(|name| !name.starts_with("default."));
+            if let Some(arn) = group.db_parameter_group_arn().filter(|_| ours) {
+                found.push((arn.to_owned(), tags_of(self, arn).await?));
+            }
+        }
+        Ok(found)
+    }
 }
 impl Deref for Rds {
     type Target = aws_sdk_rds::Client;
