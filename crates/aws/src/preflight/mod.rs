@@ -68,13 +68,16 @@ pub enum Extent {
     Touched,
 }
 
+/// Asks, and says what was found.
+type Asking<'a> = BoxFuture<'a, Result<Vec<Finding>, Error>>;
+
 struct Check {
     name: &'static str,
     /// What is asked, for when nothing answers.
     asks: &'static str,
     /// Whether it also runs at the start of every apply.
     cheap: bool,
-    run: for<'a> fn(&'a Preflight) -> BoxFuture<'a, Result<Vec<Finding>, Error>>,
+    run: for<'a> fn(&'a Preflight) -> Asking<'a>,
 }
 
 const CHECKS: &[Check] = &[

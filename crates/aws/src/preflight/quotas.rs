@@ -12,6 +12,9 @@ use causeway_core::{Error, Resource, error::Found, plan::Action};
 use futures::future::{BoxFuture, try_join_all};
 use std::collections::BTreeMap;
 
+/// Counts.
+type Counting<'a> = BoxFuture<'a, Result<usize, Error>>;
+
 /// A quota, and how its use is counted.
 struct Quota {
     what: &'static str,
@@ -21,7 +24,7 @@ struct Quota {
     /// How many of a kind, or how much, the plan makes.
     needed: fn(&Preflight, &str) -> f64,
     /// How many there are; `None` where no call tells.
-    used: Option<for<'a> fn(&'a Aws) -> BoxFuture<'a, Result<usize, Error>>>,
+    used: Option<for<'a> fn(&'a Aws) -> Counting<'a>>,
 }
 
 /// Counts what a listing of all pages has and `which` says yes to.
