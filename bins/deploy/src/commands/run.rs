@@ -71,7 +71,7 @@ async fn begin(run: &Run<'_>, session: &Session, flags: &Args) -> Result<ExitCod
     };
     run.screen.note(&format!("task {} is starting", running::id(&arn)));
     let mut follower = Follower::new(run, &running, &arn, log);
-    let ended = follower.to_the_end(&mut stop).await;
+    let ended = follower.until_the_end(&mut stop).await;
     if !matches!(ended, Ok(End::Stopped(_))) {
         end_all(run, &running, &task.started_by).await;
     }
@@ -189,7 +189,7 @@ impl<'a> Follower<'a> {
         Follower { run, running, arn, tail, log: vec![], status: String::new(), interrupted: false }
     }
 
-    async fn to_the_end(&mut self, stop: &mut Interrupts) -> Result<End, Failure> {
+    async fn until_the_end(&mut self, stop: &mut Interrupts) -> Result<End, Failure> {
         let (ecs, cluster) = (&self.running.aws.ecs, &self.running.cluster);
         loop {
             let now = asked(|| TaskNow::look(ecs, cluster, self.arn)).await?;

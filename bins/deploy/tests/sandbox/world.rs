@@ -1,4 +1,5 @@
 //! One account of the local cloud, a folder with a configuration, and the binary between them.
+#![allow(dead_code, reason = "every test binary uses another part of it")]
 
 use causeway_sandbox::{
     Sandbox,

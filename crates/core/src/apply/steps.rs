@@ -107,6 +107,16 @@ fn wait_for(
     let make = |a: &Address| (a.clone(), Part::Make);
     let after = |a: &Address| stack.nodes().get(a).map(|n| n.after.clone()).unwrap_or_default();
     let needs = |a: &Address| needs(a, stack, parts);
+    let after_a_removal = |a: &Address| {
+        let (mut open, mut seen) = (vec![a.clone()], BTreeSet::new());
+        while let Some(a) = open.pop() {
+            if action(&a) == Some(Action::ReplaceDeleteFirst) {
+                return true;
+            }
+            open.extend(after(&a).into_iter().filter(|a| seen.insert(a.clone())));
+        }
+        false
+    };
     let mut out = Edges::new();
     for key in parts {
         let (address, part) = key;
@@ -144,9 +154,10 @@ fn wait_for(
                     }
                 }
                 if current && delete_first {
-                    // Whether it has to go at all may depend on what these turn out to be.
+                    // Whether it has to go at all may depend on what these turn out to be; but not those that are made
+                    // after something has gone, which may be waiting for this one to go.
                     let settled = needs(address).into_iter();
-                    waits.extend(settled.filter(|(a, _)| action(a) != Some(Action::ReplaceDeleteFirst)));
+                    waits.extend(settled.filter(|(a, _)| !after_a_removal(a)));
                 }
             }
         }

@@ -99,8 +99,8 @@ fn name(full: &str, variant: u8) -> Name {
 
 fn build(shape: &Shape, setting: Setting, b: &mut Building<'_>) {
     let mut networks: Vec<Value<String>> = vec![];
-    for i in 0..2 {
-        let Some(v) = there(shape[i]) else { continue };
+    for (i, byte) in shape.iter().enumerate().take(2) {
+        let Some(v) = there(*byte) else { continue };
         networks.push(b.add(&format!("net{i}"), bit(v, 5), |stack, name| {
             let cidr = if bit(v, 0) { "10.0.0.0/8" } else { "10.0.0.0/16" };
             let dns = bit(v, 1).then_some(false);
