@@ -254,7 +254,8 @@ async fn lost_answers_are_found_out() {
         (Act::ErrorAfter, &["PutObject", "GetObject"]),
         (Act::CutBefore, &["PutObject", "GetObject", "PutObject"]),
         (Act::ErrorBefore, &["PutObject", "GetObject", "PutObject"]),
-        (Act::Throttle, &["PutObject", "GetObject", "PutObject"]),
+        // Had no effect, so there is nothing to look for.
+        (Act::Throttle, &["PutObject", "PutObject"]),
     ] {
         let _fault = place.set(place.fault("PutObject", act).once());
         let (answer, made) = place.calls(store.append(seq, &all(seq + 1, seq + 2))).await;
@@ -543,7 +544,7 @@ async fn a_lease_tells_who_is_at_work() {
     }
     one.settle().await;
     let held = two.hold("bob").await.unwrap();
-    assert!(matches!(one.hold("ada").await, Err(StoreError::Held(who)) if who.starts_with("bob;")));
+    assert!(matches!(one.hold("ada").await, Err(StoreError::Held(who)) if who.starts_with("bob, since")));
     one.unlock().await.unwrap();
     let _mine = one.hold("ada").await.unwrap();
     drop(held);

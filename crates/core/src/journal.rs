@@ -394,6 +394,9 @@ impl State {
                 back.go_on(at, request);
                 self.records.insert(address.clone(), back);
             }
+            Act::Create if self.is_leftover(address, instance) => {
+                return Err(format!("incarnation {instance} of `{address}` was replaced already"));
+            }
             Act::Create | Act::Adopt => {
                 if let Some(old) = self.records.get(address)
                     && old.instance != instance

@@ -701,3 +701,18 @@ async fn what_was_being_replaced_is_not_somebody_elses() {
     settled(&sim, &Web::default().stack()).await;
     assert_eq!(sim.cloud.inventory(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_create_of_what_was_replaced_already_makes_no_sense() {
+    let sim = standing().await;
+    sim.run(&Web { cidr: "10.0.0.0/8", ..Web::default() }.stack(), &usual()).await.unwrap();
+    let entries = sim.store.entries();
+    let creates = |e: &&Stamped| matches!(&e.entry, Entry::Begin { address, act: Act::Create, .. } if address.0 == "network/network");
+    let [first, second] = entries.iter().filter(creates).collect::<Vec<_>>()[..] else {
+        panic!("one replacement")
+    };
+    let mut torn: Vec<Stamped> = entries.iter().take_while(|e| e.seq <= second.seq).cloned().collect();
+    assert!(State::fold(&torn).is_ok());
+    torn.push(Stamped { seq: second.seq + 1, ..first.clone() });
+    assert!(chain(&State::fold(&torn).unwrap_err()).contains("was replaced already"));
+}

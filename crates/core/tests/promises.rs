@@ -33,6 +33,7 @@ fn how() -> impl Strategy<Value = How> {
         1 => time.clone().prop_map(Overtaken),
         1 => time.prop_map(Rivalled),
         1 => Just(Late),
+        1 => any::<(u8, u8)>().prop_map(|(nth, how)| Behind(nth, how)),
     ]
 }
 

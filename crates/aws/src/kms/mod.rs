@@ -9,7 +9,9 @@ pub use key::{Key, KeyOutputs, KeyRefs};
 use crate::{Aws, Call, id::KeyId};
 use aws_config::SdkConfig;
 use aws_sdk_kms::types::{AliasListEntry, Tag};
-use causeway_core::{Error, Tags, coalesce::Coalesce, error::Class, error::Found, registry::ProviderKinds};
+use causeway_core::{
+    Error, Stop, Tags, coalesce::Coalesce, error::Class, error::Found, registry::ProviderKinds, repeated,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Deref,
@@ -72,7 +74,8 @@ async fn keys_with_tags(api: &aws_sdk_kms::Client) -> Result<Vec<(String, Tags)>
     let mut pages = api.list_keys().into_paginator().items().send();
     while let Some(key) = pages.next().await {
         let Some(id) = key.call("kms:ListKeys")?.key_id else { continue };
-        let tags = match tags_of(api, &id).await {
+        // Key by key: with many keys no repeat of the whole list gets past servers that fail now and then.
+        let tags = match repeated(&Stop::default(), || tags_of(api, &id)).await {
             Ok(Some(tags)) => tags,
             Ok(None) => continue,
             // A key of somebody else whose policy keeps us out.

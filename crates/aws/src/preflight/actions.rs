@@ -302,7 +302,8 @@ mod tests {
     use std::{fs, path::Path};
 
     /// Calls beside the engine: by programs that embed the crate, and by commands that look or run something.
-    const BESIDE: [&str; 5] = [
+    const BESIDE: [&str; 6] = [
+        "ec2:DescribeTags",
         "ecr:GetAuthorizationToken",
         "ecs:ExecuteCommand",
         "logs:FilterLogEvents",

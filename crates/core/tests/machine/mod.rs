@@ -53,6 +53,8 @@ pub enum How {
     Rivalled(u64),
     /// Planned, and applied only after another run was.
     Late,
+    /// Planned, and applied only after somebody did something at a console, as in [`Act::Meddle`].
+    Behind(u8, u8),
 }
 
 /// What happens next.
@@ -186,12 +188,7 @@ impl Machine {
     async fn act(&mut self, act: &Act) {
         match act {
             Act::Pause(seconds) => sleep(Duration::from_secs(*seconds)).await,
-            Act::Meddle(nth, how) => {
-                let how = [Meddling::Delete, Meddling::Edit, Meddling::Untag][usize::from(how % 3)];
-                if self.sim.cloud.meddle(STACK, usize::from(*nth), how).is_some() {
-                    self.meddled += 1;
-                }
-            }
+            Act::Meddle(nth, how) => self.meddle(*nth, *how),
             Act::Plant(which) => self.plant(*which),
             Act::Apply { wanted, crash, fault, how } => {
                 if upgrades(wanted) {
@@ -226,6 +223,13 @@ impl Machine {
             if verb == 0 || verb >> i & 1 == 1 {
                 self.sim.cloud.fault(None, hit, When::Percent(percent), fault.clone());
             }
+        }
+    }
+
+    fn meddle(&mut self, nth: u8, how: u8) {
+        let how = [Meddling::Delete, Meddling::Edit, Meddling::Untag][usize::from(how % 3)];
+        if self.sim.cloud.meddle(STACK, usize::from(nth), how).is_some() {
+            self.meddled += 1;
         }
     }
 
@@ -322,6 +326,9 @@ impl Machine {
             How::Unpermitted => Rules { max_removals: None, ..Rules::default() },
             _ => all_rules(&planned.plan),
         };
+        if let How::Behind(nth, how) = how {
+            self.meddle(nth, how);
+        }
         Some(self.applied(planned, rules, how, calm).await)
     }
 
