@@ -549,7 +549,7 @@ async fn a_lease_tells_who_is_at_work() {
     let _mine = one.hold("ada").await.unwrap();
     drop(held);
     two.settle().await;
-    assert!(matches!(two.hold("x").await, Err(StoreError::Held(who)) if who.starts_with("ada;")));
+    assert!(matches!(two.hold("x").await, Err(StoreError::Held(who)) if who.starts_with("ada, since")));
 }
 
 #[tokio::test]

@@ -384,18 +384,15 @@ impl State {
                 record.go_on(at, request);
             }
             // What was being replaced stays after all, and what was to replace it goes.
-            Act::Adopt if self.is_leftover(address, instance) => {
+            Act::Create | Act::Adopt if self.is_leftover(address, instance) => {
                 let mut back = self.find(address, instance)?.clone();
                 self.remove(address, instance);
                 if let Some(old) = self.records.remove(address) {
                     self.leftovers.entry(address.clone()).or_default().push(old);
                 }
-                back.phase = Phase::Updating;
+                back.phase = if act == Act::Create { Phase::Creating } else { Phase::Updating };
                 back.go_on(at, request);
                 self.records.insert(address.clone(), back);
-            }
-            Act::Create if self.is_leftover(address, instance) => {
-                return Err(format!("incarnation {instance} of `{address}` was replaced already"));
             }
             Act::Create | Act::Adopt => {
                 if let Some(old) = self.records.get(address)

@@ -703,7 +703,7 @@ async fn what_was_being_replaced_is_not_somebody_elses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_of_what_was_replaced_already_makes_no_sense() {
+async fn a_create_that_goes_on_with_what_was_replaced_takes_it_back() {
     let sim = standing().await;
     sim.run(&Web { cidr: "10.0.0.0/8", ..Web::default() }.stack(), &usual()).await.unwrap();
     let entries = sim.store.entries();
@@ -714,5 +714,14 @@ async fn a_create_of_what_was_replaced_already_makes_no_sense() {
     let mut torn: Vec<Stamped> = entries.iter().take_while(|e| e.seq <= second.seq).cloned().collect();
     assert!(State::fold(&torn).is_ok());
     torn.push(Stamped { seq: second.seq + 1, ..first.clone() });
-    assert!(chain(&State::fold(&torn).unwrap_err()).contains("was replaced already"));
+    let state = State::fold(&torn).unwrap();
+    let mut instances: Vec<&str> = state
+        .incarnations()
+        .filter(|(a, _)| a.0 == "network/network")
+        .map(|(_, r)| r.instance.as_str())
+        .collect();
+    instances.sort_unstable();
+    let before = instances.len();
+    instances.dedup();
+    assert_eq!((before, instances.len()), (2, 2), "each incarnation is in it once");
 }

@@ -103,7 +103,9 @@ fn an_image_that_does_not_work_fails_with_its_reason_and_the_old_one_goes_on() {
     }
     // An image that is not there at all.
     world.edit("source = \"image\"\n", &format!("digest = \"sha256:{}\"\n", "0".repeat(64)));
-    let failure = world.deploy(&["apply", "--yes"]).exits(100);
+    let refused = world.deploy(&["apply", "--yes"]).exits(101);
+    assert!(refused.contains("ECR does not have it"), "{refused}");
+    let failure = world.deploy(&["apply", "--yes", "--skip-preflight"]).exits(100);
     assert!(failure.contains("CannotPullContainer"), "{failure}");
     assert_eq!(world.serving(), serving);
 }

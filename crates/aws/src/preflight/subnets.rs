@@ -3,8 +3,15 @@
 //! Subnets that the stack itself makes are not looked at: they are as the configuration says.
 
 use super::{Finding, Preflight};
-use crate::{Aws, Call, ec2::filter, ecs::Service, elbv2::LoadBalancer, id::SubnetId, rds::SubnetGroup};
-use aws_sdk_ec2::types::{RouteTable, Subnet};
+use crate::{
+    Aws, Call,
+    ec2::{InternetGateway, NatGateway, Route, RouteTable, filter},
+    ecs::Service,
+    elbv2::LoadBalancer,
+    id::SubnetId,
+    rds::SubnetGroup,
+};
+use aws_sdk_ec2::types::{self, Subnet};
 use causeway_core::{Error, Set, plan::Action};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,9 +41,19 @@ pub(super) async fn run(preflight: &Preflight) -> Result<Vec<Finding>, Error> {
         let Some(ids) = known(&network.subnets).filter(|ids| !ids.is_empty()) else { continue };
         let subnets = describe(aws, &ids).await?;
         findings.push(room(&service, wanted.action == Action::Create, &subnets));
-        findings.push(way_out(aws, &ids, &subnets, network.assign_public_ip == Some(true)).await?);
+        // Where the plan makes or mends the way, it need not be there yet: after a run that was cut off it is half made.
+        if !makes_a_way(preflight) {
+            findings.push(way_out(aws, &ids, &subnets, network.assign_public_ip == Some(true)).await?);
+        }
     }
     Ok(findings)
+}
+
+fn makes_a_way(preflight: &Preflight) -> bool {
+    preflight.all::<Route>().next().is_some()
+        || preflight.all::<RouteTable>().next().is_some()
+        || preflight.all::<InternetGateway>().next().is_some()
+        || preflight.all::<NatGateway>().next().is_some()
 }
 
 /// The ids, once all are known.
@@ -178,7 +195,7 @@ impl Way {
 }
 
 /// A subnet without a table of its own uses the main one.
-fn way(subnet: &str, tables: &[RouteTable]) -> Way {
+fn way(subnet: &str, tables: &[types::RouteTable]) -> Way {
     let own = tables.iter().find(|t| t.associations().iter().any(|a| a.subnet_id() == Some(subnet)));
     let main = || tables.iter().find(|t| t.associations().iter().any(|a| a.main() == Some(true)));
     let Some(table) = own.or_else(main) else { return Way::Nowhere };
@@ -227,7 +244,7 @@ mod tests {
                 route.set_gateway_id(gateway.map(str::to_owned)).set_nat_gateway_id(nat.map(str::to_owned));
             let association =
                 RouteTableAssociation::builder().main(of.is_none()).set_subnet_id(of.map(str::to_owned));
-            RouteTable::builder().routes(route.build()).associations(association.build()).build()
+            types::RouteTable::builder().routes(route.build()).associations(association.build()).build()
         };
         let tables = [table(Some("igw-1"), None, None), table(None, Some("nat-1"), Some("s-2"))];
         assert_eq!(way("s-1", &tables), Way::InternetGateway);
