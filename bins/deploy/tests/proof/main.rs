@@ -8,5 +8,4 @@ mod crash;
 mod faults;
 mod place;
 #[path = "../sandbox/world.rs"]
-#[allow(dead_code, reason = "not every test binary needs all of it")]
 mod world;

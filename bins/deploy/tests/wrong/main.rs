@@ -6,7 +6,6 @@
 mod files;
 mod situations;
 #[path = "../sandbox/world.rs"]
-#[allow(dead_code, reason = "not every test binary needs all of it")]
 mod world;
 
 use files::{FILES, RIGHT, Wrong};
