@@ -78,11 +78,13 @@ pub(crate) fn write(
 pub(crate) fn read(path: &Path, digest: Option<&str>, key: Option<&Path>) -> Result<Approved, Failure> {
     let file = path.display();
     let key = key.map(|key| (key, key_text(key)));
-    let bytes = fs::read(path).map_err(|error| Failure::usage(format!("cannot read {file}: {error}")))?;
+    let makes = "`deploy plan --output FILE` makes one";
+    let bytes =
+        fs::read(path).map_err(|error| Failure::usage(format!("cannot read {file}: {error}")).hint(makes))?;
     let (plan, signer) = SavedPlan::read(&bytes, &program()?).map_err(|error| {
         let code = if matches!(error, SavedError::Decode(_)) { Code::Usage } else { Code::Refused };
         let failure = Failure::new(code, format!("{file} cannot be applied: {}", chain(&error)));
-        failure.hint("`deploy plan --output FILE` makes one")
+        failure.hint(makes)
     })?;
     let refused = |why: String| Err(Failure::new(Code::Refused, why));
     let found = plan.digest();
