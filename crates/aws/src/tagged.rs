@@ -6,8 +6,7 @@ use aws_config::SdkConfig;
 use causeway_core::{Address, Error, Tags, rebuild::Tagged};
 
 /// All that carries the tags of `stack` in EC2, KMS, ACM, RDS and ELBv2 of `regions`, and in
-/// Route 53. Services that were not compiled
-/// in are left out.
+/// Route 53. Services that were not compiled in are left out.
 ///
 /// # Errors
 /// When something cannot be listed.

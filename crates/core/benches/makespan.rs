@@ -9,7 +9,9 @@
 
 mod plain;
 
-use causeway_core::{Address, Stack, Value, engine::Run, plan::PlanOptions, schedule, store::MemoryStore};
+use causeway_core::{
+    Address, Stack, Value, engine::Run, plan::PlanOptions, schedule::Schedule, store::MemoryStore,
+};
 use plain::{Anywhere, Cloud, add};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -37,8 +39,10 @@ fn main() {
         for at_once in [4, 10] {
             let edges: Edges = stack.nodes().iter().map(|(a, n)| (a.clone(), n.after.clone())).collect();
             let weight = |a: &Address| seconds(stack.nodes()[a].kind);
-            let path = schedule::remaining(&edges, weight).into_values().max().unwrap_or(0);
-            let work: u64 = edges.keys().map(weight).sum();
+            let schedule = Schedule::new(&edges);
+            let weights: Vec<u64> = schedule.keys().iter().map(weight).collect();
+            let path = schedule.priorities(&weights).into_iter().max().unwrap_or(0);
+            let work: u64 = weights.iter().sum();
             let bound = (path as f64).max(work as f64 / at_once as f64);
             let ours = runtime.block_on(apply(&stack, at_once)).as_secs_f64();
             let fifo = first_ready_first(&edges, at_once, weight) as f64;

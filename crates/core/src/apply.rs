@@ -316,15 +316,10 @@ impl Run {
 
     async fn one(self: Arc<Self>, key: Key) -> Result<Action, StepError> {
         let (address, part) = key.clone();
+        let leftover = || self.plan.steps.iter().find(|s| s.address == address);
         (self.listener)(Event::Begun {
             address: address.clone(),
-            kind: self
-                .plan
-                .steps
-                .iter()
-                .find(|s| s.address == address)
-                .map(|s| s.kind.clone())
-                .unwrap_or_default(),
+            kind: self.planned(&address).or_else(leftover).map(|s| s.kind.clone()).unwrap_or_default(),
             action: self.action(&key),
             typical: self.spread(&key).p50(),
         });

@@ -15,7 +15,7 @@ use crate::{
     resource::Status,
     secret::{SealKey, Sealed},
     stack::Stack,
-    store::{Store, StoreError},
+    store::{Hold, Store, StoreError},
     timeline::{self, Timeline},
     value::Address,
     wait::Stop,
@@ -257,10 +257,7 @@ impl Engine {
             let outputs = observed.live.into_iter().map(|(a, live)| (a, live.outputs)).collect();
             return Ok(Report { outputs, ..Report::default() });
         }
-        let _hold = self.store.hold(&run.actor).await.map_err(|e| match e {
-            StoreError::Held(who) => EngineError::Held(who),
-            other => EngineError::Journal(other.into()),
-        })?;
+        let _hold = self.hold(&run.actor).await?;
         let recorded = self.state().await?;
         if recorded.seq != state.seq {
             return Err(EngineError::Stale { planned: state.seq, now: recorded.seq });
@@ -320,16 +317,20 @@ impl Engine {
     /// # Errors
     /// There is a journal by now, or it cannot be written.
     pub async fn write(&self, rebuilt: Rebuilt, actor: &str) -> Result<(), EngineError> {
-        let _hold = self.store.hold(actor).await.map_err(|e| match e {
-            StoreError::Held(who) => EngineError::Held(who),
-            other => EngineError::Journal(other.into()),
-        })?;
+        let _hold = self.hold(actor).await?;
         let entries = rebuilt.journal(self.account.as_deref(), actor);
         let stamp = |(seq, entry)| Stamped { seq, at: (self.clock)(), entry };
         let entries: Vec<Stamped> = (1..).zip(entries).map(stamp).collect();
         State::fold(&entries)?;
         self.store.append(0, &entries).await.map_err(JournalError::from)?;
         Ok(())
+    }
+
+    async fn hold(&self, actor: &str) -> Result<Hold, EngineError> {
+        self.store.hold(actor).await.map_err(|e| match e {
+            StoreError::Held(who) => EngineError::Held(who),
+            other => EngineError::Journal(other.into()),
+        })
     }
 
     /// What differs in the cloud from what was applied last. Writes nothing, anywhere.

@@ -475,7 +475,7 @@ impl<'a> Planner<'a> {
             return because(Action::ReplaceDeleteFirst, diff, "was being deleted when the last run ended");
         }
         if let Some(field) = replacing(kind, &diff) {
-            return self.replace(node, kind, record, diff, &field);
+            return self.replace(address, node, kind, record, diff, &field);
         }
         if !diff.is_empty() {
             return decision(Action::Update, diff);
@@ -612,12 +612,23 @@ impl<'a> Planner<'a> {
             })
     }
 
-    fn replace(&self, node: &Node, kind: &dyn AnyKind, record: &Record, diff: Diff, field: &str) -> Decision {
+    fn replace(
+        &self,
+        address: &Address,
+        node: &Node,
+        kind: &dyn AnyKind,
+        record: &Record,
+        diff: Diff,
+        field: &str,
+    ) -> Decision {
         let identity = kind.recovery().identity();
         let generated = |f: &str| node.spec.get(f).is_some_and(|v| v.get("$generated").is_some());
         let moved = identity.iter().any(|f| certainly(&diff, f) || self.follows(&diff, f));
         let beside = identity.is_empty() || identity.iter().any(|f| generated(f)) || moved;
-        let parent = self.delete_first.iter().find(|d| self.rests_on(record, d) && self.needs(node, d));
+        let parent = self
+            .delete_first
+            .iter()
+            .find(|d| self.rests_on(record, d) && self.stack.below(address).any(|a| a == *d));
         let unknown = !certainly(&diff, field);
         let perhaps = if unknown { ", if it turns out to differ" } else { "" };
         let (action, order) = match (parent, beside) {
@@ -644,19 +655,6 @@ impl<'a> Planner<'a> {
             }
             let next = record.request.after.iter().filter(|a| goes(a) && seen.insert(*a));
             open.extend(next.filter_map(|a| self.state.records.get(a)));
-        }
-        false
-    }
-
-    /// Whether the new one can be made only after what is at `address`.
-    fn needs(&self, node: &Node, address: &Address) -> bool {
-        let (mut open, mut seen) = (vec![node], BTreeSet::new());
-        while let Some(node) = open.pop() {
-            if node.after.contains(address) {
-                return true;
-            }
-            let next = node.after.iter().filter(|a| seen.insert(*a));
-            open.extend(next.filter_map(|a| self.stack.nodes().get(a)));
         }
         false
     }

@@ -49,38 +49,6 @@ fn cycle<K: Ord + Clone>(edges: &BTreeMap<K, BTreeSet<K>>, done: &[K]) -> Vec<K>
     path
 }
 
-/// The longest way from each key to the end of the work, its own `weight` included.
-///
-/// `edges` must have no cycle; what is in one keeps only its own weight.
-pub fn remaining<K: Ord + Clone>(
-    edges: &BTreeMap<K, BTreeSet<K>>,
-    weight: impl Fn(&K) -> u64,
-) -> BTreeMap<K, u64> {
-    let mut out: BTreeMap<K, u64> = edges.keys().map(|k| (k.clone(), weight(k))).collect();
-    for k in order(edges).unwrap_or_default().iter().rev() {
-        let from_here = out[k];
-        for dep in edges[k].iter().filter(|d| edges.contains_key(d)) {
-            let through = weight(dep) + from_here;
-            if let Some(best) = out.get_mut(dep) {
-                *best = through.max(*best);
-            }
-        }
-    }
-    out
-}
-
-/// How long the work takes with `at_once` at a time, longest remaining way first: what `apply` does, on paper.
-pub fn makespan<K: Ord + Clone>(
-    edges: &BTreeMap<K, BTreeSet<K>>,
-    at_once: usize,
-    weight: impl Fn(&K) -> u64,
-) -> u64 {
-    let schedule = Schedule::new(edges);
-    let weights: Vec<u64> = schedule.keys().iter().map(weight).collect();
-    let played = schedule.play(at_once, &schedule.priorities(&weights), &weights);
-    played.iter().map(|slot| slot.end).max().unwrap_or_default()
-}
-
 /// Work whose order is known, to be played through many times. Everything is numbered as in [`keys`](Self::keys).
 #[derive(Clone, Debug)]
 pub struct Schedule<K> {
@@ -215,17 +183,23 @@ mod tests {
     #[test]
     fn the_longest_way_counts() {
         let graph = edges(&[("slow", &[]), ("quick", &[]), ("end", &["quick", "slow"])]);
-        let weights = remaining(&graph, |k| if *k == "slow" { 60 } else { 1 });
-        assert_eq!(weights["slow"], 61);
-        assert_eq!(weights["quick"], 2);
+        let schedule = Schedule::new(&graph);
+        let weights: Vec<u64> = schedule.keys().iter().map(|k| if *k == "slow" { 60 } else { 1 }).collect();
+        let ways: BTreeMap<_, _> =
+            schedule.keys().iter().copied().zip(schedule.priorities(&weights)).collect();
+        assert_eq!(ways["slow"], 61);
+        assert_eq!(ways["quick"], 2);
     }
 
     #[test]
     fn the_makespan_counts_what_runs_beside() {
         let graph = edges(&[("slow", &[]), ("a", &[]), ("b", &["a"]), ("end", &["b", "slow"])]);
-        let weight = |k: &&str| if *k == "slow" { 60 } else { 10 };
-        assert_eq!(makespan(&graph, 2, weight), 70);
-        assert_eq!(makespan(&graph, 1, weight), 90);
+        let schedule = Schedule::new(&graph);
+        let weights: Vec<u64> = schedule.keys().iter().map(|k| if *k == "slow" { 60 } else { 10 }).collect();
+        let priority = schedule.priorities(&weights);
+        let makespan = |at_once| schedule.play(at_once, &priority, &weights).iter().map(|s| s.end).max();
+        assert_eq!(makespan(2), Some(70));
+        assert_eq!(makespan(1), Some(90));
     }
 
     #[test]

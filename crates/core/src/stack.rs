@@ -289,6 +289,21 @@ impl Stack {
         &self.nodes
     }
 
+    /// Everything that the resource at `address` waits for, through others too; each once.
+    pub(crate) fn below<'s>(&'s self, address: &Address) -> impl Iterator<Item = &'s Address> + use<'s> {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<&Address> = self.nodes.get(address).into_iter().flat_map(|n| &n.after).collect();
+        std::iter::from_fn(move || {
+            loop {
+                let next = open.pop()?;
+                if seen.insert(next) {
+                    open.extend(self.nodes.get(next).into_iter().flat_map(|n| &n.after));
+                    return Some(next);
+                }
+            }
+        })
+    }
+
     /// Keeps only the nodes that `keep` wants.
     pub fn retain(&mut self, keep: impl Fn(&Address) -> bool) {
         self.nodes.retain(|a, _| keep(a));

@@ -107,20 +107,12 @@ fn wait_for(
     let make = |a: &Address| (a.clone(), Part::Make);
     let after = |a: &Address| stack.nodes().get(a).map(|n| n.after.clone()).unwrap_or_default();
     let needs = |a: &Address| needs(a, stack, parts);
-    let after_a_removal = |a: &Address| {
-        let (mut open, mut seen) = (vec![a.clone()], BTreeSet::new());
-        while let Some(a) = open.pop() {
-            if action(&a) == Some(Action::ReplaceDeleteFirst) {
-                return true;
-            }
-            open.extend(after(&a).into_iter().filter(|a| seen.insert(a.clone())));
-        }
-        false
-    };
+    let goes_first = |a: &Address| action(a) == Some(Action::ReplaceDeleteFirst);
+    let after_a_removal = |a: &Address| goes_first(a) || stack.below(a).any(goes_first);
     let mut out = Edges::new();
     for key in parts {
         let (address, part) = key;
-        let delete_first = action(address) == Some(Action::ReplaceDeleteFirst);
+        let delete_first = goes_first(address);
         let mut waits = BTreeSet::new();
         match part {
             Part::Make => {
@@ -142,14 +134,13 @@ fn wait_for(
                 {
                     waits.insert((dependent.clone(), Part::Remove(record.instance.clone())));
                     let comes_back = delete_first && after(dependent).contains(address);
-                    let goes_first = action(dependent) == Some(Action::ReplaceDeleteFirst);
                     let wanted = match moving {
                         Moving::All => !comes_back,
                         Moving::OffKept => !delete_first,
                         Moving::None => false,
                     };
                     // What is in the way cannot wait for what is made after it.
-                    if wanted && !goes_first && !in_the_way.contains(key) {
+                    if wanted && !goes_first(dependent) && !in_the_way.contains(key) {
                         waits.insert(make(dependent));
                     }
                 }
