@@ -26,6 +26,7 @@ use serde_json::Value as Json;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 /// The whole of `causeway.toml`. A new target is one more field here and one more line in [`Config::problems`].
@@ -57,14 +58,15 @@ impl Config {
     /// # Errors
     /// All [`Mistakes`] that one look finds.
     pub fn parse(name: &str, text: &str) -> Result<Self, Mistakes> {
-        let table = place::parse(text).map_err(|m| Mistakes::new(name, text, vec![m]))?;
+        let unreadable = |m: Mistake| Mistakes::new(name, &place::masked_but(text, m.start()), vec![m]);
+        let table = place::parse(text).map_err(unreadable)?;
         let shown = place::masked(text, &table);
         let mistakes = |found| Mistakes::new(name, &shown, found);
         if table.get_ref().is_empty() {
             let empty = Mistake::new("the file says nothing", "in this file", 0..0);
             return Err(mistakes(vec![empty.help("`deploy init -f FILE` writes one to start from")]));
         }
-        let misshapen = shape::check(&table, &schema());
+        let misshapen = shape::check(&table, &SCHEMA);
         if !misshapen.is_empty() {
             return Err(mistakes(misshapen));
         }
@@ -161,9 +163,12 @@ impl File {
     }
 }
 
+/// Made once: it takes longer than all the rest of reading a file.
+static SCHEMA: LazyLock<Json> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
+
 /// The JSON Schema of `causeway.toml`.
 pub fn schema() -> Json {
-    schemars::schema_for!(Config).to_value()
+    SCHEMA.clone()
 }
 
 /// A commented `causeway.toml` to start from.

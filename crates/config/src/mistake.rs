@@ -24,6 +24,11 @@ impl Mistake {
         Mistake { message: message.into(), help: None, label: label.into(), span: span.into() }
     }
 
+    /// Where it begins, in bytes.
+    pub(crate) fn start(&self) -> usize {
+        self.span.offset()
+    }
+
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

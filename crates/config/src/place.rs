@@ -68,18 +68,59 @@ fn entry(key: Range<usize>, value: &Spanned<DeValue<'_>>) -> Range<usize> {
 }
 
 /// The text with stars for every secret that was written down instead of named, so that showing the file does not
-/// show it.
+/// show it. A table that is called nearly so is taken for one of secrets.
 pub(crate) fn masked(text: &str, table: &Spanned<DeTable<'_>>) -> String {
-    let mut bytes = text.as_bytes().to_vec();
-    for (_, target) in table.get_ref() {
-        let secrets = target.get_ref().as_table().and_then(|t| t.get("secrets"));
-        for (_, value) in secrets.and_then(|s| s.get_ref().as_table()).into_iter().flatten() {
-            let named =
-                value.get_ref().as_str().is_some_and(|s| SecretSource::try_from(s.to_owned()).is_ok());
-            if !named && let Some(written) = bytes.get_mut(value.span()) {
-                written.iter_mut().filter(|b| **b != b'\n').for_each(|b| *b = b'*');
-            }
+    let mut hidden = vec![];
+    table.get_ref().iter().for_each(|(key, value)| written(key.get_ref(), value, false, &mut hidden));
+    starred(text, hidden)
+}
+
+/// The places of what is written down under a key that says that it is secret.
+fn written(key: &str, value: &Spanned<DeValue<'_>>, secret: bool, out: &mut Vec<Range<usize>>) {
+    let secret = secret || is_secret(key);
+    match value.get_ref() {
+        DeValue::Table(table) => table.iter().for_each(|(k, v)| written(k.get_ref(), v, secret, out)),
+        DeValue::Array(items) => items.iter().for_each(|v| written(key, v, secret, out)),
+        DeValue::String(text) if SecretSource::try_from(text.to_string()).is_ok() => {}
+        _ if secret => out.push(value.span()),
+        _ => {}
+    }
+}
+
+fn is_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    // Above what `services` comes to.
+    key.contains("secret") || strsim::jaro_winkler(&key, "secrets") > 0.9
+}
+
+/// The text of a file that cannot be read from `stop` on. What its texts are nobody knows, so that only those of that line
+/// are shown, and not even they where secrets stand.
+pub(crate) fn masked_but(text: &str, stop: usize) -> String {
+    let (mut hidden, mut secret, mut start) = (vec![], false, 0);
+    for line in text.split_inclusive('\n') {
+        let whole = start..start + line.len();
+        start = whole.end;
+        let said = line.split('#').next().unwrap_or_default().trim();
+        if said.starts_with('[') && said.ends_with(']') && !said.contains('=') {
+            secret = is_secret(said.rsplit('.').next().unwrap_or_default().trim_end_matches(']'));
+            continue;
         }
+        let value = line.find('=').map_or(0, |equals| equals + 1);
+        let plain = line[value..].trim();
+        let plain = ["true", "false"].contains(&plain) || plain.bytes().all(|b| b.is_ascii_digit());
+        if secret || is_secret(&line[..value]) || !(plain || whole.contains(&stop)) {
+            hidden.push(whole.start + value..whole.end);
+        }
+    }
+    starred(text, hidden)
+}
+
+/// Stars for all that stands at `hidden`, but for blanks.
+fn starred(text: &str, hidden: Vec<Range<usize>>) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for place in hidden {
+        let written = bytes.get_mut(place).into_iter().flatten();
+        written.filter(|b| !b.is_ascii_whitespace()).for_each(|b| *b = b'*');
     }
     // Stars are put for whole values, so what is left is still text.
     String::from_utf8(bytes).unwrap_or_default()

@@ -47,7 +47,16 @@ impl<'s> Checker<'s> {
             let name = key.get_ref().as_ref();
             let inner = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
             match known.and_then(|k| k.get(name)).or(others) {
-                Some(schema) => self.value(name, value, schema, &inner, key.span()),
+                Some(property) => {
+                    let before = self.mistakes.len();
+                    self.value(name, value, property, &inner, key.span());
+                    // Names that people choose have no description of their own.
+                    let kind = property.get("type").map(types).unwrap_or_default();
+                    for mistake in self.mistakes.iter_mut().skip(before).filter(|m| m.help.is_none()) {
+                        let wanted = kind.first().map_or("of the same kind", |kind| described(kind));
+                        mistake.help = Some(format!("what stands{} is {wanted}", inside(path)));
+                    }
+                }
                 None => {
                     let known: Vec<&str> = known.unwrap_or(&none).keys().map(String::as_str).collect();
                     self.mistakes.push(unknown(name, &known, path, key.span()));

@@ -137,6 +137,12 @@ const CASES: &[Wrong] = &[
     ),
     wrong("no name", "name = \"coder\"", "", &[(1, "`name` is missing in [stack]")]),
     wrong(
+        "a number under a name of one's own",
+        "[ecs.dns]",
+        "[ecs.environment]\nCODER_MAX = 5\n[ecs.dns]",
+        &[(16, "`CODER_MAX` has to be text in quotes")],
+    ),
+    wrong(
         "a secret that is written down",
         "[ecs.dns]",
         "[ecs.secrets]\nCODER_OIDC_CLIENT_SECRET = \"hunter2\"\n[ecs.dns]",
@@ -257,4 +263,27 @@ fn a_secret_that_was_written_down_is_not_repeated() {
     let text = mistakes(case).render(80, false);
     assert!(text.contains("*********") && !text.contains("hunter2"), "{text}");
     assert!(!format!("{:?}", mistakes(case)).contains("hunter2"));
+}
+
+/// Each was shown once: the file cannot be read, or the table of secrets is misspelt.
+#[test]
+fn a_secret_is_not_shown_where_the_file_is_torn() {
+    for secrets in [
+        "[ecs.secrets]\nA = \"hunter2",
+        "[ecs.secrets]\nA = hunter2\"",
+        "[ecs.secrets]\nB = 1 2\nA = \"hunter2\"",
+        "[ecs.secrets\nA = \"hunter2\"",
+        "[ecs.secrets]A = \"hunter2\"",
+        "[ecs.secrets]\n[A = \"hunter2\"",
+        "[ecs.secrets]\nA = \"\"\"\nhunter2\n",
+        "[ecs.secret]\nA = \"hunter2\"",
+        "[secrets]\nA = \"hunter2\"",
+        "[ecs.secrets]\nA = [\"hunter2\"]",
+        "[ecs.secrets.A]\nenv = \"hunter2\"",
+        "[ecs]\nsecerts = { A = \"hunter2\" }",
+    ] {
+        let mistakes = Config::parse("causeway.toml", secrets).unwrap_err();
+        let text = format!("{}{mistakes:?}", mistakes.render(80, false));
+        assert!(!text.contains("hunter2"), "{secrets}\n{text}");
+    }
 }
