@@ -188,6 +188,13 @@ pub(crate) struct Scope {
     pub(crate) detail: bool,
 }
 
+impl Scope {
+    /// Everything, as it is there.
+    pub(crate) fn whole() -> Self {
+        Scope { only: vec![], except: vec![], adopt: false, refresh: true, detail: false }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
     #[command(flatten)]

@@ -119,18 +119,41 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 impl Session {
-    /// Reaches the cloud that `global` chooses.
-    pub(crate) async fn open(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
-        let session = Self::reach(global, file, screen).await?;
-        if let Err(failure) = journal::nothing_left_behind(&session.place, &session.beside).await {
-            session.close().await;
-            return Err(failure);
-        }
-        Ok(session)
+    /// Reaches the cloud that `global` chooses, and does `work` there. However that ends, a lock that it had is given
+    /// back, and a sandbox that was for this command only is gone, before this answers.
+    ///
+    /// # Errors
+    /// Those of `work`, or the cloud cannot be reached, or the journal is elsewhere.
+    pub(crate) async fn within<T>(
+        global: &Global,
+        file: File,
+        screen: &Screen,
+        work: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let work = async |session: &Session| {
+            journal::nothing_left_behind(&session.place, &session.beside).await?;
+            work(session).await
+        };
+        Self::anywhere(global, file, screen, work).await
     }
 
-    /// As [`Session::open`], wherever the journal is.
-    pub(crate) async fn reach(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
+    /// As [`Session::within`], wherever the journal is.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn anywhere<T>(
+        global: &Global,
+        file: File,
+        screen: &Screen,
+        work: impl AsyncFnOnce(&Session) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let session = Self::open(global, file, screen).await?;
+        let result = work(&session).await;
+        session.close().await;
+        result
+    }
+
+    async fn open(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
         let (name, region) = (file.config.stack.name.clone(), file.config.stack.region.clone());
         let (sdk, lasts, beside, sandbox) = if global.sandbox {
             let (endpoint, folder, own) = sandbox(&region, screen).await?;
@@ -171,7 +194,7 @@ impl Session {
     }
 
     /// Ends what goes on in the background, and the sandbox, if it was for this command only.
-    pub(crate) async fn close(self) {
+    async fn close(self) {
         self.store.settle().await;
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;

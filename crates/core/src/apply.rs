@@ -11,6 +11,7 @@ use crate::{
     event::Event,
     journal::{Journal, JournalError},
     observe::{ObserveError, Observed},
+    parts::{self, Parts},
     place::PlaceSpec,
     plan::{Action, Plan, Step},
     registry::{AnyKind, AnyLive, At, Registry},
@@ -111,6 +112,8 @@ pub(crate) struct Run {
     pub(crate) new_instance: NewInstance,
     pub(crate) stop: Stop,
     pub(crate) at_once: usize,
+    /// What the stack wants of what was there when it was planned.
+    parts: Parts,
     /// How long each part takes, as far as it was known when the run began.
     times: BTreeMap<Key, Spread>,
     outputs: Mutex<BTreeMap<Address, Json>>,
@@ -167,6 +170,7 @@ pub(crate) fn run(
         .filter(|(a, _)| !numbers.contains_key(*a))
         .map(|(a, live)| (a.clone(), live.outputs.clone()))
         .collect();
+    let parts = parts::found(&stack, observed, &registry);
     let times = journal.with(|state| estimate::times(&plan, state, &registry));
     Arc::new(Run {
         stack,
@@ -180,6 +184,7 @@ pub(crate) fn run(
         new_instance,
         stop,
         at_once,
+        parts,
         times,
         outputs: Mutex::new(outputs),
         kept: Mutex::default(),
@@ -384,7 +389,11 @@ impl Run {
     }
 
     async fn read(&self, target: &Target<'_>, spec: &Json) -> Result<Option<AnyLive>, StepError> {
-        Ok(repeated(&self.stop, || target.kind.read(target.at(), spec)).await?)
+        let mut found = repeated(&self.stop, || target.kind.read(target.at(), spec)).await?;
+        if let Some(live) = &mut found {
+            parts::of(&self.parts, target.address, target.kind, live)?;
+        }
+        Ok(found)
     }
 
     /// Polls until it can be used: the one wait for creates, updates and adoptions.

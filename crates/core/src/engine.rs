@@ -9,6 +9,7 @@ use crate::{
     journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, Stamped, State},
     moved,
     observe::{ObserveError, Observed, Witness, observe, observe_with},
+    parts,
     plan::{Plan, PlanError, PlanOptions, plan},
     rebuild::{self, Rebuilt, Tagged},
     registry::Registry,
@@ -229,7 +230,9 @@ impl Engine {
         let mut stack = stack.clone();
         claim::named(&mut stack, &state, &self.registry);
         let witness = if options.from_journal { Witness::Journal } else { Witness::Cloud };
-        let observed = observe_with(&stack, &state, &self.registry, witness).await?;
+        let mut observed = observe_with(&stack, &state, &self.registry, witness).await?;
+        let parts = parts::found(&stack, &observed, &self.registry);
+        parts::leave_out(&parts, &stack, &mut observed, &self.registry)?;
         claim::follow(&mut stack, &state, &observed, &self.registry);
         let mut plan = plan(&stack, &state, &observed, &self.registry, options)?;
         plan.moves = moves;

@@ -21,6 +21,7 @@ pub mod history;
 pub mod journal;
 pub mod moved;
 pub mod observe;
+mod parts;
 pub mod place;
 pub mod plan;
 pub mod rebuild;

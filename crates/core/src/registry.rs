@@ -61,6 +61,10 @@ pub trait AnyKind: Send + Sync {
     fn no_outputs(&self) -> Json;
     /// [`Resource::UNDO`].
     fn undo(&self) -> &'static [UndoRule];
+    /// [`Resource::PARTS`].
+    fn parts(&self) -> Option<&'static str>;
+    /// [`Resource::leave_out`], for all `parts`.
+    fn leave_out(&self, live: &mut AnyLive, parts: &[Json]) -> Result<(), Error>;
     /// [`Resource::TIMING`].
     fn timing(&self) -> Timing;
     /// [`Resource::read`].
@@ -174,6 +178,15 @@ impl<R: Resource> AnyKind for Kind<R> {
     }
     fn undo(&self) -> &'static [UndoRule] {
         R::UNDO
+    }
+    fn parts(&self) -> Option<&'static str> {
+        R::PARTS
+    }
+    fn leave_out(&self, live: &mut AnyLive, parts: &[Json]) -> Result<(), Error> {
+        let mut typed = Self::live(live)?;
+        parts.iter().for_each(|part| R::leave_out(&mut typed.spec, part));
+        *live = Self::erase(typed)?;
+        Ok(())
     }
     fn timing(&self) -> Timing {
         R::TIMING

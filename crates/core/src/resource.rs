@@ -37,6 +37,9 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     const KEEPS: &'static [&'static str] = &[];
     /// Acts that are not taken back as such acts usually are: what is lost, or remains. See [`undo`](crate::undo).
     const UNDO: &'static [UndoRule] = &[];
+    /// The kind of what stands in it as resources of their own, where it shows what else stands there; see
+    /// [`Resource::leave_out`].
+    const PARTS: Option<&'static str> = None;
     /// How long things take, and how often to look.
     const TIMING: Timing = Timing::QUICK;
     /// Speaks to the place that the resource lives in.
@@ -61,6 +64,10 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
         live: &Live<Self>,
         diff: &Diff,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Leaves the part with these outputs out of what `spec`, as it was read, shows as somebody else's. The stack wants
+    /// that part, whoever made it, and takes it over itself. Only called for parts of the kind [`Resource::PARTS`].
+    fn leave_out(_spec: &mut Self, _part: &serde_json::Value) {}
 
     /// Makes sure that a copy of its data can be used, before it is removed or replaced; called again while it answers
     /// [`Class::NotNow`](crate::Class::NotNow). Only called where [`Resource::DATA`], and never for what was not ready

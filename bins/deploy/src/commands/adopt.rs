@@ -49,13 +49,23 @@ fn tag(text: &str) -> Result<(String, String), String> {
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
-    let mut stack = file.stack(&file.given(&session::environment)?)?;
+    let stack = file.stack(&file.given(&session::environment)?)?;
     let state = flags.tfstate.as_deref().map(read).transpose()?;
-    let session = Session::open(run.global, file, run.screen).await?;
+    let work = async |session: &Session| look(run, session, stack, state, flags).await;
+    Session::within(run.global, file, run.screen, work).await
+}
+
+async fn look(
+    run: &Run<'_>,
+    session: &Session,
+    mut stack: Stack,
+    state: Option<terraform::Named>,
+    flags: &Args,
+) -> Result<Code, Failure> {
     let looking = state.is_some() || flags.by_name.is_some() || !flags.by_tag.is_empty();
     let (candidates, others) = match state {
         Some(named) => (named.candidates, named.others),
-        None if looking => (listed(&session, &stack).await?, BTreeSet::new()),
+        None if looking => (listed(session, &stack).await?, BTreeSet::new()),
         None => (vec![], BTreeSet::new()),
     };
     let wanted = |candidate: &Candidate, tags: &Json| flags.want(candidate, tags);
@@ -107,7 +117,6 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
         };
         run.screen.document(&document::done(run.name, code, result));
     }
-    session.close().await;
     Ok(code)
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failu
     };
     let file = session::configuration(run.global)?;
     let destroys = saved.as_ref().is_some_and(|saved| saved.plan.destroy);
-    let mut stack = match destroys {
+    let stack = match destroys {
         true => Stack::new(&file.config.stack.name),
         false => file.stack(&file.given(&session::environment)?)?,
     };
@@ -40,27 +40,33 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failu
         Some(saved) => saved.plan.options(),
         None => plan::options(run, &flags.scope, &stack)?,
     };
-    let session = Session::open(run.global, file, run.screen).await?;
-    let options = match destroys {
-        true => options,
-        false => rehearsal::prepare(&session, &mut stack, options, flags.allow_migration).await?,
-    };
-    let preflight = !flags.skip_preflight && !destroys;
     let how = How {
         options,
         detail: flags.scope.detail,
         permits: &flags.permits,
         saved,
-        preflight,
+        preflight: !flags.skip_preflight && !destroys,
         html: flags.html.as_deref(),
     };
-    let code = carry_out(run, &session, &stack, &how).await;
-    let code = match code {
-        Ok(Code::Done) if !destroys => super::answers::check(run, &session).await,
-        other => other,
+    let work = async |session: &Session| match destroys {
+        true => carry_out(run, session, &stack, &how).await,
+        false => make(run, session, stack, how, flags.allow_migration).await,
     };
-    session.close().await;
-    code
+    Session::within(run.global, file, run.screen, work).await
+}
+
+async fn make(
+    run: &Run<'_>,
+    session: &Session,
+    mut stack: Stack,
+    mut how: How<'_>,
+    allow_migration: bool,
+) -> Result<Code, Failure> {
+    how.options = rehearsal::prepare(session, &mut stack, how.options, allow_migration).await?;
+    match carry_out(run, session, &stack, &how).await? {
+        Code::Done => super::answers::check(run, session).await,
+        other => Ok(other),
+    }
 }
 
 /// Nobody can be asked without a terminal, so that nothing must have to be asked.

@@ -31,10 +31,8 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
         return Err(failure.hint("write `[state]` and `s3 = { bucket = \"NAME\" }` into it"));
     };
     let name = run.global.file.display().to_string();
-    let session = Session::reach(run.global, file, run.screen).await?;
-    let made = make(run, &session, &bucket).await;
-    session.close().await;
-    let made = made?;
+    let work = async |session: &Session| make(run, session, &bucket).await;
+    let made = Session::anywhere(run.global, file, run.screen, work).await?;
     if run.screen.json() {
         let result = document::Init { file: name, journal: Some(made) };
         run.screen.document(&document::done(run.name, Code::Done, result));

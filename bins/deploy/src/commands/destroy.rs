@@ -13,7 +13,6 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Destroy) -> Result<Code, Fai
     let file = session::configuration(run.global)?;
     // Deleting needs no program: the journal knows what there is, and in which order it goes.
     let empty = Stack::new(&file.config.stack.name);
-    let session = Session::open(run.global, file, run.screen).await?;
     let how = apply::How {
         options: PlanOptions::default(),
         detail: false,
@@ -23,7 +22,6 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Destroy) -> Result<Code, Fai
         preflight: false,
         html: flags.html.as_deref(),
     };
-    let code = apply::carry_out(run, &session, &empty, &how).await;
-    session.close().await;
-    code
+    let work = async |session: &Session| apply::carry_out(run, session, &empty, &how).await;
+    Session::within(run.global, file, run.screen, work).await
 }

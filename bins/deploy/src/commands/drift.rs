@@ -10,7 +10,10 @@ use causeway_core::{diff::Change, engine::Drift, render};
 
 pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
-    let session = Session::open(run.global, file, run.screen).await?;
+    Session::within(run.global, file, run.screen, async |session| show(run, session).await).await
+}
+
+async fn show(run: &Run<'_>, session: &Session) -> Result<Code, Failure> {
     let drift = session.engine.drift().await?;
     let code = if drift.is_empty() { Code::Done } else { Code::Changes };
     if drift.is_empty() {
@@ -23,7 +26,6 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
         let result = document::Drifted { cloud: session.cloud.clone(), drift };
         run.screen.document(&document::done(run.name, code, result));
     }
-    session.close().await;
     Ok(code)
 }
 

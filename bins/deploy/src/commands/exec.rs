@@ -43,10 +43,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     }
     let file = session::configuration(run.global)?;
     installed().await?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let code = speak(run, &session, flags).await;
-    session.close().await;
-    code
+    Session::within(run.global, file, run.screen, async |session| speak(run, session, flags).await).await
 }
 
 async fn speak(run: &Run<'_>, session: &Session, flags: &Args) -> Result<Code, Failure> {

@@ -1,24 +1,23 @@
 //! `deploy graph`: what waits for what, drawn or for other programs to draw.
 
-use super::Run;
+use super::{Run, plan};
 use crate::{
-    cli::{self, GraphFormat},
+    cli::{self, GraphFormat, Scope},
     document,
     failure::{Code, Failure},
     session::{self, Session},
 };
-use causeway_core::{graph::Graph, plan::PlanOptions};
+use causeway_core::{engine::Planned, graph::Graph};
 
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Graph) -> Result<Code, Failure> {
-    let file = session::configuration(run.global)?;
     let graph = if flags.plan {
-        let stack = file.stack(&file.given(&session::environment)?)?;
-        let session = Session::open(run.global, file, run.screen).await?;
-        let planned = session.engine.plan(&stack, &PlanOptions::default()).await?;
-        let estimate = session.engine.estimate(&planned);
-        session.close().await;
-        Graph::of(&stack, Some(&planned.plan)).with_critical_path(&estimate)
+        let work = async |session: &Session, planned: Planned| {
+            let estimate = session.engine.estimate(&planned);
+            Ok(Graph::of(planned.stack(), Some(&planned.plan)).with_critical_path(&estimate))
+        };
+        plan::planned(run, &Scope::whole(), work).await?
     } else {
+        let file = session::configuration(run.global)?;
         let stack = file.stack(&file.given_to_read())?;
         stack.check().map_err(|e| Failure::bug(&e))?;
         Graph::of(&stack, None)

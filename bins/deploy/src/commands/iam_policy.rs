@@ -4,9 +4,10 @@ use super::{Run, plan, preflight};
 use crate::{
     cli, document,
     failure::{Code, Failure},
-    session::{self, Session},
+    session::Session,
 };
 use causeway_aws::preflight::policy;
+use causeway_core::engine::Planned;
 
 /// What a managed policy may hold, without white space:
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>.
@@ -20,13 +21,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
-    let file = session::configuration(run.global)?;
-    let stack = file.stack(&file.given(&session::environment)?)?;
-    let options = plan::options(run, &flags.scope, &stack)?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let planned = session.engine.plan(&stack, &options).await?;
-    let (actions, undeclared) = preflight::of(&session, &planned).actions();
-    session.close().await;
+    let work = async |session: &Session, planned: Planned| Ok(preflight::of(session, &planned).actions());
+    let (actions, undeclared) = plan::planned(run, &flags.scope, work).await?;
     let text = policy(&actions).text().map_err(|e| Failure::bug(&e))?;
     if text.len() > LONGEST {
         run.screen.note(&format!(

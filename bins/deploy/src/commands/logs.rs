@@ -44,14 +44,14 @@ fn ago(text: &str) -> Result<SignedDuration, String> {
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let result = tokio::select! {
-        result = print(run, &session, flags) => result,
-        // What was printed is whole lines, and nothing is to be undone.
-        _ = tokio::signal::ctrl_c() => Ok(()),
+    let work = async |session: &Session| {
+        tokio::select! {
+            result = print(run, session, flags) => result,
+            // What was printed is whole lines, and nothing is to be undone.
+            _ = tokio::signal::ctrl_c() => Ok(()),
+        }
     };
-    session.close().await;
-    result.map(|()| Code::Done)
+    Session::within(run.global, file, run.screen, work).await.map(|()| Code::Done)
 }
 
 async fn print(run: &Run<'_>, session: &Session, flags: &Args) -> Result<(), Failure> {

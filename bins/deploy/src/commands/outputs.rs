@@ -13,13 +13,15 @@ use std::collections::BTreeMap;
 pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
     let stack = file.stack(&file.given_to_read())?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let outputs = session.engine.plan(&stack, &PlanOptions::default()).await?.outputs();
+    let work = async |session: &Session| {
+        let planned = session.engine.plan(&stack, &PlanOptions::default()).await?;
+        Ok(planned.outputs())
+    };
+    let outputs = Session::within(run.global, file, run.screen, work).await?;
     show(run, &outputs);
     if run.screen.json() {
         run.screen.document(&document::done(run.name, Code::Done, document::Outputs { outputs }));
     }
-    session.close().await;
     Ok(Code::Done)
 }
 

@@ -13,6 +13,7 @@ use causeway_core::{
     guard::{Rules, guard},
     plan::{PlanOptions, matches_pattern},
     render,
+    signature::SigningKey,
 };
 use std::collections::BTreeSet;
 
@@ -24,8 +25,19 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
         false => file.stack(&file.given(&session::environment)?)?,
     };
     let options = options(run, &flags.scope, &stack)?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let planned = session.engine.plan(&stack, &options).await?;
+    let work = async |session: &Session| show(run, session, &stack, options, key, flags).await;
+    Session::within(run.global, file, run.screen, work).await
+}
+
+async fn show(
+    run: &Run<'_>,
+    session: &Session,
+    stack: &Stack,
+    options: PlanOptions,
+    key: Option<SigningKey>,
+    flags: &cli::Plan,
+) -> Result<Code, Failure> {
+    let planned = session.engine.plan(stack, &options).await?;
     fits(&planned, &options)?;
     // It is signed when it is kept, if at all.
     let rules = Rules { signers: BTreeSet::new(), ..session.file.config.rules([]) };
@@ -60,8 +72,24 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
         let result = document::Planned { cloud, plan, digest, estimate, refusals, saved };
         run.screen.document(&document::done(run.name, code, result));
     }
-    session.close().await;
     Ok(code)
+}
+
+/// Plans what the configuration wants, of which `scope` says which part, for commands that only look at the plan.
+pub(crate) async fn planned<T>(
+    run: &Run<'_>,
+    scope: &Scope,
+    work: impl AsyncFnOnce(&Session, Planned) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let file = session::configuration(run.global)?;
+    let stack = file.stack(&file.given(&session::environment)?)?;
+    let options = options(run, scope, &stack)?;
+    let work = async |session: &Session| {
+        let planned = session.engine.plan(&stack, &options).await?;
+        fits(&planned, &options)?;
+        work(session, planned).await
+    };
+    Session::within(run.global, file, run.screen, work).await
 }
 
 /// The flags as the engine takes them: names of parts become patterns.

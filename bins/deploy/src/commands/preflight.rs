@@ -4,7 +4,7 @@ use super::{Run, plan};
 use crate::{
     cli, document,
     failure::{Code, Failure},
-    session::{self, Session},
+    session::Session,
 };
 use causeway_aws::preflight::{Extent, Finding, Identity, Preflight, Subject, Verdict};
 use causeway_core::{engine::Planned, plan::Action};
@@ -17,14 +17,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
-    let file = session::configuration(run.global)?;
-    let stack = file.stack(&file.given(&session::environment)?)?;
-    let options = plan::options(run, &flags.scope, &stack)?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let planned = session.engine.plan(&stack, &options).await?;
-    let findings = of(&session, &planned).run(Extent::All).await;
-    let cloud = session.cloud.clone();
-    session.close().await;
+    let work = async |session: &Session, planned: Planned| {
+        let findings = of(session, &planned).run(Extent::All).await;
+        Ok((session.cloud.clone(), findings))
+    };
+    let (cloud, findings) = plan::planned(run, &flags.scope, work).await?;
     run.screen.say(&text(&findings));
     run.screen.say(&run.screen.news(code(&findings) == Code::Done, &summary(&findings)));
     let code = code(&findings);

@@ -14,10 +14,8 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
     apply::may_ask(run)?;
     let file = session::configuration(run.global)?;
     let stack = file.stack(&file.given(&session::environment)?)?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let code = rebuild(run, &session, &stack).await;
-    session.close().await;
-    code
+    let work = async |session: &Session| rebuild(run, session, &stack).await;
+    Session::within(run.global, file, run.screen, work).await
 }
 
 async fn rebuild(run: &Run<'_>, session: &Session, stack: &Stack) -> Result<Code, Failure> {

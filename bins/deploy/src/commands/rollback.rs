@@ -42,10 +42,8 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     apply::may_ask(run)?;
     let file = session::configuration(run.global)?;
     let past = Past::read(run.global).await?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let code = go_back(run, &session, &past.entries, flags).await;
-    session.close().await;
-    code
+    let work = async |session: &Session| go_back(run, session, &past.entries, flags).await;
+    Session::within(run.global, file, run.screen, work).await
 }
 
 async fn go_back(

@@ -48,10 +48,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<ExitCode, Failure> {
     let file = session::configuration(run.global)?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let result = begin(run, &session, flags).await;
-    session.close().await;
-    result
+    Session::within(run.global, file, run.screen, async |session| begin(run, session, flags).await).await
 }
 
 async fn begin(run: &Run<'_>, session: &Session, flags: &Args) -> Result<ExitCode, Failure> {

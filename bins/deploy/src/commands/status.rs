@@ -7,7 +7,7 @@ use crate::{
     session::{self, Session},
 };
 use causeway_core::{
-    Address,
+    Address, Stack,
     engine::Drift,
     journal::{Phase, State},
     plan::PlanOptions,
@@ -19,10 +19,13 @@ use std::collections::BTreeMap;
 pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
     let stack = file.stack(&file.given_to_read())?;
-    let session = Session::open(run.global, file, run.screen).await?;
+    Session::within(run.global, file, run.screen, async |session| look(run, session, &stack).await).await
+}
+
+async fn look(run: &Run<'_>, session: &Session, stack: &Stack) -> Result<Code, Failure> {
     let options = PlanOptions::default();
     // Both only look, so they can look at the same time.
-    let (planned, drift) = tokio::join!(session.engine.plan(&stack, &options), session.engine.drift());
+    let (planned, drift) = tokio::join!(session.engine.plan(stack, &options), session.engine.drift());
     let (planned, drift) = (planned?, drift?);
     let outputs = planned.outputs();
     let last_run = planned.state.last_run.as_ref().map(|last| LastRun {
@@ -44,9 +47,8 @@ pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
         };
         run.screen.document(&document::done(run.name, Code::Done, result));
     } else {
-        show(run, &session, &planned.state, &outputs, &unfinished, &drift);
+        show(run, session, &planned.state, &outputs, &unfinished, &drift);
     }
-    session.close().await;
     Ok(Code::Done)
 }
 

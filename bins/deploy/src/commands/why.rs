@@ -1,29 +1,29 @@
 //! `deploy why`: the reasons of a plan for one resource.
 
-use super::Run;
+use super::{Run, plan};
 use crate::{
+    cli::Scope,
     document,
     failure::{Code, Failure},
-    session::{self, Session},
+    session::Session,
 };
 use causeway_core::{
     Address,
     diff::Change,
+    engine::Planned,
     estimate::Expected,
-    plan::{Action, PlanOptions},
+    plan::Action,
     render, undo,
     why::{self, FieldWhy, Why},
 };
 use std::{collections::BTreeSet, time::Duration};
 
 pub(crate) async fn run(run: &Run<'_>, address: &str) -> Result<Code, Failure> {
-    let file = session::configuration(run.global)?;
-    let stack = file.stack(&file.given(&session::environment)?)?;
-    let session = Session::open(run.global, file, run.screen).await?;
-    let planned = session.engine.plan(&stack, &PlanOptions::default()).await?;
-    let estimate = session.engine.estimate(&planned);
-    let why = why::why(&planned, &estimate, session.engine.registry(), &address.into());
-    session.close().await;
+    let work = async |session: &Session, planned: Planned| {
+        let estimate = session.engine.estimate(&planned);
+        Ok(why::why(&planned, &estimate, session.engine.registry(), &address.into()))
+    };
+    let why = plan::planned(run, &Scope::whole(), work).await?;
     let none = || Failure::usage(format!("neither the configuration nor the journal has `{address}`"));
     let why = why.ok_or_else(|| none().hint("`deploy plan` and `deploy state list` show addresses"))?;
     run.screen.say(&text(&why));

@@ -59,6 +59,8 @@ fn kept(world: &World) -> Json {
             'clusters': ecs.list_clusters()['clusterArns'],\n\
             'services': ecs.list_services(cluster='prod-cluster')['serviceArns'],\n\
             'balancers': [b['LoadBalancerArn'] for b in elb.describe_load_balancers()['LoadBalancers']],\n\
+            'rules': sorted(r['SecurityGroupRuleId'] for r in ec2.describe_security_group_rules()['SecurityGroupRules']\n\
+                            if r.get('FromPort') == 443),\n\
         }))";
     serde_json::from_str(&world.boto3(script)).unwrap()
 }
@@ -81,10 +83,8 @@ fn a_hand_made_deployment_is_taken_over_and_nothing_is_replaced() {
     let plan = world.deploy(&["plan"]).succeeds();
     assert!(!plan.contains("would refuse") && plan.contains("is taken over"), "{plan}");
     assert_eq!(world.mutations().len(), 0, "looking changes nothing");
-    // What is there has no way from the tasks to the database yet, and preflight looks at what is there.
-    // A rule that is claimed with its group goes with the group's other rules, and the next apply makes it.
-    world.deploy(&["apply", "--yes", "--skip-preflight"]).text();
-    world.deploy(&["apply", "--yes", "--skip-preflight"]).succeeds();
+    assert!(!plan.contains("foreign_rules"), "{plan}");
+    world.deploy(&["apply", "--yes"]).succeeds();
     is_settled(&world, &before);
     // The journal remembers.
     world.edit(&claims(&ids), "[guard]\n");
@@ -133,6 +133,151 @@ fn claims_are_found_by_tag_and_in_a_terraform_state() {
     let old = world.deploy(&["adopt", "--tfstate", "old.tfstate"]).exits(64);
     assert!(old.contains("version 3"), "{old}");
     assert_eq!(world.mutations().len(), 0, "looking changes nothing");
+}
+
+/// Takes over all that `lines` claim, and looks with boto3 that nothing is there twice.
+fn is_taken_over_whole(world: &World, lines: &str) {
+    let before = kept(world);
+    world.edit("[guard]\n", &format!("{lines}\n[guard]\n"));
+    world.forget_calls();
+    let plan: Json = serde_json::from_str(&world.deploy(&["plan", "--json"]).output()).unwrap();
+    let plan = &plan["result"]["plan"];
+    let steps = plan["steps"].as_array().unwrap();
+    let claims: Vec<&Json> = plan["claims"].as_array().unwrap().iter().collect();
+    for line in lines.lines().filter(|line| line.starts_with('"')) {
+        let mut parts = line.split('"').skip(1).step_by(2);
+        let (address, identity) = (parts.next().unwrap(), parts.next().unwrap());
+        let claim = claims.iter().find(|c| c["address"] == address).unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(claim["identity"].as_str().map(|is| identity.ends_with(is)), Some(true), "{claim}");
+        assert!(["as_it_is", "changed"].iter().any(|v| claim["verdict"] == *v), "{claim}");
+        let step = steps.iter().find(|s| s["address"] == address).unwrap();
+        assert_eq!(step["action"], "adopt", "{step}");
+    }
+    assert_eq!(world.mutations().len(), 0, "looking changes nothing");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    is_settled(world, &before);
+    let there = world.inventory();
+    for (what, is) in [
+        ("vpcs", serde_json::json!(1)),
+        ("gateways", serde_json::json!(1)),
+        ("subnets", serde_json::json!(["10.0.1.0/24", "10.0.101.0/24", "10.0.102.0/24", "10.0.2.0/24"])),
+        // The stack has one group more than the people who made the others.
+        ("groups", serde_json::json!(["prod-balancer-sg", "prod-database-sg", "workshop-service"])),
+        ("rules", serde_json::json!(6)),
+        ("databases", serde_json::json!(["prod-db"])),
+        ("subnet_groups", serde_json::json!(["prod-subnets"])),
+        ("clusters", serde_json::json!(["prod-cluster"])),
+        ("services", serde_json::json!(["prod-service"])),
+        ("balancers", serde_json::json!(["prod-lb"])),
+        ("targets", serde_json::json!(1)),
+        ("log_groups", serde_json::json!(["/ecs/prod"])),
+        ("roles", serde_json::json!(["prodTaskExecutionRole", "workshop-task"])),
+    ] {
+        assert_eq!(there[what], is, "{what} of {there}");
+    }
+}
+
+#[test]
+fn all_that_carries_a_tag_is_taken_over() {
+    let (world, _) = by_hand(43);
+    let told = world.deploy(&["adopt", "--by-tag", "app=prod", "-o", "tagged.toml"]).succeeds();
+    let lines = std::fs::read_to_string(world.folder().join("tagged.toml")).unwrap();
+    assert_eq!(lines.lines().count(), 18, "{told}");
+    is_taken_over_whole(&world, &lines);
+}
+
+#[test]
+fn all_that_a_terraform_state_names_is_taken_over() {
+    let (world, ids) = by_hand(44);
+    world.write("terraform.tfstate", &state(&ids));
+    let told = world.deploy(&["adopt", "--tfstate", "terraform.tfstate", "-o", "named.toml"]).succeeds();
+    let lines = std::fs::read_to_string(world.folder().join("named.toml")).unwrap();
+    assert_eq!(lines.lines().count(), 18, "{told}");
+    is_taken_over_whole(&world, &lines);
+}
+
+/// What `terraform state pull` would print, had Terraform made it.
+fn state(ids: &Json) -> String {
+    let id = |key: &str| serde_json::json!({ "id": text(ids, key) });
+    let named = |key: &str| serde_json::json!({ "id": text(ids, key), "name": text(ids, key) });
+    let region = "us-east-1:000000000044";
+    let single = [
+        ("aws_vpc", "main", id("vpc")),
+        ("aws_internet_gateway", "main", id("gateway")),
+        ("aws_route_table", "public", id("table")),
+        (
+            "aws_route",
+            "out",
+            serde_json::json!({ "id": "r-rtb1080289494", "gateway_id": text(ids, "gateway") }),
+        ),
+        ("aws_security_group", "balancer", id("balancer-group")),
+        ("aws_security_group", "database", id("database-group")),
+        ("aws_db_subnet_group", "main", named("subnet-group")),
+        (
+            "aws_db_instance",
+            "main",
+            serde_json::json!({
+                "id": "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "identifier": text(ids, "database"), "password": "by-hand-1",
+            }),
+        ),
+        (
+            "aws_lb",
+            "main",
+            serde_json::json!({
+                "id": format!("arn:aws:elasticloadbalancing:{region}:loadbalancer/app/prod-lb/0123456789abcdef"),
+                "arn": format!("arn:aws:elasticloadbalancing:{region}:loadbalancer/app/prod-lb/0123456789abcdef"),
+                "name": text(ids, "balancer"),
+            }),
+        ),
+        ("aws_cloudwatch_log_group", "coder", named("logs")),
+        (
+            "aws_iam_role",
+            "execution",
+            serde_json::json!({
+                "id": "prodTaskExecutionRole", "name": "prodTaskExecutionRole", "arn": text(ids, "role"),
+            }),
+        ),
+        (
+            "aws_ecs_cluster",
+            "main",
+            serde_json::json!({
+                "id": format!("arn:aws:ecs:{region}:cluster/prod-cluster"), "name": text(ids, "cluster"),
+            }),
+        ),
+        (
+            "aws_ecs_task_definition",
+            "coder",
+            serde_json::json!({
+                "id": "prod", "family": "prod", "revision": 1, "arn": format!("arn:aws:ecs:{region}:task-definition/prod:1"),
+            }),
+        ),
+        (
+            "aws_ecs_service",
+            "coder",
+            serde_json::json!({
+                "id": format!("arn:aws:ecs:{region}:service/prod-cluster/prod-service"), "name": "prod-service",
+                "cluster": format!("arn:aws:ecs:{region}:cluster/prod-cluster"),
+            }),
+        ),
+    ];
+    let provider = "provider[\"registry.terraform.io/hashicorp/aws\"]";
+    let managed = |of: &str, name: &str, instances: Json| {
+        serde_json::json!({
+            "mode": "managed", "type": of, "name": name, "provider": provider, "instances": instances,
+        })
+    };
+    let one = |attributes: &Json| serde_json::json!([{ "schema_version": 0, "attributes": attributes }]);
+    let mut resources: Vec<Json> = single.iter().map(|(of, name, a)| managed(of, name, one(a))).collect();
+    for kind in ["public", "private"] {
+        let instance = |(i, letter): (usize, &str)| serde_json::json!({ "index_key": i, "schema_version": 1, "attributes": id(&format!("{kind}-{letter}")) });
+        let both: Vec<Json> = ["a", "b"].into_iter().enumerate().map(instance).collect();
+        resources.push(managed("aws_subnet", kind, both.into()));
+    }
+    let state = serde_json::json!({
+        "version": 4, "terraform_version": "1.9.5", "serial": 7, "lineage": "x", "outputs": {},
+        "resources": resources,
+    });
+    state.to_string()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A journal in a bucket: made, written, shared, moved and lost.
 
 use crate::world::World;
+use causeway_sandbox::gateway::{Act, Rule};
 use serde_json::Value as Json;
 
 /// An account whose journal is in `bucket`.
@@ -77,6 +78,25 @@ fn a_journal_in_a_bucket_is_made_written_read_and_locked() {
     assert!(refused.contains("ada@elsewhere, process 7") && refused.contains("--force"), "{refused}");
     assert!(world.deploy(&["state", "unlock", "--force"]).succeeds().contains("ada@elsewhere, process 7"));
     world.deploy(&NETWORK).succeeds();
+}
+
+#[test]
+fn whatever_ends_a_command_the_next_one_goes_on_at_once() {
+    let world = in_bucket(23, "journals-23");
+    world.deploy(&["init", "--bootstrap"]).succeeds();
+    let nobody = || assert!(world.deploy(&["state", "unlock"]).succeeds().contains("Nobody is at work"));
+    let denied = world.rule(Rule::new("ec2:DescribeAvailabilityZones", Act::Denied));
+    for command in [&["plan"][..], &["preflight"], &["iam-policy"], &["why", "network/vpc"], &NETWORK] {
+        world.deploy(command).exits(69);
+        nobody();
+    }
+    world.unset(denied);
+    let denied = world.rule(Rule::new("ec2:CreateInternetGateway", Act::Denied));
+    world.deploy(&NETWORK).exits(100);
+    nobody();
+    world.unset(denied);
+    world.deploy(&NETWORK).succeeds();
+    nobody();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{
     Spreads, live_tags,
     lookup::{Described, PAGE},
-    security_group_rule::{default_egress, everything_out},
+    security_group_rule::{SecurityGroupRule, default_egress, everything_out},
     tagged,
 };
 use crate::{
@@ -20,6 +20,7 @@ use causeway_core::{
     error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 /// A group of network interfaces that share rules. The rules are resources of their own:
 /// [`SecurityGroupRule`](super::SecurityGroupRule).
@@ -35,8 +36,8 @@ pub struct SecurityGroup {
     /// without tags, so it is told apart from a rule of ours that says the same.
     #[serde(default)]
     pub default_egress: bool,
-    /// Rules that no stack of ours made, in words. `Some` of nothing: none may stay, so a port that somebody opened is
-    /// seen and closed. `None`: others may add rules, as the controllers of a cluster do.
+    /// Rules that no stack of ours made and this one does not want either, in words. `Some` of nothing: none may stay, so
+    /// a port that somebody opened is seen and closed. `None`: others may add rules, as the controllers of a cluster do.
     #[serde(default)]
     pub foreign_rules: Option<Set<String>>,
     /// Tags; `Name` is what the console shows.
@@ -72,6 +73,7 @@ impl Resource for SecurityGroup {
     const CLAIMED_BY: ClaimedBy = ClaimedBy::Id("security_group_id");
     const KEEPS: &'static [&'static str] = &["description"];
     const REPLACE: &'static [&'static str] = &["name", "description", "vpc_id"];
+    const PARTS: Option<&'static str> = Some(SecurityGroupRule::KIND);
     // Interfaces of load balancers and tasks hold a group for minutes after those are gone.
     const TIMING: Timing = Timing::seconds(3, 2, 1200);
     type Client = Aws;
@@ -137,8 +139,11 @@ impl Resource for SecurityGroup {
         }
         if diff.touches("foreign_rules") && self.foreign_rules.is_some() {
             let rules = ec2.rules_of_group.get(id.to_owned()).await?.unwrap_or_default();
-            let (outward, inward): (Vec<_>, Vec<_>) =
-                foreign(&rules).into_iter().partition(|r| r.is_egress() == Some(true));
+            let told = live.spec.foreign_rules.as_ref().map(Set::get).transpose()?.unwrap_or_default();
+            let (outward, inward): (Vec<_>, Vec<_>) = foreign(&rules)
+                .into_iter()
+                .filter(|rule| told.contains(&in_words(rule)))
+                .partition(|r| r.is_egress() == Some(true));
             let ids = |rules: Vec<&types::SecurityGroupRule>| -> Vec<String> {
                 rules.iter().filter_map(|r| r.security_group_rule_id().map(str::to_owned)).collect()
             };
@@ -154,6 +159,13 @@ impl Resource for SecurityGroup {
             }
         }
         ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
+    }
+
+    fn leave_out(spec: &mut Self, part: &Json) {
+        if let (Some(rules), Some(id)) = (&mut spec.foreign_rules, part.get("security_group_rule_id")) {
+            let marked = marked(id.as_str().unwrap_or_default());
+            rules.0.retain(|rule| !rule.get().is_ok_and(|words| words.ends_with(&marked)));
+        }
     }
 
     async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
@@ -207,7 +219,12 @@ fn in_words(rule: &types::SecurityGroupRule) -> String {
     let group = rule.referenced_group_info().and_then(|g| g.group_id());
     let peer = rule.cidr_ipv4().or(rule.cidr_ipv6()).or(rule.prefix_list_id()).or(group);
     let id = rule.security_group_rule_id().unwrap_or_default();
-    format!("{direction} {protocol}{ports} {word} {} ({id})", peer.unwrap_or("somewhere"))
+    format!("{direction} {protocol}{ports} {word} {}{}", peer.unwrap_or("somewhere"), marked(id))
+}
+
+/// How the words on a rule end: two that say the same are still two.
+fn marked(id: &str) -> String {
+    format!(" ({id})")
 }
 
 fn live(group: &types::SecurityGroup, name: Name, rules: &[types::SecurityGroupRule]) -> Live<SecurityGroup> {
@@ -248,6 +265,19 @@ mod tests {
         let group = types::SecurityGroup::builder().group_id("sg-1").group_name("web").build();
         assert!(live(&group, "web".into(), &rules).spec.default_egress);
         assert!(!live(&group, "web".into(), &rules[1..]).spec.default_egress);
+    }
+
+    #[test]
+    fn what_the_stack_wants_is_not_foreign_whoever_made_it() {
+        let rule = |id: &str, port| {
+            let rule = types::SecurityGroupRule::builder().security_group_rule_id(id).ip_protocol("tcp");
+            rule.from_port(port).to_port(port).cidr_ipv4("0.0.0.0/0").build()
+        };
+        let group = types::SecurityGroup::builder().group_id("sg-1").group_name("web").build();
+        let mut spec = live(&group, "web".into(), &[rule("sgr-1", 443), rule("sgr-11", 443)]).spec;
+        SecurityGroup::leave_out(&mut spec, &serde_json::json!({ "security_group_rule_id": "sgr-1" }));
+        let foreign = spec.foreign_rules.unwrap().get().unwrap();
+        assert_eq!(foreign, ["ingress tcp 443 from 0.0.0.0/0 (sgr-11)"]);
     }
 
     #[test]

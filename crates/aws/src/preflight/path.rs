@@ -14,10 +14,8 @@ use serde_json::Value as Json;
 pub(super) async fn run(preflight: &Preflight) -> Result<Vec<Finding>, Error> {
     let services: Vec<_> = preflight.around::<Service>().collect();
     let mut findings = vec![];
-    for (wanted, instance, aws) in preflight.all::<Instance>() {
-        // A database of an emulator listens on a port of this machine, which no group knows.
-        let told = wanted.outputs::<Instance>().filter(|o| o.address != "127.0.0.1").map(|o| o.port);
-        let Some(port) = port_of(told, &instance.engine) else {
+    for (_, instance, aws) in preflight.all::<Instance>() {
+        let Some(port) = port_of(&instance.engine) else {
             continue;
         };
         let to = groups(instance.vpc_security_group_ids.as_ref());
@@ -36,13 +34,13 @@ pub(super) async fn run(preflight: &Preflight) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-fn port_of(told: Option<i32>, engine: &str) -> Option<i32> {
-    let usual = || match engine {
+/// The port that groups are opened for: a database that is made without a port has the usual one of its engine.
+fn port_of(engine: &str) -> Option<i32> {
+    match engine {
         "postgres" | "aurora-postgresql" => Some(5432),
         "mysql" | "mariadb" | "aurora-mysql" => Some(3306),
         _ => None,
-    };
-    told.filter(|port| *port > 0).or_else(usual)
+    }
 }
 
 /// Groups as they are written in a spec: by id, or by what makes them.
@@ -204,8 +202,7 @@ mod tests {
 
     #[test]
     fn a_database_has_a_usual_port() {
-        assert_eq!(port_of(Some(6000), "postgres"), Some(6000));
-        assert_eq!(port_of(None, "postgres"), Some(5432));
-        assert_eq!(port_of(None, "oracle-ee"), None);
+        assert_eq!((port_of("postgres"), port_of("mariadb")), (Some(5432), Some(3306)));
+        assert_eq!(port_of("oracle-ee"), None);
     }
 }
