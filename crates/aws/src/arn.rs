@@ -48,6 +48,10 @@ pub fn thing(arn: &str) -> Option<Thing> {
         ("iam", "instance-profile") => ("aws.iam.instance_profile", last(rest)),
         ("logs", "log-group") => ("aws.logs.log_group", rest.trim_end_matches(":*").to_owned()),
         ("ecr", "repository") => ("aws.ecr.repository", rest.to_owned()),
+        ("events", "rule") => ("aws.events.rule", last(rest)),
+        ("sqs", _) => ("aws.sqs.queue", of.to_owned()),
+        ("elasticache", "subnetgroup") => ("aws.elasticache.subnet_group", rest.to_owned()),
+        ("elasticache", "replicationgroup") => ("aws.elasticache.replication_group", rest.to_owned()),
         ("secretsmanager", "secret") => ("aws.secretsmanager.secret", secret(rest)),
         ("kms", "key") => ("aws.kms.key", rest.to_owned()),
         ("kms", "alias") => ("aws.kms.alias", resource.to_owned()),
@@ -84,7 +88,13 @@ pub fn claim(kind: &str, text: &str) -> Result<String, String> {
         "aws.ecs.service" => text.rsplit('/').next().unwrap_or_default().to_owned(),
         "aws.ecs.task_definition" => family(text),
         "aws.route53.hosted_zone" => text.trim_start_matches("/hostedzone/").to_owned(),
-        "aws.rds.instance" | "aws.rds.subnet_group" | "aws.rds.parameter_group" => text.to_lowercase(),
+        "aws.rds.instance"
+        | "aws.rds.subnet_group"
+        | "aws.rds.parameter_group"
+        | "aws.elasticache.subnet_group"
+        | "aws.elasticache.replication_group" => text.to_lowercase(),
+        // A queue is called by its URL, too.
+        "aws.sqs.queue" => text.rsplit('/').next().unwrap_or_default().to_owned(),
         "aws.kms.alias" if !text.starts_with("alias/") => format!("alias/{text}"),
         _ => text.to_owned(),
     })

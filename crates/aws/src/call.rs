@@ -94,6 +94,10 @@ fn not_now(code: &str) -> bool {
             | "ConcurrentModification"
             | "ConcurrentModificationException"
             | "OperationNotPermittedException"
+            | "CacheSubnetGroupInUse"
+            | "InvalidCacheClusterState"
+            | "InvalidReplicationGroupState"
+            | "InvalidReplicationGroupStateFault"
             | "InvalidDBInstanceState"
             | "InvalidDBInstanceStateFault"
             | "InvalidDBSubnetGroupStateFault"
@@ -117,12 +121,14 @@ fn not_found(code: &str) -> bool {
         || code.ends_with("NotFoundFault")
         || matches!(
             code,
-            "Gateway.NotAttached"
+            "AWS.SimpleQueueService.NonExistentQueue"
+                | "Gateway.NotAttached"
                 | "NoSuchEntity"
                 | "NoSuchEntityException"
                 | "NoSuchHostedZone"
                 | "NoSuchBucket"
                 | "NoSuchKey"
+                | "QueueDoesNotExist"
                 | "WAFNonexistentItemException"
         )
 }

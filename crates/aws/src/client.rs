@@ -75,9 +75,15 @@ pub struct Services {
     /// The container service.
     #[cfg(feature = "ecs")]
     pub ecs: crate::ecs::Ecs,
+    /// Caches.
+    #[cfg(feature = "elasticache")]
+    pub elasticache: crate::elasticache::ElastiCache,
     /// Load balancers.
     #[cfg(feature = "elbv2")]
     pub elbv2: crate::elbv2::Elbv2,
+    /// EventBridge.
+    #[cfg(feature = "events")]
+    pub events: crate::events::Events,
     /// Identities.
     #[cfg(feature = "iam")]
     pub iam: crate::iam::Iam,
@@ -105,6 +111,9 @@ pub struct Services {
     /// Topics.
     #[cfg(feature = "sns")]
     pub sns: crate::sns::Sns,
+    /// Queues.
+    #[cfg(feature = "sqs")]
+    pub sqs: crate::sqs::Sqs,
     /// Web application firewall.
     #[cfg(feature = "wafv2")]
     pub wafv2: crate::wafv2::Wafv2,
@@ -127,8 +136,12 @@ impl Aws {
             ecr: crate::ecr::Ecr::new(&config),
             #[cfg(feature = "ecs")]
             ecs: crate::ecs::Ecs::new(&config),
+            #[cfg(feature = "elasticache")]
+            elasticache: crate::elasticache::ElastiCache::new(&config),
             #[cfg(feature = "elbv2")]
             elbv2: crate::elbv2::Elbv2::new(&config),
+            #[cfg(feature = "events")]
+            events: crate::events::Events::new(&config),
             #[cfg(feature = "iam")]
             iam: crate::iam::Iam::new(&config),
             #[cfg(feature = "kms")]
@@ -147,6 +160,8 @@ impl Aws {
             secretsmanager: crate::secretsmanager::SecretsManager::new(&config),
             #[cfg(feature = "sns")]
             sns: crate::sns::Sns::new(&config),
+            #[cfg(feature = "sqs")]
+            sqs: crate::sqs::Sqs::new(&config),
             #[cfg(feature = "wafv2")]
             wafv2: crate::wafv2::Wafv2::new(&config),
         }))

@@ -91,6 +91,19 @@ pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
             };
             all!("rds:DescribeDBParameterGroups", aws.rds.describe_db_parameter_groups(), mine)
         }
+        #[cfg(feature = "elasticache")]
+        "aws.elasticache.replication_group" => {
+            let groups = aws.elasticache.describe_replication_groups();
+            all!("elasticache:DescribeReplicationGroups", groups, |g| name(g.replication_group_id))
+        }
+        #[cfg(feature = "elasticache")]
+        "aws.elasticache.subnet_group" => {
+            // The one that ElastiCache brings is called so.
+            let own = |g: aws_sdk_elasticache::types::CacheSubnetGroup| {
+                name(g.cache_subnet_group_name.filter(|n| n != "default"))
+            };
+            all!("elasticache:DescribeCacheSubnetGroups", aws.elasticache.describe_cache_subnet_groups(), own)
+        }
         #[cfg(feature = "elbv2")]
         "aws.elbv2.load_balancer" => {
             all!("elasticloadbalancing:DescribeLoadBalancers", aws.elbv2.describe_load_balancers(), |b| name(
@@ -140,6 +153,24 @@ pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
                 Some(z.name)
             ))
         }
+        #[cfg(feature = "events")]
+        "aws.events.rule" => {
+            let mut found = vec![];
+            let mut next = None;
+            loop {
+                let page = aws.events.list_rules().set_next_token(next).send().await;
+                let page = page.call("events:ListRules")?;
+                // Those that a service keeps for itself are not ours to take.
+                let rules = page.rules.unwrap_or_default().into_iter().filter(|r| r.managed_by.is_none());
+                found.extend(rules.filter_map(|rule| name(rule.name)));
+                next = page.next_token;
+                if next.is_none() {
+                    break found;
+                }
+            }
+        }
+        #[cfg(feature = "sqs")]
+        "aws.sqs.queue" => all!("sqs:ListQueues", aws.sqs.list_queues(), |url| name(Some(url))),
         #[cfg(feature = "sns")]
         "aws.sns.topic" => all!("sns:ListTopics", aws.sns.list_topics(), |t| name(t.topic_arn)),
         _ => vec![],

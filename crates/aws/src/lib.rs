@@ -27,8 +27,12 @@ pub mod ec2;
 pub mod ecr;
 #[cfg(feature = "ecs")]
 pub mod ecs;
+#[cfg(feature = "elasticache")]
+pub mod elasticache;
 #[cfg(feature = "elbv2")]
 pub mod elbv2;
+#[cfg(feature = "events")]
+pub mod events;
 #[cfg(feature = "iam")]
 pub mod iam;
 #[cfg(feature = "kms")]
@@ -47,6 +51,8 @@ pub mod s3;
 pub mod secretsmanager;
 #[cfg(feature = "sns")]
 pub mod sns;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 #[cfg(feature = "wafv2")]
 pub mod wafv2;
 
@@ -69,8 +75,12 @@ pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
     let kinds = ecr::register(kinds);
     #[cfg(feature = "ecs")]
     let kinds = ecs::register(kinds);
+    #[cfg(feature = "elasticache")]
+    let kinds = elasticache::register(kinds);
     #[cfg(feature = "elbv2")]
     let kinds = elbv2::register(kinds);
+    #[cfg(feature = "events")]
+    let kinds = events::register(kinds);
     #[cfg(feature = "iam")]
     let kinds = iam::register(kinds);
     #[cfg(feature = "kms")]
@@ -87,6 +97,8 @@ pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
     let kinds = secretsmanager::register(kinds);
     #[cfg(feature = "sns")]
     let kinds = sns::register(kinds);
+    #[cfg(feature = "sqs")]
+    let kinds = sqs::register(kinds);
     #[cfg(feature = "wafv2")]
     let kinds = wafv2::register(kinds);
     drop(kinds);

@@ -187,6 +187,10 @@ fn identity<'a>(of: &str, a: &'a Attributes) -> Known<'a> {
         "aws_cloudwatch_metric_alarm" => ("aws.cloudwatch.metric_alarm", &a.alarm_name),
         "aws_acm_certificate" => ("aws.acm.certificate", &a.arn),
         "aws_ecr_repository" => ("aws.ecr.repository", &a.name),
+        "aws_cloudwatch_event_rule" => ("aws.events.rule", &a.name),
+        "aws_sqs_queue" => ("aws.sqs.queue", &a.name),
+        "aws_elasticache_subnet_group" => ("aws.elasticache.subnet_group", &a.name),
+        "aws_elasticache_replication_group" => ("aws.elasticache.replication_group", &a.id),
         "aws_secretsmanager_secret" => ("aws.secretsmanager.secret", &a.name),
         "aws_kms_key" => ("aws.kms.key", &a.key_id),
         "aws_kms_alias" => ("aws.kms.alias", &a.name),
@@ -209,6 +213,11 @@ fn identity<'a>(of: &str, a: &'a Attributes) -> Known<'a> {
         | "aws_iam_role_policy"
         | "aws_iam_role_policy_attachment"
         | "aws_secretsmanager_secret_version"
+        | "aws_cloudwatch_event_target"
+        | "aws_ecr_lifecycle_policy"
+        | "aws_ecr_replication_configuration"
+        | "aws_ecr_repository_policy"
+        | "aws_sqs_queue_policy"
         | "aws_internet_gateway_attachment" => return Known::Comes,
         _ => return Known::No,
     };

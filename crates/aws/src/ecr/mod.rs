@@ -3,11 +3,13 @@
 mod existing_image;
 mod image;
 mod layout;
+mod replication_rule;
 mod repository;
 
 pub use existing_image::{ExistingImage, ExistingImageOutputs, ExistingImageRefs};
 pub use image::{Image, ImageOutputs, ImageRefs};
 pub use layout::{Descriptor, Layout, LayoutError};
+pub use replication_rule::{Destination, ReplicationRule, ReplicationRuleOutputs, ReplicationRuleRefs};
 pub use repository::{Repository, RepositoryOutputs, RepositoryRefs};
 
 use crate::{Aws, Call};
@@ -25,6 +27,8 @@ pub struct Ecr {
     api: aws_sdk_ecr::Client,
     /// Repositories by name.
     pub(crate) repositories: Coalesce<String, SdkRepository>,
+    /// Held while the replication rules are read and written as a whole.
+    pub(crate) replication: tokio::sync::Mutex<()>,
 }
 
 /// What `docker login` takes. Good for twelve hours.
@@ -43,7 +47,7 @@ impl Ecr {
         let api = crate::client::client!(aws_sdk_ecr, config);
         let list = api.clone();
         let repositories = Coalesce::new(usize::MAX, move |names| repositories_by_name(list.clone(), names));
-        Ecr { api, repositories }
+        Ecr { api, repositories, replication: tokio::sync::Mutex::default() }
     }
 
     /// The digest (`sha256:..`) of the image that `tag` names now, to deploy exactly that. `None` where the repository
@@ -93,7 +97,7 @@ impl Deref for Ecr {
 }
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
-    kinds.add::<Repository>().add::<Image>().add::<ExistingImage>()
+    kinds.add::<Repository>().add::<Image>().add::<ExistingImage>().add::<ReplicationRule>()
 }
 
 fn login(token: &str, endpoint: String) -> Option<Login> {

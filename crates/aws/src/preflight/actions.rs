@@ -82,6 +82,10 @@ const TABLE: &[Needs] = &[
         read: ["ecr:DescribeImages"],
         create: ["ecr:PutImage", "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart",
             "ecr:CompleteLayerUpload"]),
+    needs!("aws.ecr.replication_rule",
+        read: ["ecr:DescribeRegistry"],
+        create: ["ecr:PutReplicationConfiguration"], along: ["iam:CreateServiceLinkedRole"],
+        update: ["ecr:PutReplicationConfiguration"], delete: ["ecr:PutReplicationConfiguration"]),
     needs!("aws.ecr.repository",
         read: ["ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:ListTagsForResource"],
         create: ["ecr:CreateRepository"], along: ["ecr:TagResource"],
@@ -112,6 +116,22 @@ const TABLE: &[Needs] = &[
         create: ["ecs:RegisterTaskDefinition"], along: ["ecs:TagResource", "iam:PassRole"],
         update: ["ecs:RegisterTaskDefinition", "ecs:TagResource", "ecs:UntagResource"],
         delete: ["ecs:DeregisterTaskDefinition"]),
+    needs!("aws.elasticache.replication_group",
+        read: ["elasticache:DescribeReplicationGroups", "elasticache:DescribeCacheClusters",
+            "elasticache:ListTagsForResource"],
+        create: ["elasticache:CreateReplicationGroup", "secretsmanager:GetSecretValue"],
+        along: ["elasticache:AddTagsToResource", "iam:CreateServiceLinkedRole", "kms:Decrypt", "kms:CreateGrant",
+            "kms:DescribeKey"],
+        update: ["elasticache:ModifyReplicationGroup", "elasticache:ModifyReplicationGroupShardConfiguration",
+            "elasticache:IncreaseReplicaCount", "elasticache:DecreaseReplicaCount", "secretsmanager:GetSecretValue",
+            "elasticache:AddTagsToResource", "elasticache:RemoveTagsFromResource"],
+        delete: ["elasticache:DeleteReplicationGroup"]),
+    needs!("aws.elasticache.subnet_group",
+        read: ["elasticache:DescribeCacheSubnetGroups", "elasticache:ListTagsForResource"],
+        create: ["elasticache:CreateCacheSubnetGroup"], along: ["elasticache:AddTagsToResource"],
+        update: ["elasticache:ModifyCacheSubnetGroup", "elasticache:AddTagsToResource",
+            "elasticache:RemoveTagsFromResource"],
+        delete: ["elasticache:DeleteCacheSubnetGroup"]),
     needs!("aws.elbv2.listener",
         read: ["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeListenerCertificates",
             "elasticloadbalancing:DescribeTags"],
@@ -141,6 +161,12 @@ const TABLE: &[Needs] = &[
         update: ["elasticloadbalancing:ModifyTargetGroup", "elasticloadbalancing:ModifyTargetGroupAttributes",
             "elasticloadbalancing:AddTags", "elasticloadbalancing:RemoveTags"],
         delete: ["elasticloadbalancing:DeleteTargetGroup"]),
+    needs!("aws.events.rule",
+        read: ["events:ListRules", "events:ListTargetsByRule", "events:ListTagsForResource"],
+        create: ["events:PutRule"], along: ["events:TagResource"],
+        update: ["events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource",
+            "events:UntagResource"],
+        delete: ["events:RemoveTargets", "events:DeleteRule"]),
     needs!("aws.iam.instance_profile",
         read: ["iam:GetInstanceProfile"], create: ["iam:CreateInstanceProfile"],
         along: ["iam:TagInstanceProfile", "iam:PassRole"],
@@ -220,6 +246,10 @@ const TABLE: &[Needs] = &[
         read: ["sns:ListTopics", "sns:GetTopicAttributes", "sns:ListTagsForResource"],
         create: ["sns:CreateTopic"], along: ["sns:TagResource"],
         update: ["sns:SetTopicAttributes", "sns:TagResource", "sns:UntagResource"], delete: ["sns:DeleteTopic"]),
+    needs!("aws.sqs.queue",
+        read: ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags"],
+        create: ["sqs:CreateQueue"], along: ["sqs:TagQueue"],
+        update: ["sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"], delete: ["sqs:DeleteQueue"]),
     needs!("aws.wafv2.web_acl",
         read: ["wafv2:ListWebACLs", "wafv2:GetWebACL", "wafv2:ListTagsForResource"],
         create: ["wafv2:CreateWebACL"], along: ["wafv2:TagResource"],
@@ -287,7 +317,13 @@ pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
         statements.push(Statement::allow([pass], ["*"]).when("StringEquals", "iam:PassedToService", to));
     }
     if all.contains(link) {
-        let of = ["ecs.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com"];
+        let of = [
+            "ecs.amazonaws.com",
+            "elasticache.amazonaws.com",
+            "elasticloadbalancing.amazonaws.com",
+            "rds.amazonaws.com",
+            "replication.ecr.amazonaws.com",
+        ];
         statements.push(Statement::allow([link], ["*"]).when("StringEquals", "iam:AWSServiceName", of));
     }
     PolicyDocument::new(statements)

@@ -22,9 +22,9 @@ pub struct Pending {
     pub nat_gateway: Duration,
     /// Load balancers: `provisioning`.
     pub load_balancer: Duration,
-    /// RDS instances: `creating`. A real database that starts more slowly pends longer.
+    /// RDS instances and replication groups of ElastiCache: `creating`. A real database that starts more slowly pends longer.
     pub database: Duration,
-    /// RDS instances after a change: `modifying`.
+    /// RDS instances and replication groups after a change: `modifying`.
     pub database_change: Duration,
     /// EKS clusters, node groups and add-ons: `CREATING`.
     pub cluster: Duration,
@@ -72,6 +72,8 @@ const KINDS: &[Kind] = &[
     Kind { service: "elasticloadbalancing", operations: &["CreateLoadBalancer"], id: "LoadBalancerArn", status: "State/Code", ready: "active", pending: "provisioning", time: |p| p.load_balancer },
     Kind { service: "rds", operations: &["CreateDBInstance"], id: "DBInstanceIdentifier", status: "DBInstanceStatus", ready: "available", pending: "creating", time: |p| p.database },
     Kind { service: "rds", operations: &["ModifyDBInstance"], id: "DBInstanceIdentifier", status: "DBInstanceStatus", ready: "available", pending: "modifying", time: |p| p.database_change },
+    Kind { service: "elasticache", operations: &["CreateReplicationGroup"], id: "ReplicationGroupId", status: "Status", ready: "available", pending: "creating", time: |p| p.database },
+    Kind { service: "elasticache", operations: &["ModifyReplicationGroup", "ModifyReplicationGroupShardConfiguration", "IncreaseReplicaCount", "DecreaseReplicaCount"], id: "ReplicationGroupId", status: "Status", ready: "available", pending: "modifying", time: |p| p.database_change },
     Kind { service: "eks", operations: &["CreateCluster"], id: "name", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },
     Kind { service: "eks", operations: &["CreateNodegroup"], id: "nodegroupName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },
     Kind { service: "eks", operations: &["CreateAddon"], id: "addonName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },

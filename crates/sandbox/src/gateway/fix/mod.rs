@@ -8,6 +8,8 @@ mod ec2_task_interfaces;
 mod ecs_deployments;
 mod ecs_target_groups;
 mod ecs_task_definitions;
+mod elasticache;
+mod elasticache_group;
 mod elbv2_refusals;
 mod elbv2_targets;
 mod iam_policies;
@@ -73,6 +75,7 @@ impl Request {
 /// What a correction remembers between calls.
 pub(crate) struct Memory {
     pub(crate) databases: Option<Arc<dyn Databases>>,
+    pub(crate) caches: elasticache::Caches,
     pub(crate) twins: elbv2_targets::Twins,
     pub(crate) deployments: ecs_deployments::Deployments,
     pub(crate) servers: rds_databases::Servers,
@@ -83,6 +86,7 @@ impl Memory {
     pub(crate) fn new(databases: Option<Arc<dyn Databases>>) -> Memory {
         Memory {
             databases,
+            caches: Default::default(),
             twins: Default::default(),
             deployments: Default::default(),
             servers: Default::default(),
@@ -121,6 +125,7 @@ const FIXES: &[Fix] = &[
     Fix { info: ecs_task_definitions::INFO, run: ecs_task_definitions::run },
     Fix { info: ecs_target_groups::INFO, run: ecs_target_groups::run },
     Fix { info: ecs_deployments::INFO, run: ecs_deployments::run },
+    Fix { info: elasticache::INFO, run: elasticache::run },
     Fix { info: elbv2_refusals::INFO, run: elbv2_refusals::run },
     Fix { info: elbv2_targets::INFO, run: elbv2_targets::run },
     Fix { info: iam_policies::INFO, run: iam_policies::run },
