@@ -60,6 +60,8 @@ impl Client for Aws {
 pub struct Services {
     /// The region that the clients speak to.
     pub region: String,
+    /// Who deploys.
+    pub sts: crate::sts::Sts,
     /// Certificate Manager.
     #[cfg(feature = "acm")]
     pub acm: crate::acm::Acm,
@@ -126,6 +128,7 @@ impl Aws {
         let _ = &config;
         Aws(Arc::new(Services {
             region: region.region.clone(),
+            sts: crate::sts::Sts::new(&config),
             #[cfg(feature = "acm")]
             acm: crate::acm::Acm::new(&config),
             #[cfg(feature = "cloudwatch")]

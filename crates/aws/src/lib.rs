@@ -53,6 +53,7 @@ pub mod secretsmanager;
 pub mod sns;
 #[cfg(feature = "sqs")]
 pub mod sqs;
+pub mod sts;
 #[cfg(feature = "wafv2")]
 pub mod wafv2;
 
@@ -65,6 +66,7 @@ pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
         let config = config.clone();
         async move { Ok(Aws::new(&config, &region)) }
     });
+    let kinds = sts::register(kinds);
     #[cfg(feature = "acm")]
     let kinds = acm::register(kinds);
     #[cfg(feature = "cloudwatch")]

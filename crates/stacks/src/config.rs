@@ -196,6 +196,17 @@ impl Problem {
 const SIDES: [&str; 9] =
     ["central", "east", "north", "northeast", "northwest", "south", "southeast", "southwest", "west"];
 
+/// Whether `name` has the shape of a region's name.
+pub(crate) fn is_region(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    parts.len() >= 3
+        && parts.last().is_some_and(|n| n.parse::<u8>().is_ok())
+        && parts.iter().rev().nth(1).is_some_and(|side| SIDES.contains(side))
+        && parts
+            .iter()
+            .all(|p| p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !p.is_empty())
+}
+
 /// How many tags people may set: AWS allows 50 on a resource, and the stack needs its own.
 const TAGS: usize = 40;
 
@@ -217,14 +228,7 @@ impl StackConfig {
             ));
         }
         let region = &self.region;
-        let parts: Vec<&str> = region.split('-').collect();
-        let shape = parts.len() >= 3
-            && parts.last().is_some_and(|n| n.parse::<u8>().is_ok())
-            && parts.iter().rev().nth(1).is_some_and(|side| SIDES.contains(side))
-            && parts
-                .iter()
-                .all(|p| p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !p.is_empty());
-        if !shape {
+        if !is_region(region) {
             out.push(Problem::at(
                 "stack.region",
                 format!("`{region}` is not an AWS region"),

@@ -3,4 +3,5 @@
 
 pub mod config;
 pub mod ecs;
+mod legal;
 pub mod state;

@@ -3,7 +3,6 @@
 mod cluster;
 mod container;
 pub mod diagnosis;
-mod entry_point;
 mod exec;
 mod lineage;
 mod one_off;

@@ -250,6 +250,7 @@ const TABLE: &[Needs] = &[
         read: ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags"],
         create: ["sqs:CreateQueue"], along: ["sqs:TagQueue"],
         update: ["sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"], delete: ["sqs:DeleteQueue"]),
+    needs!("aws.sts.caller_identity", read: ["sts:GetCallerIdentity"]),
     needs!("aws.wafv2.web_acl",
         read: ["wafv2:ListWebACLs", "wafv2:GetWebACL", "wafv2:ListTagsForResource"],
         create: ["wafv2:CreateWebACL"], along: ["wafv2:TagResource"],

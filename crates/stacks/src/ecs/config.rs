@@ -1,6 +1,9 @@
 //! `[ecs]`: what people choose about Coder on ECS.
 
-use crate::config::{Problem, SecretSource, StackConfig};
+use crate::{
+    config::{Problem, SecretSource, StackConfig},
+    legal,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -281,11 +284,6 @@ pub struct Waf {
     pub web_acl_arn: String,
 }
 
-/// The retentions that CloudWatch Logs accepts, in days.
-/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html>
-const RETENTIONS: [u16; 22] =
-    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
-
 impl Ecs {
     /// The name in the access URL.
     pub fn host(&self) -> &str {
@@ -356,16 +354,6 @@ impl Ecs {
         if let Err(e) = causeway_aws::ecs::fargate_size(cpu, memory) {
             out.push(Problem::at("ecs.service.memory", e, "choose a pair that Fargate offers"));
         }
-        if self.database.storage < 20 || self.database.max_storage < self.database.storage {
-            out.push(Problem::at(
-                "ecs.database.storage",
-                format!(
-                    "{} GiB growing to {} GiB cannot work",
-                    self.database.storage, self.database.max_storage
-                ),
-                "gp3 starts at 20 GiB, and max_storage must not be smaller than storage",
-            ));
-        }
         if !(1..=35).contains(&self.database.backup_days) {
             out.push(Problem::at(
                 "ecs.database.backup_days",
@@ -373,13 +361,7 @@ impl Ecs {
                 "RDS keeps 1 to 35 days; 0 would turn backups off, which this target does not allow",
             ));
         }
-        if !RETENTIONS.contains(&self.logs.days) {
-            out.push(Problem::at(
-                "ecs.logs.days",
-                format!("logs cannot be kept for {} days", self.logs.days),
-                format!("CloudWatch knows {}", RETENTIONS.map(|d| d.to_string()).join(", ")),
-            ));
-        }
+        out.extend(legal::log_days("ecs.logs.days", self.logs.days));
         for (name, alarm) in &self.alarms {
             if alarm.above.is_some() == alarm.below.is_some() || alarm.minutes == 0 {
                 let message = format!("the alarm `{name}` does not say when it goes off");
@@ -415,13 +397,7 @@ impl Ecs {
                 "a VPC is between /16 and /24 here, with its host bits zero, like `10.0.0.0/16`, and 2 to 4 zones",
             ));
         }
-        for cidr in network.allow.iter().filter(|c| super::network::parse(c).is_none()) {
-            out.push(Problem::at(
-                "ecs.network.allow",
-                format!("`{cidr}` is not a range of addresses"),
-                "write an IPv4 CIDR, like `203.0.113.0/24`",
-            ));
-        }
+        out.extend(network.allow.iter().filter_map(|range| legal::range("ecs.network.allow", range)));
     }
 }
 

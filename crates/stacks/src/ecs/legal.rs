@@ -2,7 +2,10 @@
 //! other.
 
 use super::config::{Ecs, Network};
-use crate::config::{Problem, SecretSource, StackConfig};
+use crate::{
+    config::{Problem, SecretSource, StackConfig},
+    legal,
+};
 use std::collections::BTreeSet;
 
 /// Everything in `config` that AWS would refuse for how it is written.
@@ -10,7 +13,9 @@ pub(super) fn problems(config: &Ecs, common: &StackConfig) -> Vec<Problem> {
     let mut out = vec![];
     image(config, &mut out);
     arns(config, &common.region, &mut out);
-    database(config, &mut out);
+    let database = &config.database;
+    out.extend(legal::postgres("ecs.database", &database.version, &database.instance_class));
+    out.extend(legal::storage("ecs.database", database.storage, database.max_storage));
     network(&config.network, &mut out);
     variables(config, &mut out);
     alarms(config, &mut out);
@@ -28,22 +33,7 @@ pub(super) fn problems(config: &Ecs, common: &StackConfig) -> Vec<Problem> {
 }
 
 fn image(config: &Ecs, out: &mut Vec<Problem>) {
-    let name = &config.image.repository;
-    // <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html>
-    let part = |p: &str| {
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        p.starts_with(legal)
-            && p.ends_with(legal)
-            && p.chars().all(|c| legal(c) || matches!(c, '.' | '_' | '-'))
-    };
-    if !(2..=256).contains(&name.len()) || !name.split('/').all(part) {
-        out.push(Problem::at(
-            "ecs.image.repository",
-            format!("`{name}` cannot be the name of a repository"),
-            "2 to 256 lowercase letters, digits and single `.`, `_`, `-`, `/` between them, like `platform/coder`; \
-             the address of the registry is not part of it",
-        ));
-    }
+    out.extend(legal::repository("ecs.image.repository", &config.image.repository));
     let version = &config.image.version;
     let tag = version.replace('+', "-");
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -64,46 +54,14 @@ fn image(config: &Ecs, out: &mut Vec<Problem>) {
     }
 }
 
-/// What the parts of an ARN have to be.
-struct Kind<'a> {
-    service: &'a str,
-    /// None: any.
-    region: Option<&'a str>,
-    /// How its resource starts.
-    resource: &'a str,
-    /// For people.
-    example: &'a str,
-}
-
-impl Kind<'_> {
-    fn refuses(&self, arn: &str) -> Option<String> {
-        let parts: Vec<&str> = arn.splitn(6, ':').collect();
-        let &["arn", partition, service, region, account, resource] = parts.as_slice() else {
-            return Some(format!("`{arn}` is not an ARN"));
-        };
-        if service != self.service {
-            return Some(format!("`{arn}` is an ARN of `{service}` and not of `{}`", self.service));
-        }
-        let account_fits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-        if !partition.starts_with("aws") || region.is_empty() || !account_fits {
-            return Some(format!("`{arn}` is not a whole ARN"));
-        }
-        if !resource.starts_with(self.resource) || resource.len() == self.resource.len() {
-            return Some(format!("`{arn}` does not name a `{}`", self.resource.trim_end_matches(['/', ':'])));
-        }
-        let other = self.region.filter(|wanted| *wanted != region)?;
-        Some(format!("`{arn}` is in {region}, and the stack is in {other}"))
-    }
-}
-
 fn arns(config: &Ecs, region: &str, out: &mut Vec<Problem>) {
-    let certificate = Kind {
+    let certificate = legal::Arn {
         service: "acm",
         region: Some(region),
         resource: "certificate/",
         example: "`arn:aws:acm:us-east-1:123456789012:certificate/..`, of the stack's own region",
     };
-    let acl = Kind {
+    let acl = legal::Arn {
         service: "wafv2",
         region: Some(region),
         resource: "regional/webacl/",
@@ -119,7 +77,7 @@ fn arns(config: &Ecs, region: &str, out: &mut Vec<Problem>) {
             out.push(Problem::at(path, message, format!("it looks like {}", kind.example)));
         }
     }
-    let secret = Kind {
+    let secret = legal::Arn {
         service: "secretsmanager",
         region: None,
         resource: "secret:",
@@ -141,46 +99,6 @@ fn arns(config: &Ecs, region: &str, out: &mut Vec<Problem>) {
                 "write the key after `#`, or leave the `#` out to take the whole secret".into(),
             ));
         }
-    }
-}
-
-fn database(config: &Ecs, out: &mut Vec<Problem>) {
-    let database = &config.database;
-    let number = |text: &str| text.parse::<u16>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
-    let mut parts = database.version.split('.').map(number);
-    let (major, minor, more) = (parts.next().flatten(), parts.next(), parts.next());
-    if major.is_none() || minor == Some(None) || more.is_some() {
-        out.push(Problem::at(
-            "ecs.database.version",
-            format!("`{}` is not a version of PostgreSQL", database.version),
-            "the major version, or an exact one: `16` or `16.4`",
-        ));
-    } else if major.is_some_and(|major| major < 13) {
-        out.push(Problem::at(
-            "ecs.database.version",
-            format!("Coder does not run on PostgreSQL {}", database.version),
-            "it needs 13 or newer; `16` is the default",
-        ));
-    }
-    let class = &database.instance_class;
-    let parts: Vec<&str> = class.split('.').collect();
-    let word = |p: &str| {
-        !p.is_empty() && p.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    if !matches!(parts.as_slice(), ["db", family, size] if word(family) && word(size)) {
-        out.push(Problem::at(
-            "ecs.database.instance_class",
-            format!("`{class}` is not a class of RDS"),
-            "classes start with `db.`, like `db.t4g.medium`",
-        ));
-    }
-    // <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html>
-    if database.storage.max(database.max_storage) > 65_536 {
-        out.push(Problem::at(
-            "ecs.database.max_storage",
-            format!("{} GiB are more than RDS has", database.storage.max(database.max_storage)),
-            "gp3 ends at 65536 GiB",
-        ));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Topics and subscriptions through their lives in the sandbox.
 #![cfg(feature = "sns")]
 
-use crate::in_sandbox::{REGION, client, registry};
+mod in_sandbox;
+
 use causeway_aws::{
     AwsStack,
     id::Arn,
@@ -9,6 +10,7 @@ use causeway_aws::{
     sns::{Subscription, Topic},
 };
 use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
+use in_sandbox::{REGION, client, registry};
 
 const ACCOUNT: &str = "000000000535";
 
