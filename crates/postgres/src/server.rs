@@ -1,0 +1,42 @@
+//! The place that roles and databases live in.
+
+use causeway_core::{Error, Secret, Value, place::Place};
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+/// A PostgreSQL server, and as whom to speak to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its DNS name, which its certificate must bear.
+    pub address: Value<String>,
+    /// Its TCP port.
+    pub port: Value<i32>,
+    /// Who may make roles and databases: the first user of an RDS instance.
+    pub user: String,
+    /// Where that user's password is, in the words of the program's [`Passwords`]: the ARN of a secret.
+    pub password: Value<String>,
+    /// The database that is connected to. `postgres` is always there.
+    pub database: String,
+    /// A file of certificates (PEM) of which one has signed the server's. For RDS it is
+    /// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>. `None`: without TLS, and only to an address of
+    /// this machine.
+    #[serde(default)]
+    pub root_certificates: Option<String>,
+    /// `host:port` where a tunnel to the server listens, for a server that cannot be reached from here. Its certificate is
+    /// still that of `address`.
+    #[serde(default)]
+    pub through: Option<String>,
+}
+
+impl Place for Server {
+    const PROVIDER: &'static str = "postgres";
+}
+
+/// Fetches passwords that specs only name.
+pub trait Passwords: Send + Sync + 'static {
+    /// The password that `name` stands for.
+    ///
+    /// # Errors
+    /// When there is none, or it may not be read.
+    fn password<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, Error>>;
+}
