@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Preflight(crate::commands::preflight::Args),
     /// Print a policy that allows what the plan calls, and nothing else
     IamPolicy(crate::commands::iam_policy::Args),
+    /// Show what a saved plan would do, without asking AWS
+    Show(crate::commands::show::Args),
     /// Make it so
     Apply(Apply),
     /// Find what people made by hand or with Terraform, and write the lines that let the stack take it over
@@ -138,6 +140,7 @@ impl Command {
             Command::Plan(_) => "plan",
             Command::Preflight(_) => "preflight",
             Command::IamPolicy(_) => "iam-policy",
+            Command::Show(_) => "show",
             Command::Apply(_) => "apply",
             Command::Adopt(_) => "adopt",
             Command::Destroy(_) => "destroy",
@@ -205,8 +208,14 @@ pub(crate) struct Plan {
     /// Sign the plan in the file with this Ed25519 key: PEM as `openssl genpkey` writes it, or OpenSSH
     #[arg(long, value_name = "KEYFILE", requires = "output")]
     pub(crate) sign: Option<PathBuf>,
+    /// Allow this data-bearing resource to be deleted or replaced, also when the file is applied; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) permit: Vec<String>,
+    /// Let the rehearsal of another version of Coder migrate the database, after a snapshot, also when the file is applied
+    #[arg(long)]
+    pub(crate) allow_migration: bool,
     /// Plan to delete everything, as `destroy` would
-    #[arg(long, conflicts_with_all = ["only", "except", "adopt"])]
+    #[arg(long, conflicts_with_all = ["only", "except", "adopt", "allow_migration"])]
     pub(crate) destroy: bool,
     /// Print it as Markdown, for a pull request
     #[arg(long, conflicts_with = "json")]

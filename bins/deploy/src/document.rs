@@ -14,6 +14,7 @@ use causeway_core::{
     history::{Blame, Difference, PastRun},
     plan::{self, Action, Claimed},
     rebuild,
+    saved::Permitted,
     secret::Sealed,
     why::Why,
 };
@@ -190,6 +191,8 @@ pub(crate) struct Planned {
     pub(crate) estimate: Estimate,
     /// Why `apply` would refuse it.
     pub(crate) refusals: Vec<Refusal>,
+    /// What was permitted with it.
+    pub(crate) permitted: Permitted,
     /// Where it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) saved: Option<Saved>,
@@ -205,6 +208,23 @@ pub(crate) struct Saved {
     /// Who signed it: the fingerprint of the key, as `ssh-keygen -l` shows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) signer: Option<String>,
+}
+
+/// Of `show`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Shown {
+    /// Where it is to be applied.
+    pub(crate) target: String,
+    /// The version of the program that made it.
+    pub(crate) version: String,
+    /// What would be done.
+    pub(crate) plan: plan::Plan,
+    /// How long it takes, as far as that was known when it was made.
+    pub(crate) estimate: Estimate,
+    /// What was permitted with it.
+    pub(crate) permitted: Permitted,
+    /// The file, its digest, and who signed it.
+    pub(crate) saved: Saved,
 }
 
 /// Of `preflight`.
@@ -497,6 +517,7 @@ pub(crate) fn schema() -> Json {
         ("init", generator.subschema_for::<Document<Init>>()),
         ("validate", generator.subschema_for::<Document<Validate>>()),
         ("plan", generator.subschema_for::<Document<Planned>>()),
+        ("show", generator.subschema_for::<Document<Shown>>()),
         ("apply, destroy and rollback", generator.subschema_for::<Document<Apply>>()),
         ("iam-policy", generator.subschema_for::<Document<IamPolicy>>()),
         ("preflight", generator.subschema_for::<Document<Preflight>>()),

@@ -13,6 +13,7 @@
 use crate::{
     diff::Change,
     engine::Planned,
+    estimate::Estimate,
     history::{FieldDifference, differing},
     plan::{Action, Plan, PlanOptions, Step},
     registry::AnyLive,
@@ -21,6 +22,7 @@ use crate::{
     signature::{PublicKey, SigningKey},
     value::Address,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -31,7 +33,7 @@ use std::{
 };
 
 /// The version of the file.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What is signed, before the digest: a signature of ours means nothing anywhere else.
 const SIGNED: &str = "causeway saved plan\n";
@@ -90,6 +92,19 @@ pub struct SavedPlan {
     pub plan: Plan,
     /// What was there of the resources that it touches.
     pub touched: Vec<Touched>,
+    /// What whoever made it allowed: applying it needs no permission of its own.
+    pub permitted: Permitted,
+    /// How long it takes, as far as that was known.
+    pub estimate: Estimate,
+}
+
+/// What a plan may do beyond the usual. It is part of what is signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Permitted {
+    /// Data-bearing resources that may be deleted or replaced.
+    pub data: BTreeSet<Address>,
+    /// What else, by name, with what planning it once more takes. The program that made the plan gives it a meaning.
+    pub other: BTreeMap<String, String>,
 }
 
 /// What was there when the plan was made.
@@ -147,7 +162,7 @@ fn key(step: &Step) -> Key {
 }
 
 impl SavedPlan {
-    /// `planned`, made with `options` by `program` for `target`.
+    /// `planned`, made with `options` by `program` for `target`. Permits nothing, and tells no time.
     pub fn of(planned: &Planned, options: &PlanOptions, program: &Program, target: &str) -> Self {
         let touched = touched(planned).into_iter();
         SavedPlan {
@@ -160,6 +175,8 @@ impl SavedPlan {
             except: options.except.clone(),
             plan: planned.plan.clone(),
             touched: touched.map(|((address, leftover), live)| Touched { address, leftover, live }).collect(),
+            permitted: Permitted::default(),
+            estimate: Estimate::default(),
         }
     }
 

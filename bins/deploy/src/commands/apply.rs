@@ -20,6 +20,7 @@ use causeway_core::{
     guard::{Rules, guard},
     plan::{Action, Plan, PlanOptions, stack_outputs},
     render,
+    signature::PublicKey,
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,17 +41,22 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Apply) -> Result<Code, Failu
         Some(saved) => saved.plan.options(),
         None => plan::options(run, &flags.scope, &stack)?,
     };
+    let migration = match &saved {
+        Some(saved) => saved.plan.permitted.other.get(rehearsal::MIGRATION).cloned(),
+        None => flags.allow_migration.then(rehearsal::now),
+    };
     let how = How {
         options,
         detail: flags.scope.detail,
         permits: &flags.permits,
         saved,
+        signer: None,
         preflight: !flags.skip_preflight && !destroys,
         html: flags.html.as_deref(),
     };
     let work = async |session: &Session| match destroys {
         true => carry_out(run, session, &stack, &how).await,
-        false => make(run, session, stack, how, flags.allow_migration).await,
+        false => make(run, session, stack, how, migration.as_deref()).await,
     };
     Session::within(run.global, file, run.screen, work).await
 }
@@ -60,9 +66,9 @@ async fn make(
     session: &Session,
     mut stack: Stack,
     mut how: How<'_>,
-    allow_migration: bool,
+    migration: Option<&str>,
 ) -> Result<Code, Failure> {
-    how.options = rehearsal::prepare(session, &mut stack, how.options, allow_migration).await?;
+    rehearsal::prepare(session, &mut stack, &mut how.options, migration).await?;
     match carry_out(run, session, &stack, &how).await? {
         Code::Done => super::answers::check(run, session).await,
         other => Ok(other),
@@ -90,6 +96,8 @@ pub(crate) struct How<'a> {
     pub(crate) permits: &'a cli::Permits,
     /// Do this and nothing else.
     pub(crate) saved: Option<Approved>,
+    /// Who signs it now.
+    pub(crate) signer: Option<PublicKey>,
     /// Ask first whether it can work.
     pub(crate) preflight: bool,
     /// Write it, and what came of it, as a page.
@@ -112,10 +120,15 @@ pub(crate) async fn carry_out(
     let plan = planned.plan.clone();
     let estimate = session.engine.estimate(&planned);
     run.screen.say(&format!("{}{}", render::plan(&plan, how.detail), render::estimate(&estimate)));
+    let mut permits = permitted(&how.permits.permit, &plan)?;
+    if let Some(saved) = &how.saved {
+        saved::tell(run, &saved.plan.permitted);
+        permits.extend(saved.plan.permitted.data.iter().cloned());
+    }
     let rules = Rules {
         during_freeze: how.permits.overrules.during_freeze.clone(),
-        signed_by: how.saved.as_ref().and_then(|saved| saved.signer),
-        ..session.file.config.rules(permitted(how.permits, &plan)?)
+        signed_by: how.saved.as_ref().and_then(|saved| saved.signer).or(how.signer),
+        ..session.file.config.rules(permits)
     };
     let refusals = guard(&plan, &rules);
     let sheet = how.html.map(|path| Sheet::new(path, &planned, &estimate, &refusals, &session.cloud));
@@ -201,9 +214,9 @@ async fn outcome(
 }
 
 /// The addresses of `--permit`, each of which must be of use: a slip would otherwise be told only by the guard.
-fn permitted(permits: &cli::Permits, plan: &Plan) -> Result<Vec<Address>, Failure> {
+pub(crate) fn permitted(names: &[String], plan: &Plan) -> Result<Vec<Address>, Failure> {
     let mut out = vec![];
-    for name in &permits.permit {
+    for name in names {
         let address = Address::from(name.as_str());
         if !plan.steps.iter().any(|s| s.address == address) {
             let failure =

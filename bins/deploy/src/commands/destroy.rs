@@ -18,6 +18,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Destroy) -> Result<Code, Fai
         detail: false,
         permits: &flags.permits,
         saved: None,
+        signer: None,
         // Nothing is wanted, so there is nothing that could be missing.
         preflight: false,
         html: flags.html.as_deref(),

@@ -27,6 +27,7 @@ pub(crate) mod run;
 mod sandbox;
 mod saved;
 mod schema;
+pub(crate) mod show;
 mod state;
 mod status;
 pub(crate) mod unlock;
@@ -58,6 +59,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Plan(flags) => plan::run(&run, flags).await,
         Command::IamPolicy(flags) => iam_policy::run(&run, flags).await,
         Command::Preflight(flags) => preflight::run(&run, flags).await,
+        Command::Show(flags) => show::run(&run, flags),
         Command::Apply(flags) => apply::run(&run, flags).await,
         Command::Adopt(flags) => adopt::run(&run, flags).await,
         Command::Destroy(flags) => destroy::run(&run, flags).await,

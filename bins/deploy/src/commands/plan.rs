@@ -1,6 +1,6 @@
 //! `deploy plan`: what apply would do.
 
-use super::{Run, html::Sheet, rehearsal, saved};
+use super::{Run, apply, html::Sheet, rehearsal, saved};
 use crate::{
     cli::{self, Scope},
     document,
@@ -13,6 +13,7 @@ use causeway_core::{
     guard::{Rules, guard},
     plan::{PlanOptions, matches_pattern},
     render,
+    saved::{Permitted, SavedPlan},
     signature::SigningKey,
 };
 use std::collections::BTreeSet;
@@ -25,24 +26,33 @@ pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failur
         false => file.stack(&file.given(&session::environment)?)?,
     };
     let options = options(run, &flags.scope, &stack)?;
-    let work = async |session: &Session| show(run, session, &stack, options, key, flags).await;
+    let work = async |session: &Session| show(run, session, stack, options, key, flags).await;
     Session::within(run.global, file, run.screen, work).await
 }
 
 async fn show(
     run: &Run<'_>,
     session: &Session,
-    stack: &Stack,
-    options: PlanOptions,
+    mut stack: Stack,
+    mut options: PlanOptions,
     key: Option<SigningKey>,
     flags: &cli::Plan,
 ) -> Result<Code, Failure> {
-    let planned = session.engine.plan(stack, &options).await?;
+    let mut permitted = Permitted::default();
+    if flags.allow_migration {
+        let at = rehearsal::now();
+        if rehearsal::prepare(session, &mut stack, &mut options, Some(&at)).await? {
+            permitted.other.insert(rehearsal::MIGRATION.to_owned(), at);
+        }
+    }
+    let planned = session.engine.plan(&stack, &options).await?;
     fits(&planned, &options)?;
+    permitted.data.extend(apply::permitted(&flags.permit, &planned.plan)?);
     // It is signed when it is kept, if at all.
-    let rules = Rules { signers: BTreeSet::new(), ..session.file.config.rules([]) };
+    let rules =
+        Rules { signers: BTreeSet::new(), ..session.file.config.rules(permitted.data.iter().cloned()) };
     let mut refusals = guard(&planned.plan, &rules);
-    if !flags.destroy {
+    if !flags.destroy && permitted.other.is_empty() {
         refusals.extend(rehearsal::migration(&session.file, &planned.state, &options));
     }
     let estimate = session.engine.estimate(&planned);
@@ -55,11 +65,19 @@ async fn show(
         let steps = render::plan(&planned.plan, flags.scope.detail);
         run.screen.say(&format!("{steps}{}", render::estimate(&estimate)));
     }
+    saved::tell(run, &permitted);
     if !refusals.is_empty() && !run.screen.json() && !flags.markdown {
         run.screen.note_lines(&format!("\n`apply` would refuse this:\n{}", render::refusals(&refusals)));
     }
     let saved = match &flags.output {
-        Some(path) => Some(saved::write(run, path, &planned, &options, &session.cloud, key.as_ref())?),
+        Some(path) => {
+            let saved = SavedPlan {
+                permitted: permitted.clone(),
+                estimate: estimate.clone(),
+                ..saved::of(&planned, &options, &session.cloud)?
+            };
+            Some(saved::write(run, path, &saved, key.as_ref())?)
+        }
         None => None,
     };
     let code = match planned.plan.is_empty() {
@@ -69,7 +87,7 @@ async fn show(
     if run.screen.json() {
         let digest = planned.plan.digest();
         let (cloud, plan) = (session.cloud.clone(), planned.plan);
-        let result = document::Planned { cloud, plan, digest, estimate, refusals, saved };
+        let result = document::Planned { cloud, plan, digest, estimate, refusals, permitted, saved };
         run.screen.document(&document::done(run.name, code, result));
     }
     Ok(code)

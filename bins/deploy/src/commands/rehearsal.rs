@@ -12,6 +12,14 @@ use causeway_stacks::ecs::{self, REHEARSAL, SERVICE, TASK, VERSION};
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
+/// What a plan says that may migrate the database; with it stands the time in the name of the snapshot.
+pub(crate) const MIGRATION: &str = "migration";
+
+/// A time for the name of a snapshot.
+pub(crate) fn now() -> String {
+    Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
+}
+
 /// Why a rehearsal must be permitted: it starts another version on a database that is in use.
 pub(crate) fn migration(file: &File, state: &State, options: &PlanOptions) -> Option<Refusal> {
     let planned = |patterns: &[String]| patterns.iter().any(|p| matches_pattern(p, REHEARSAL));
@@ -35,27 +43,25 @@ pub(crate) fn migration(file: &File, state: &State, options: &PlanOptions) -> Op
     Some(Refusal { address: Some(Address::from(REHEARSAL)), rule: "migration".into(), why })
 }
 
-/// Refuses such a rehearsal, or puts a snapshot before it.
+/// Refuses such a rehearsal, or, if it was `allowed` at a time, puts the snapshot of that time before it. Answers whether
+/// there is one.
 ///
 /// # Errors
 /// It was not allowed.
 pub(crate) async fn prepare(
     session: &Session,
     stack: &mut Stack,
-    mut options: PlanOptions,
-    allowed: bool,
-) -> Result<PlanOptions, Failure> {
+    options: &mut PlanOptions,
+    allowed: Option<&str>,
+) -> Result<bool, Failure> {
     let state = session.engine.state().await?;
-    let Some(refusal) = migration(&session.file, &state, &options) else { return Ok(options) };
-    if !allowed {
-        return Err(Failure::refused(vec![refusal]));
-    }
+    let Some(refusal) = migration(&session.file, &state, options) else { return Ok(false) };
+    let Some(at) = allowed else { return Err(Failure::refused(vec![refusal])) };
     let running = Running::of(session).await?;
-    let at = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
-    let snapshot = ecs::snapshot(stack, &session.file.config.stack, running.database()?, "migration", &at);
+    let snapshot = ecs::snapshot(stack, &session.file.config.stack, running.database()?, "migration", at);
     stack.after(&Address::from(REHEARSAL), &snapshot);
-    if !options.only.is_empty() {
+    if !options.only.is_empty() && !options.only.contains(&snapshot.0) {
         options.only.push(snapshot.0);
     }
-    Ok(options)
+    Ok(true)
 }

@@ -1,6 +1,6 @@
 //! `deploy rollback`: back to a revision that ran. It is an apply of which only the revision of the service changes.
 
-use super::{Run, answers, apply};
+use super::{Run, answers, apply, rehearsal, saved};
 use crate::{
     cli,
     failure::{Code, Failure},
@@ -15,10 +15,10 @@ use causeway_core::{
     Address, Value,
     journal::{Entry, Stamped},
     plan::PlanOptions,
+    signature::SigningKey,
 };
 use causeway_stacks::ecs::{self, CONTAINER, SERVICE, VERSION};
-use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// I know that the database suits that version of Coder; a snapshot is taken first
     #[arg(long)]
     across_versions: bool,
+    /// Sign the plan on the spot with this Ed25519 key, where [guard] names `plan_signers`
+    #[arg(long, value_name = "KEYFILE")]
+    sign: Option<PathBuf>,
     #[command(flatten)]
     overrules: cli::Overrules,
 }
@@ -40,9 +43,10 @@ fn revision(text: &str) -> Result<u32, String> {
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     apply::may_ask(run)?;
+    let key = flags.sign.as_deref().map(saved::signing_key).transpose()?;
     let file = session::configuration(run.global)?;
     let past = Past::read(run.global).await?;
-    let work = async |session: &Session| go_back(run, session, &past.entries, flags).await;
+    let work = async |session: &Session| go_back(run, session, &past.entries, key.as_ref(), flags).await;
     Session::within(run.global, file, run.screen, work).await
 }
 
@@ -50,6 +54,7 @@ async fn go_back(
     run: &Run<'_>,
     session: &Session,
     entries: &[Stamped],
+    key: Option<&SigningKey>,
     flags: &Args,
 ) -> Result<Code, Failure> {
     session.is_free().await?;
@@ -88,7 +93,7 @@ async fn go_back(
     stack.instead(&service, &wanted);
     let mut only = vec![service.0.clone()];
     if !same {
-        let at = Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let at = rehearsal::now();
         let common = &session.file.config.stack;
         let snapshot = ecs::snapshot(&mut stack, common, running.database()?, "rollback", &at);
         stack.after(&service, &snapshot);
@@ -99,11 +104,16 @@ async fn go_back(
         detail: false,
         permits: &cli::Permits { permit: vec![], overrules: flags.overrules.clone() },
         saved: None,
+        signer: key.map(SigningKey::public),
         // What it goes back to has run before, and it is in a hurry.
         preflight: false,
         html: None,
     };
-    let code = apply::carry_out(run, session, &stack, &how).await?;
+    let must_sign = key.is_none() && !session.file.config.guard.plan_signers.is_empty();
+    let code = apply::carry_out(run, session, &stack, &how).await.map_err(|failure| match must_sign {
+        true => failure.hint("`rollback --sign KEYFILE` signs it on the spot, with a key of `plan_signers`"),
+        false => failure,
+    })?;
     if code != Code::Done {
         return Ok(code);
     }

@@ -8,7 +8,7 @@ use crate::{
     session::{self, Session},
 };
 use causeway_aws::{
-    ecs::{OneOff, TaskNow, diagnosis, fargate_size, tag_value},
+    ecs::{Ecs, OneOff, TaskNow, diagnosis, fargate_size, tag_value},
     logs::Tail,
 };
 use causeway_core::Tags;
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// A variable for the command, in the open: no secrets; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     environment: Vec<(String, String)>,
+    /// A program of the image to start in place of its entry point, like /bin/sh
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
     /// CPU units of the task, if other than the service's
     #[arg(long, value_name = "UNITS")]
     cpu: Option<u32>,
@@ -53,12 +56,16 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<ExitCode, Failure
 
 async fn begin(run: &Run<'_>, session: &Session, flags: &Args) -> Result<ExitCode, Failure> {
     let running = Running::of(session).await?;
-    let task = wanted(&running, session, flags).await?;
+    let mut task = wanted(&running, session, flags).await?;
     // Before the task is there, so that it cannot be left behind.
     let mut stop = Interrupts::listen()?;
     let log = Tail::new(running.log_group()?, Timestamp::now().as_millisecond() - 60_000);
     let ecs = &running.aws.ecs;
-    let arn = match asked(|| task.start(ecs)).await {
+    let started = match &flags.entrypoint {
+        Some(program) => start_with(run, ecs, &mut task, program).await,
+        None => asked(|| task.start(ecs)).await,
+    };
+    let arn = match started {
         Ok(arn) => arn,
         Err(failure) => {
             // An answer that never came may have started it.
@@ -122,6 +129,23 @@ async fn wanted(running: &Running, session: &Session, flags: &Args) -> Result<On
         ]),
         ..running.one_off().await?
     })
+}
+
+/// Starts the task with another entry point, for which it takes a revision that nobody else needs.
+async fn start_with(run: &Run<'_>, ecs: &Ecs, task: &mut OneOff, program: &str) -> Result<String, Failure> {
+    let of = task.task_definition.clone();
+    let begun = async {
+        let made = asked(|| ecs.with_entry_point(&of, CONTAINER, program, &task.token)).await?;
+        task.task_definition = made;
+        asked(|| task.start(ecs)).await
+    };
+    let begun = begun.await;
+    if asked(|| ecs.deregister_entry_points(&of, &task.token)).await.is_err() {
+        let text =
+            format!("the task definition that was made for this may stay registered, tagged {}", task.token);
+        run.screen.error(&text);
+    }
+    begun
 }
 
 /// Ends whatever was started, as far as AWS can be reached.

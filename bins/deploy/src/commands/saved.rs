@@ -1,6 +1,6 @@
 //! Saved plans: `plan --output FILE` writes them, `apply FILE` reads them.
 
-use super::Run;
+use super::{Run, rehearsal};
 use crate::{
     document::{Cloud, Saved},
     failure::{Code, Failure},
@@ -10,7 +10,7 @@ use causeway_core::{
     error::chain,
     guard::Refusal,
     plan::PlanOptions,
-    saved::{Deviation, Program, SavedError, SavedPlan},
+    saved::{Deviation, Permitted, Program, SavedError, SavedPlan},
     signature::{PublicKey, SigningKey},
 };
 use std::{fs, fs::OpenOptions, io::Write, path::Path};
@@ -47,16 +47,30 @@ fn target(cloud: &Cloud) -> String {
     format!("{kind} {} in {}", cloud.account, cloud.region)
 }
 
-/// Writes `planned` to `path`, where nothing may be yet.
+/// `planned` as it is kept, by this program and for `cloud`.
+pub(crate) fn of(planned: &Planned, options: &PlanOptions, cloud: &Cloud) -> Result<SavedPlan, Failure> {
+    Ok(SavedPlan::of(planned, options, &program()?, &target(cloud)))
+}
+
+/// Tells what was permitted, a line each.
+pub(crate) fn tell(run: &Run<'_>, permitted: &Permitted) {
+    for address in &permitted.data {
+        run.screen.say(&format!("Permitted: `{address}` holds data, and may be deleted or replaced."));
+    }
+    if let Some(at) = permitted.other.get(rehearsal::MIGRATION) {
+        run.screen.say(&format!(
+            "Permitted: the rehearsal may migrate the database, after a snapshot with {at} in its name."
+        ));
+    }
+}
+
+/// Writes `saved` to `path`, where nothing may be yet.
 pub(crate) fn write(
     run: &Run<'_>,
     path: &Path,
-    planned: &Planned,
-    options: &PlanOptions,
-    cloud: &Cloud,
+    saved: &SavedPlan,
     key: Option<&SigningKey>,
 ) -> Result<Saved, Failure> {
-    let saved = SavedPlan::of(planned, options, &program()?, &target(cloud));
     let (file, digest) = (path.display().to_string(), saved.digest());
     // Never over a file that is there: a slip could name the configuration.
     let written = OpenOptions::new().write(true).create_new(true).open(path);

@@ -1,6 +1,6 @@
 //! Working on what runs: logs, one-off tasks, going back, rehearsals.
 
-use crate::world::World;
+use crate::{plans, world::World};
 use serde_json::Value as Json;
 use std::time::Duration;
 
@@ -49,6 +49,21 @@ fn logs_are_printed_in_order_and_a_command_runs_beside_the_service() {
     assert_eq!(document["exit_code"], 0);
     assert_eq!(document["result"]["container_exit_code"], 0);
     assert!(document["result"]["log"].as_array().unwrap().iter().any(|l| l == "command: create-admin-user"));
+
+    // Another entry point takes a revision of its own, and leaves none.
+    let revisions = world.inventory()["revisions"].clone();
+    world.forget_calls();
+    let ran = world.deploy(&["run", "--entrypoint", "/bin/sh", "--json", "--", "exit", "7"]).exits(7);
+    let definition = first(&ran)["result"]["task_definition"].as_str().unwrap().to_owned();
+    assert!(definition.contains("/workshop-run:1"), "{definition}");
+    let changed: Vec<String> = world.mutations().into_iter().map(|c| c.name()).collect();
+    assert_eq!(changed, ["ecs:RegisterTaskDefinition", "ecs:RunTask", "ecs:DeregisterTaskDefinition"]);
+    assert_eq!(world.inventory()["revisions"], revisions);
+    let entry = world.boto3(&format!(
+        "d = boto3.client('ecs').describe_task_definition(taskDefinition='{definition}')['taskDefinition']\n\
+         print(d['status'], d['containerDefinitions'][0]['entryPoint'])"
+    ));
+    assert_eq!(entry.trim(), "INACTIVE ['/bin/sh']");
 
     let refused = world.deploy(&["run", "--cpu", "300", "--", "exit"]).exits(64);
     assert!(refused.contains("Fargate has no tasks with 300 CPU units"), "{refused}");
@@ -111,7 +126,12 @@ fn rollback_goes_to_what_ran_and_the_next_apply_goes_forward() {
     world.deploy(&["apply", "--yes"]).exits(100);
     let never = world.deploy(&["rollback", "--yes", "--to", "3"]).exits(101);
     assert!(never.contains("workshop:3 never came to run completely") && never.contains("those did: 1, 2"));
-    world.deploy(&["rollback", "--yes"]).succeeds();
+    // Where plans are signed, so is this one.
+    world.write("key.pem", plans::KEY);
+    world.edit("[guard]", &format!("[guard]\nplan_signers = ['''{}''']", plans::PUBLIC));
+    let unsigned = world.deploy(&["rollback", "--yes"]).exits(101);
+    assert!(unsigned.contains("[signature]") && unsigned.contains("rollback --sign KEYFILE"), "{unsigned}");
+    world.deploy(&["rollback", "--yes", "--sign", "key.pem"]).succeeds();
     assert_eq!(serving(&world), "2");
     let status = world.deploy(&["status"]).succeeds();
     assert!(!status.contains("Unfinished"), "{status}");
@@ -202,7 +222,12 @@ fn a_rehearsal_that_fails_leaves_the_service_alone() {
     let plan = world.deploy(&["plan"]).succeeds();
     assert!(plan.contains("--allow-migration"), "{plan}");
     assert!(changes().is_empty());
-    world.deploy(&["apply", "--yes", "--only", "app", "--allow-migration"]).succeeds();
+    let plan = ["plan", "--only", "app", "--allow-migration", "--output", "plan.json"];
+    let plan = world.deploy(&plan).succeeds();
+    assert!(plan.contains("Permitted: the rehearsal may migrate the database") && !plan.contains("refuse"));
+    assert!(changes().is_empty());
+    // What was permitted stands in the plan.
+    world.deploy(&["apply", "--yes", "plan.json"]).succeeds();
     let all = changes();
     let at = |name: &str| all.iter().position(|c| c == name).unwrap_or_else(|| panic!("{name} in {all:?}"));
     assert!(at("rds:CreateDBSnapshot") < at("ecs:RunTask") && at("ecs:RunTask") < at("ecs:UpdateService"));

@@ -1,13 +1,14 @@
 //! Plans that somebody approved, and times in which none is applied.
 
 use crate::world::World;
+use serde_json::Value as Json;
 use std::fs;
 
 /// RFC 8410, 10.3.
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+pub(crate) const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
     -----END PRIVATE KEY-----\n";
-const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+pub(crate) const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
     MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
     -----END PUBLIC KEY-----\n";
 /// Of somebody else.
@@ -68,6 +69,34 @@ fn where_plans_are_signed_nothing_else_is_applied() {
     world.deploy(&["apply", "--yes", "destroy.json"]).succeeds();
     let list = world.deploy(&["state", "list"]).succeeds();
     assert!(!list.contains("network/vpc"), "{list}");
+}
+
+#[test]
+fn a_saved_plan_tells_what_it_permits_and_how_long_it_takes_and_needs_no_second_permission() {
+    let world = World::new(63);
+    world.deploy(&["apply", "--yes", "--only", "registry"]).succeeds();
+    let destroy = |more: &[&str]| world.deploy(&[&["plan", "--destroy", "--output"][..], more].concat());
+    let plan = destroy(&["bare.json"]).succeeds();
+    assert!(plan.contains("`apply` would refuse this:") && !plan.contains("Permitted:"), "{plan}");
+    let plan = destroy(&["plan.json", "--permit", "registry"]).succeeds();
+    assert!(plan.contains("Permitted: `registry` holds data") && !plan.contains("would refuse"), "{plan}");
+    destroy(&["slip.json", "--permit", "regsitry"]).exits(64);
+    world.forget_calls();
+    let calls = world.calls().len();
+    let shown = world.deploy(&["show", "plan.json"]).succeeds();
+    for part in ["- registry", "Takes about", "Permitted: `registry`", "It is not signed.", "in AWS account"]
+    {
+        assert!(shown.contains(part), "{part} is missing in\n{shown}");
+    }
+    let shown: Json = serde_json::from_str(&world.deploy(&["show", "plan.json", "--json"]).output()).unwrap();
+    assert_eq!(shown["result"]["permitted"]["data"], serde_json::json!(["registry"]), "{shown}");
+    assert!(shown["result"]["estimate"]["p90_ms"].as_u64().unwrap() > 0, "{shown}");
+    assert_eq!(world.calls().len(), calls, "nobody is asked");
+    world.deploy(&["apply", "--yes", "bare.json"]).exits(101);
+    assert_eq!(world.mutations().len(), 0);
+    let applied = world.deploy(&["apply", "--yes", "plan.json"]).succeeds();
+    assert!(applied.contains("Permitted: `registry`") && applied.contains("Takes about"), "{applied}");
+    assert!(world.deploy(&["state", "list"]).succeeds().contains("knows no resources"));
 }
 
 #[test]

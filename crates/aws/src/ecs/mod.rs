@@ -3,6 +3,7 @@
 mod cluster;
 mod container;
 pub mod diagnosis;
+mod entry_point;
 mod exec;
 mod lineage;
 mod one_off;

@@ -110,7 +110,7 @@ impl Resource for TaskDefinition {
 }
 
 /// The ARNs of the active revisions, latest first.
-async fn active(ecs: &Ecs, family: &str) -> Result<Vec<String>, Error> {
+pub(super) async fn active(ecs: &Ecs, family: &str) -> Result<Vec<String>, Error> {
     let mut arns = vec![];
     let mut next = None;
     loop {

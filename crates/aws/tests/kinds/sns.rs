@@ -1,8 +1,7 @@
 //! Topics and subscriptions through their lives in the sandbox.
 #![cfg(feature = "sns")]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
     id::Arn,
@@ -10,7 +9,6 @@ use causeway_aws::{
     sns::{Subscription, Topic},
 };
 use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
-use in_sandbox::{REGION, client, registry};
 
 const ACCOUNT: &str = "000000000535";
 

@@ -1,17 +1,14 @@
 //! Keys and aliases through their lives in the sandbox.
 #![cfg(feature = "kms")]
 
-mod by_hand;
-mod in_sandbox;
-
-use by_hand::One;
+use crate::by_hand::One;
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
     kms::{Alias, Key},
     policy::{PolicyDocument, Principal, Statement},
 };
 use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
-use in_sandbox::{REGION, client, registry};
 
 const ACCOUNT: &str = "000000000533";
 

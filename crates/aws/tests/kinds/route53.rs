@@ -1,19 +1,14 @@
 //! Zones and records in the sandbox.
 #![cfg(feature = "route53")]
 
-mod by_hand;
-mod changes;
-#[allow(dead_code, reason = "nothing here needs the engine")]
-mod in_sandbox;
-
-use by_hand::One;
+use crate::by_hand::One;
+use crate::changes::life;
 use causeway_aws::{
     Aws,
     id::HostedZoneId,
     route53::{ExistingHostedZone, HostedZone, Record},
 };
 use causeway_core::{Cx, Resource, Set, Tags};
-use changes::life;
 
 const ACCOUNT: &str = "000000003105";
 
@@ -68,14 +63,14 @@ async fn with_zone(aws: &Aws, name: &str) -> (HostedZoneId, One<'static, HostedZ
 
 #[tokio::test]
 async fn zones_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let name = name("zones");
     life(One::new(&aws, &name), zone(&name), zone_changes(&name)).await;
 }
 
 #[tokio::test]
 async fn a_zone_without_its_tags_is_found_by_its_caller_reference() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let name = name("lost");
     let mut one = One::new(&aws, &name);
     // The run ended right after the create.
@@ -88,7 +83,7 @@ async fn a_zone_without_its_tags_is_found_by_its_caller_reference() {
 
 #[tokio::test]
 async fn records_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let name = name("records");
     let (id, zone_life) = with_zone(&aws, &name).await;
     life(One::new(&aws, "record"), record(&id, &name), record_changes(&id, &name)).await;
@@ -100,7 +95,7 @@ async fn records_live_and_die() {
 
 #[tokio::test]
 async fn a_record_of_somebody_else_is_not_overwritten() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let name = name("taken");
     let (id, zone_life) = with_zone(&aws, &name).await;
     let mut theirs = One::new(&aws, "theirs");
@@ -116,7 +111,7 @@ async fn a_record_of_somebody_else_is_not_overwritten() {
 
 #[tokio::test]
 async fn an_existing_zone_is_found_by_a_name_in_it() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let name = name("existing");
     let (id, zone_life) = with_zone(&aws, &name).await;
     let address = "zone".into();

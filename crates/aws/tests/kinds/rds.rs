@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(all(feature = "rds", feature = "ec2"))]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
     ec2::{Subnet, Vpc},
@@ -12,7 +11,6 @@ use causeway_aws::{
     secretsmanager::{Secret, SecretValue},
 };
 use causeway_core::{Name, Stack, Tags, Value, plan::Action, testing::Lifecycle, text};
-use in_sandbox::{REGION, client, registry};
 use std::collections::BTreeMap;
 
 /// What the changed variants change.

@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(feature = "ec2")]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use causeway_aws::{
@@ -25,7 +24,6 @@ use causeway_core::{
     testing::Lifecycle,
 };
 use causeway_sandbox::gateway::{Act, Rule};
-use in_sandbox::{REGION, client, registry};
 use serde_json::json;
 use std::{
     collections::BTreeMap,

@@ -1,15 +1,10 @@
 //! Certificates in the sandbox.
 #![cfg(feature = "acm")]
 
-mod by_hand;
-mod changes;
-#[allow(dead_code, reason = "nothing here needs the engine")]
-mod in_sandbox;
-
-use by_hand::One;
+use crate::by_hand::One;
+use crate::changes::life;
 use causeway_aws::acm::{Certificate, CertificateIssued};
 use causeway_core::{Cx, Resource, Status, Tags, Value};
-use changes::life;
 
 const ACCOUNT: &str = "000000003103";
 
@@ -30,13 +25,13 @@ fn certificate_changes() -> Vec<(Certificate, &'static [&'static str])> {
 
 #[tokio::test]
 async fn certificates_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     life(One::new(&aws, &format!("{}cert", std::process::id())), certificate(), certificate_changes()).await;
 }
 
 #[tokio::test]
 async fn a_certificate_whose_answer_was_lost_is_found_again() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let id = format!("{}lost", std::process::id());
     let (made, _) = One::new(&aws, &id).apply(&certificate()).await;
     // Nothing is recorded here, as after a crash in the middle.
@@ -50,7 +45,7 @@ async fn a_certificate_whose_answer_was_lost_is_found_again() {
 
 #[tokio::test]
 async fn the_wait_ends_when_the_certificate_is_issued() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let mut one = One::new(&aws, &format!("{}wait", std::process::id()));
     let (made, _) = one.apply(&certificate()).await;
     assert_eq!(made.outputs.validation.len(), 1);

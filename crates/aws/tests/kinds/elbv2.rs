@@ -3,12 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(all(feature = "elbv2", feature = "acm", feature = "ec2"))]
 
-mod by_hand;
-mod changes;
-#[allow(dead_code, reason = "nothing here needs the engine")]
-mod in_sandbox;
-
-use by_hand::One;
+use crate::by_hand::One;
+use crate::changes::life;
 use causeway_aws::{
     Aws,
     acm::Certificate,
@@ -16,7 +12,6 @@ use causeway_aws::{
     id::{Arn, SecurityGroupId, SubnetId, VpcId},
 };
 use causeway_core::{Name, Set, Tags};
-use changes::life;
 
 const ACCOUNT: &str = "000000003104";
 
@@ -219,7 +214,7 @@ async fn certificate(aws: &Aws, name: &str) -> Arn {
 
 #[tokio::test]
 async fn load_balancers_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "load").await;
     let changes = load_balancer_changes(&network);
     life(One::new(&aws, &format!("lb{:010}", std::process::id())), load_balancer(&network), changes).await;
@@ -227,7 +222,7 @@ async fn load_balancers_live_and_die() {
 
 #[tokio::test]
 async fn a_protected_load_balancer_stays() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "protected").await;
     let spec = load_balancer(&network).attribute("deletion_protection.enabled", "true");
     let mut one = One::new(&aws, &format!("lbp{:010}", std::process::id()));
@@ -240,7 +235,7 @@ async fn a_protected_load_balancer_stays() {
 
 #[tokio::test]
 async fn target_groups_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "target").await;
     let changes = target_group_changes(&network);
     life(One::new(&aws, &format!("tg{:010}", std::process::id())), target_group(&network), changes).await;
@@ -248,7 +243,7 @@ async fn target_groups_live_and_die() {
 
 #[tokio::test]
 async fn listeners_and_rules_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let network = network(&aws, "listener").await;
     let id = format!("li{:010}", std::process::id());
     let balancer = load_balancer(&network);

@@ -1,15 +1,13 @@
 //! Roles, policies and instance profiles through their lives in the sandbox.
 #![cfg(feature = "iam")]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
     iam::{InstanceProfile, Policy, PolicyDocument, Principal, Role, Statement},
     id::Arn,
 };
 use causeway_core::{Name, Set, Stack, Tags, plan::Action, testing::Lifecycle, text};
-use in_sandbox::{REGION, client, registry};
 
 const ACCOUNT: &str = "000000000534";
 

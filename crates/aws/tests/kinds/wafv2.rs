@@ -1,18 +1,13 @@
 //! Web ACLs and what they stand in front of, in the sandbox.
 #![cfg(feature = "wafv2")]
 
-mod by_hand;
-mod changes;
-#[allow(dead_code, reason = "nothing here needs the engine")]
-mod in_sandbox;
-
-use by_hand::One;
+use crate::by_hand::One;
+use crate::changes::life;
 use causeway_aws::{
     id::Arn,
     wafv2::{ManagedRuleGroup, WebAcl, WebAclAssociation},
 };
 use causeway_core::{Name, Set, Tags};
-use changes::life;
 
 const ACCOUNT: &str = "000000003106";
 
@@ -46,13 +41,13 @@ fn association(acl: &Arn) -> WebAclAssociation {
 
 #[tokio::test]
 async fn web_acls_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     life(One::new(&aws, &format!("acl{}", std::process::id())), acl(), acl_changes()).await;
 }
 
 #[tokio::test]
 async fn associations_live_and_die() {
-    let aws = in_sandbox::client(ACCOUNT).await;
+    let aws = crate::in_sandbox::client(ACCOUNT).await;
     let [one, two] = ["one", "two"].map(|name| format!("{name}{}", std::process::id()));
     let (mut first, mut second) = (One::new(&aws, &one), One::new(&aws, &two));
     let (a, b) = (first.apply(&acl()).await.0.outputs, second.apply(&acl()).await.0.outputs);

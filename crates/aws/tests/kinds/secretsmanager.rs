@@ -1,17 +1,14 @@
 //! Secrets through their lives in the sandbox.
 #![cfg(feature = "secretsmanager")]
 
-mod by_hand;
-mod in_sandbox;
-
-use by_hand::One;
+use crate::by_hand::One;
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
     id::Arn,
     secretsmanager::{Secret, SecretValue},
 };
 use causeway_core::{Name, Set, Stack, Tags, plan::Action, testing::Lifecycle};
-use in_sandbox::{REGION, client, registry};
 
 const ACCOUNT: &str = "000000000537";
 

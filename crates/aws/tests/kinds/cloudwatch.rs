@@ -1,11 +1,9 @@
 //! Alarms through their life in the sandbox.
 #![cfg(feature = "cloudwatch")]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{AwsStack, cloudwatch::MetricAlarm, id::Arn};
 use causeway_core::{Set, Stack, Tags, plan::Action, testing::Lifecycle};
-use in_sandbox::{REGION, client, registry};
 
 const ACCOUNT: &str = "000000000532";
 

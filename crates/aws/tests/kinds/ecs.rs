@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 #![cfg(all(feature = "ecs", feature = "ec2", feature = "elbv2"))]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     Aws, AwsStack,
     ec2::{InternetGateway, SecurityGroup, Subnet, Vpc},
@@ -22,7 +21,6 @@ use causeway_core::{
     store::MemoryStore,
     testing::Lifecycle,
 };
-use in_sandbox::{REGION, client, registry};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What the changed variants change.

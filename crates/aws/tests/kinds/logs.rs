@@ -1,11 +1,9 @@
 //! Log groups through their life in the sandbox.
 #![cfg(feature = "logs")]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{AwsStack, id::Arn, logs::LogGroup};
 use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
-use in_sandbox::{REGION, client, registry};
 
 const ACCOUNT: &str = "000000000531";
 const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555";

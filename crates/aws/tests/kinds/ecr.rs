@@ -1,10 +1,8 @@
 //! Repositories through their life in the sandbox.
 #![cfg(feature = "ecr")]
 
-mod by_hand;
-mod in_sandbox;
-
-use by_hand::One;
+use crate::by_hand::One;
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
     ecr::Repository,
@@ -12,7 +10,6 @@ use causeway_aws::{
     policy::{PolicyDocument, Principal, Statement},
 };
 use causeway_core::{Stack, Tags, plan::Action, testing::Lifecycle};
-use in_sandbox::{REGION, client, registry};
 use serde_json::{Value as Json, json};
 
 const ACCOUNT: &str = "000000000536";

@@ -2,8 +2,7 @@
 //! records that prove it, load balancer, listeners, rules and web ACL, all in one stack.
 #![cfg(all(feature = "acm", feature = "ec2", feature = "elbv2", feature = "route53", feature = "wafv2"))]
 
-mod in_sandbox;
-
+use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
     acm::{Certificate, CertificateIssued},
@@ -13,7 +12,6 @@ use causeway_aws::{
     wafv2::{ManagedRuleGroup, WebAcl, WebAclAssociation},
 };
 use causeway_core::{Name, Set, Stack, Tags, Value, plan, testing::Lifecycle};
-use in_sandbox::{REGION, client, registry};
 use std::collections::BTreeMap;
 
 /// What a test varies.
