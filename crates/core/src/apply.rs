@@ -399,7 +399,8 @@ impl Run {
     /// Polls until it can be used: the one wait for creates, updates and adoptions.
     async fn until_ready(&self, target: &Target<'_>, spec: &Json) -> Result<AnyLive, StepError> {
         let timing = target.kind.timing();
-        let deadline = Instant::now() + timing.timeout;
+        let timeout = timing.timeout + target.kind.takes_longer(spec);
+        let deadline = Instant::now() + timeout;
         let mut said = String::new();
         loop {
             let on = match self.read(target, spec).await? {
@@ -411,7 +412,7 @@ impl Run {
                 None => "for it to appear".to_owned(),
             };
             if Instant::now() >= deadline {
-                return Err(StepError::TimedOut { after: timing.timeout, on });
+                return Err(StepError::TimedOut { after: timeout, on });
             }
             if on != said {
                 (self.listener)(Event::Waiting { address: target.address.clone(), on: on.clone() });

@@ -229,11 +229,13 @@ fn spread(step: &Step, act: Option<Act>, state: &State, registry: &Registry) -> 
     if matches!(step.action, Action::Record | Action::Forget) {
         return Spread::default();
     }
-    let usual = registry.get(&step.kind).map(|k| k.timing().typical).unwrap_or_default();
+    let kind = registry.get(&step.kind);
+    let usual = kind.map(|k| k.timing().typical).unwrap_or_default();
     let (usual, seen) = match act {
         None => (usual, vec![]),
         Some(act) => {
-            let usual = if act == Act::Create { usual } else { usual / 2 };
+            let longer = kind.filter(|_| act != Act::Delete).map(|k| k.takes_longer(step.wanted.as_json()));
+            let usual = if act == Act::Create { usual } else { usual / 2 } + longer.unwrap_or_default();
             (usual, state.durations.of(&step.kind, act, &step.place))
         }
     };

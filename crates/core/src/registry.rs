@@ -11,7 +11,7 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use serde_json::Value as Json;
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 /// A [`Live`] in JSON.
 #[derive(Clone, Debug)]
@@ -67,6 +67,8 @@ pub trait AnyKind: Send + Sync {
     fn leave_out(&self, live: &mut AnyLive, parts: &[Json]) -> Result<(), Error>;
     /// [`Resource::TIMING`].
     fn timing(&self) -> Timing;
+    /// [`Resource::takes_longer`]; no longer where the spec cannot be read.
+    fn takes_longer(&self, spec: &Json) -> Duration;
     /// [`Resource::read`].
     fn read<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<Option<AnyLive>, Error>>;
     /// [`Resource::create`].
@@ -190,6 +192,9 @@ impl<R: Resource> AnyKind for Kind<R> {
     }
     fn timing(&self) -> Timing {
         R::TIMING
+    }
+    fn takes_longer(&self, spec: &Json) -> Duration {
+        Self::spec(spec).map(|spec| spec.takes_longer()).unwrap_or_default()
     }
     fn read<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<Option<AnyLive>, Error>> {
         Box::pin(async move {

@@ -81,6 +81,12 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
         std::future::ready(Ok(None))
     }
 
+    /// How much longer than [`Resource::TIMING`] says a create or an update takes because of what is wanted, like a
+    /// time for which two revisions have to run side by side.
+    fn takes_longer(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Starts removal; called again while it answers [`Class::NotNow`](crate::Class::NotNow), done when `read`
     /// answers `None`. `self` is what the last apply wanted.
     fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> impl Future<Output = Result<(), Error>> + Send;
