@@ -1,5 +1,6 @@
 //! Containers: clusters, task definitions, services, and why a service's tasks stop.
 
+mod blue_green;
 mod cluster;
 mod container;
 pub mod diagnosis;
@@ -12,6 +13,7 @@ mod rehearsal;
 mod service;
 mod task_definition;
 
+pub use blue_green::{Alternate, BLUE_GREEN};
 pub use cluster::{Cluster, ClusterOutputs, ClusterRefs, ContainerInsights, Strategy};
 pub use container::{
     Container, HealthCheck, LinuxParameters, LogConfiguration, PortMapping, Ulimit, image_tag,

@@ -2,23 +2,27 @@
 //! <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html>
 
 use super::{
-    Strategy, diagnosis, from_tags, in_order_of, incomplete, live_strategy, spread, strategy_items, to_tags,
+    Alternate, BLUE_GREEN, Strategy,
+    blue_green::{self, ROLLING},
+    diagnosis, from_tags, in_order_of, incomplete, live_strategy, spread, strategy_items, to_tags,
     write_tags,
 };
 use crate::{
     Aws, Call,
     id::{Arn, SecurityGroupId, SubnetId},
+    shown::shown,
 };
 use aws_sdk_ecs::types::{
     self, AssignPublicIp, AwsVpcConfiguration, Deployment, DeploymentAlarms, DeploymentCircuitBreaker,
-    DeploymentRolloutState, PropagateTags, ServiceDeploymentBrief, ServiceDeploymentStatus,
+    DeploymentRolloutState, DeploymentStrategy, PropagateTags, ServiceDeploymentBrief,
+    ServiceDeploymentStatus,
 };
 use causeway_core::{
     ClaimedBy, Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
     error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Tasks that are kept running.
 ///
@@ -80,6 +84,9 @@ pub struct LoadBalancer {
     pub container_name: String,
     /// As in the task definition.
     pub container_port: i32,
+    /// The group that takes turns with this one at blue/green deployments. `None`: those are not possible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternate: Option<Alternate>,
 }
 
 /// How one revision takes over from another.
@@ -93,6 +100,12 @@ pub struct DeploymentConfiguration {
     pub deployment_circuit_breaker: Option<CircuitBreaker>,
     /// Alarms that stop a deployment. `None`: none.
     pub alarms: Option<Alarms>,
+    /// `ROLLING` or [`BLUE_GREEN`](super::BLUE_GREEN). `None`: rolling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// Minutes for which both revisions run after the requests went over, 0 to 1440; of blue/green deployments only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bake_time_in_minutes: Option<i32>,
 }
 
 /// What happens when tasks keep failing.
@@ -171,7 +184,7 @@ impl Resource for Service {
             .set_load_balancers(Some(self.target_groups()?).filter(|all| !all.is_empty()))
             .set_health_check_grace_period_seconds(self.health_check_grace_period_seconds)
             .set_deployment_configuration(
-                self.deployment_configuration.as_ref().map(|c| c.request(false)).transpose()?,
+                self.deployment_configuration.as_ref().map(|c| c.request(None)).transpose()?,
             )
             .set_enable_execute_command(self.enable_execute_command)
             .set_propagate_tags(self.propagate_tags.as_deref().map(Into::into))
@@ -186,10 +199,14 @@ impl Resource for Service {
         if diff.changes.iter().all(|c| c.path == "tags" || c.path.starts_with("tags.")) {
             return Ok(());
         }
-        let on = |field: &str| diff.touches(field);
+        let (here, there) =
+            (self.deployment_configuration.as_ref(), live.spec.deployment_configuration.as_ref());
+        // The tasks must have been deployed with both target groups before ECS takes the strategy:
+        // <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-rolling-to-bluegreen.html>
+        let groups_first = is_blue_green(here) && !is_blue_green(there) && diff.touches("load_balancers");
+        let on = |field: &str| diff.touches(field) && !(groups_first && field == "deployment_configuration");
         let strategy = self.capacity_provider_strategy.clone().unwrap_or_default();
         let deployment = self.deployment_configuration.clone().unwrap_or_default();
-        let had_alarms = live.spec.deployment_configuration.as_ref().is_some_and(|d| d.alarms.is_some());
         let call = ecs
             .update_service()
             .cluster(self.cluster.get()?)
@@ -212,7 +229,7 @@ impl Resource for Service {
                     .then(|| self.health_check_grace_period_seconds.unwrap_or(0)),
             )
             .set_deployment_configuration(
-                on("deployment_configuration").then(|| deployment.request(had_alarms)).transpose()?,
+                on("deployment_configuration").then(|| deployment.request(there)).transpose()?,
             )
             .set_enable_execute_command(
                 on("enable_execute_command").then(|| self.enable_execute_command.unwrap_or(false)),
@@ -227,6 +244,11 @@ impl Resource for Service {
             // ECS takes another strategy only together with new tasks.
             .set_force_new_deployment(on("capacity_provider_strategy").then_some(true));
         spread(call.send().await.call("ecs:UpdateService")).map(drop)
+    }
+
+    fn takes_longer(&self) -> Duration {
+        let bake = self.deployment_configuration.as_ref().and_then(|d| d.bake_time_in_minutes);
+        Duration::from_secs(60 * u64::try_from(bake.unwrap_or(0)).unwrap_or(0))
     }
 
     /// Stops its tasks too.
@@ -252,8 +274,12 @@ impl NetworkConfiguration {
 }
 
 impl DeploymentConfiguration {
-    /// `had_alarms`: they must be taken away by name, where leaving them out would keep them.
-    fn request(&self, had_alarms: bool) -> Result<types::DeploymentConfiguration, Error> {
+    /// `there`: what the service has. Alarms and a strategy must be taken away by name, where leaving them out would
+    /// keep them.
+    fn request(&self, there: Option<&Self>) -> Result<types::DeploymentConfiguration, Error> {
+        let had_alarms = there.is_some_and(|d| d.alarms.is_some());
+        let had_strategy = there.is_some_and(|d| d.strategy.is_some());
+        let strategy = self.strategy.as_deref().or(had_strategy.then_some(ROLLING));
         let none = Alarms { alarm_names: Set::default(), enable: false, rollback: false };
         let alarms = match self.alarms.as_ref().or(had_alarms.then_some(&none)) {
             Some(alarms) => Some(
@@ -275,11 +301,20 @@ impl DeploymentConfiguration {
                 DeploymentCircuitBreaker::builder().enable(breaker.enable).rollback(breaker.rollback).build(),
             )
             .set_alarms(alarms)
+            .set_strategy(strategy.map(Into::into))
+            .set_bake_time_in_minutes(self.bake_time_in_minutes)
             .build())
     }
 
-    fn live(found: &types::DeploymentConfiguration) -> Self {
+    fn live(wanted: Option<&Self>, found: &types::DeploymentConfiguration) -> Self {
+        let strategy = found.strategy().map(|s| s.as_str().to_owned());
         DeploymentConfiguration {
+            strategy: shown(wanted.and_then(|w| w.strategy.as_ref()), strategy, ROLLING.into()),
+            bake_time_in_minutes: shown(
+                wanted.and_then(|w| w.bake_time_in_minutes.as_ref()),
+                found.bake_time_in_minutes(),
+                0,
+            ),
             minimum_healthy_percent: found.minimum_healthy_percent(),
             maximum_percent: found.maximum_percent(),
             deployment_circuit_breaker: found
@@ -308,6 +343,7 @@ impl Service {
                     .target_group_arn(lb.target_group_arn.get()?.as_str())
                     .container_name(&lb.container_name)
                     .container_port(lb.container_port)
+                    .set_advanced_configuration(lb.alternate.as_ref().map(Alternate::request).transpose()?)
                     .build())
             })
             .collect()
@@ -319,7 +355,13 @@ impl Service {
     /// way `self.task_definition` is the revision that is meant.
     async fn status(&self, cx: &Cx<'_, Self>, service: &types::Service) -> Result<Status, Error> {
         let meant = self.task_definition.get().ok().map(Arn::as_str);
-        match rollout(service, meant) {
+        let mut state = rollout(service, meant);
+        if service.deployment_configuration().and_then(|c| c.strategy())
+            == Some(&DeploymentStrategy::BlueGreen)
+        {
+            state = self.course(cx, state).await?;
+        }
+        match state {
             Rollout::Done => Ok(Status::Ready),
             Rollout::Going { text, failed: false } => Ok(Status::Pending(text)),
             Rollout::Going { text, failed: true } => {
@@ -340,6 +382,50 @@ impl Service {
                 },
                 None => Ok(state),
             },
+        }
+    }
+
+    /// What a blue/green deployment makes of the state of the tasks.
+    async fn course(&self, cx: &Cx<'_, Self>, by_tasks: Rollout) -> Result<Rollout, Error> {
+        let ecs = &cx.client.ecs;
+        let call = ecs.list_service_deployments().cluster(self.cluster.get()?).service(&self.name);
+        let found = call.send().await.call("ecs:ListServiceDeployments")?;
+        let newest = blue_green::newest(found.service_deployments());
+        match newest.and_then(|d| d.service_deployment_arn().filter(|_| blue_green::is_going(d))) {
+            Some(arn) => {
+                let call = ecs.describe_service_deployments().service_deployment_arns(arn);
+                let found = call.send().await.call("ecs:DescribeServiceDeployments")?;
+                Ok(match found.service_deployments() {
+                    [going, ..] => blue_green::course(going, by_tasks),
+                    [] => by_tasks,
+                })
+            }
+            // Where it was given up, that is told as of any other deployment.
+            None if abandoned(found.service_deployments()).is_some() => Ok(match by_tasks {
+                Rollout::Done => Rollout::Another(Status::Ready),
+                Rollout::Going { text, .. } => Rollout::Another(Status::Pending(text)),
+                other => other,
+            }),
+            None => Ok(by_tasks),
+        }
+    }
+
+    /// ECS swaps the two groups of a blue/green service; which of them is called the first is no difference.
+    fn as_wanted(&self, live: LoadBalancer) -> LoadBalancer {
+        let swapped = |wanted: &&LoadBalancer| {
+            let (Some(ours), Some(theirs)) = (&wanted.alternate, &live.alternate) else { return false };
+            wanted.target_group_arn == theirs.target_group_arn
+                && ours.target_group_arn == live.target_group_arn
+        };
+        match self.load_balancers.iter().find(swapped) {
+            Some(wanted) => LoadBalancer {
+                target_group_arn: wanted.target_group_arn.clone(),
+                alternate: live
+                    .alternate
+                    .map(|theirs| Alternate { target_group_arn: live.target_group_arn, ..theirs }),
+                ..live
+            },
+            None => live,
         }
     }
 
@@ -389,8 +475,10 @@ impl Service {
                 target_group_arn: Value::Known(lb.target_group_arn()?.into()),
                 container_name: lb.container_name()?.to_owned(),
                 container_port: lb.container_port()?,
+                alternate: lb.advanced_configuration().and_then(Alternate::live),
             })
         });
+        let load_balancers: Vec<_> = load_balancers.map(|lb| self.as_wanted(lb)).collect();
         let key = |lb: &LoadBalancer| {
             let group = lb.target_group_arn.get().ok().cloned();
             (group, lb.container_name.clone(), lb.container_port)
@@ -423,9 +511,11 @@ impl Service {
                     ),
                     assign_public_ip: Some(vpc.assign_public_ip() == Some(&AssignPublicIp::Enabled)),
                 }),
-                load_balancers: in_order_of(&self.load_balancers, load_balancers.collect(), key),
+                load_balancers: in_order_of(&self.load_balancers, load_balancers, key),
                 health_check_grace_period_seconds: found.health_check_grace_period_seconds(),
-                deployment_configuration: found.deployment_configuration().map(DeploymentConfiguration::live),
+                deployment_configuration: found
+                    .deployment_configuration()
+                    .map(|c| DeploymentConfiguration::live(self.deployment_configuration.as_ref(), c)),
                 enable_execute_command: Some(found.enable_execute_command()),
                 propagate_tags: Some(found.propagate_tags().map_or("NONE", |p| p.as_str()).to_owned()),
                 enable_ecs_managed_tags: Some(found.enable_ecs_managed_tags()),
@@ -433,6 +523,10 @@ impl Service {
             },
         }
     }
+}
+
+fn is_blue_green(configuration: Option<&DeploymentConfiguration>) -> bool {
+    configuration.and_then(|c| c.strategy.as_deref()) == Some(BLUE_GREEN)
 }
 
 fn primary(service: &types::Service) -> Option<&Deployment> {
@@ -451,7 +545,7 @@ const HOPELESS: i32 = 10;
 
 /// How far a deployment is.
 #[derive(Debug, PartialEq)]
-enum Rollout {
+pub(super) enum Rollout {
     Done,
     /// `failed`: tasks of it have stopped already.
     Going {
@@ -527,7 +621,7 @@ fn progress(service: &types::Service, primary: &Deployment) -> Rollout {
 /// it was not given up.
 fn abandoned(deployments: &[ServiceDeploymentBrief]) -> Option<(String, String)> {
     use ServiceDeploymentStatus as S;
-    let newest = deployments.iter().max_by_key(|d| d.created_at().map(|t| (t.secs(), t.subsec_nanos())))?;
+    let newest = blue_green::newest(deployments)?;
     let what = match newest.status()? {
         S::RollbackSuccessful => "was rolled back",
         S::RollbackRequested | S::RollbackInProgress => "is being rolled back",
@@ -640,9 +734,58 @@ mod tests {
     #[test]
     fn alarms_that_are_wanted_no_more_are_taken_away() {
         let none = DeploymentConfiguration::default();
-        assert!(none.request(false).unwrap().alarms().is_none());
-        let gone = none.request(true).unwrap();
+        assert!(none.request(None).unwrap().alarms().is_none());
+        let alarms = Alarms { alarm_names: Set::default(), enable: true, rollback: true };
+        let had = DeploymentConfiguration { alarms: Some(alarms), ..none.clone() };
+        let gone = none.request(Some(&had)).unwrap();
         assert!(!gone.alarms().unwrap().enable());
-        assert!(DeploymentConfiguration::live(&gone).alarms.is_none());
+        assert!(DeploymentConfiguration::live(None, &gone).alarms.is_none());
+    }
+
+    #[test]
+    fn a_strategy_is_sent_where_it_is_wanted_or_taken_back() {
+        let none = DeploymentConfiguration::default();
+        assert!(none.request(None).unwrap().strategy().is_none());
+        let wanted = DeploymentConfiguration {
+            strategy: Some(BLUE_GREEN.into()),
+            bake_time_in_minutes: Some(5),
+            ..none.clone()
+        };
+        let sent = wanted.request(None).unwrap();
+        assert_eq!(
+            (sent.strategy(), sent.bake_time_in_minutes()),
+            (Some(&DeploymentStrategy::BlueGreen), Some(5))
+        );
+        assert_eq!(none.request(Some(&wanted)).unwrap().strategy(), Some(&DeploymentStrategy::Rolling));
+        // A service that was made before there were strategies.
+        let old = types::DeploymentConfiguration::builder().build();
+        let live = DeploymentConfiguration::live(Some(&wanted), &old);
+        assert_eq!((live.strategy.as_deref(), live.bake_time_in_minutes), (Some(ROLLING), Some(0)));
+        assert_eq!(DeploymentConfiguration::live(None, &old).strategy, None);
+    }
+
+    #[test]
+    fn groups_that_ecs_swapped_are_still_the_same_two() {
+        let balancer = |blue: &str, green: &str| LoadBalancer {
+            target_group_arn: Arn::from(blue).into(),
+            container_name: "coder".into(),
+            container_port: 3000,
+            alternate: Some(Alternate {
+                target_group_arn: Arn::from(green).into(),
+                production_listener_rule: Arn::from("arn:rule").into(),
+                test_listener_rule: None,
+                role_arn: Arn::from("arn:role").into(),
+            }),
+        };
+        let service = Service { load_balancers: vec![balancer("arn:a", "arn:b")], ..Service::default() };
+        let groups = |lb: &LoadBalancer| (lb.target_group_arn.clone(), lb.alternate.clone());
+        assert_eq!(
+            groups(&service.as_wanted(balancer("arn:b", "arn:a"))),
+            groups(&service.load_balancers[0])
+        );
+        assert_ne!(
+            groups(&service.as_wanted(balancer("arn:b", "arn:c"))),
+            groups(&service.load_balancers[0])
+        );
     }
 }

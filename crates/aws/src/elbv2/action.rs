@@ -14,11 +14,19 @@ pub enum Action {
         /// The group.
         target_group_arn: Value<Arn>,
     },
+    /// Sends it to one of two target groups. Which one is left to others: ECS moves the weight from one to the other at
+    /// each blue/green deployment. A rule that is new sends everything to the first.
+    BlueGreen {
+        /// The group that gets everything at first.
+        target_group_arn: Value<Arn>,
+        /// The group that the next revision is registered with.
+        alternate_target_group_arn: Value<Arn>,
+    },
     /// Sends the client elsewhere.
     Redirect(Redirect),
     /// Answers by itself.
     FixedResponse(FixedResponse),
-    /// Something that Causeway does not make, like a weighted forward or a login; only ever seen in the cloud.
+    /// Something that Causeway does not make, like a forward to three groups or a login; only ever seen in the cloud.
     Other {
         /// AWS's word for it.
         what: String,
@@ -92,12 +100,36 @@ impl Action {
     /// # Errors
     /// A value that is not known yet, or an action that we do not make.
     pub(crate) fn sdk(&self) -> Result<sdk::Action, Error> {
+        self.sdk_over(&[])
+    }
+
+    /// As [`Action::sdk`], for a rule that has the actions `there`: weights that are left to others stay.
+    pub(crate) fn sdk_over(&self, there: &[sdk::Action]) -> Result<sdk::Action, Error> {
         let action = sdk::Action::builder();
         Ok(match self {
             Action::Forward { target_group_arn } => action
                 .r#type(sdk::ActionTypeEnum::Forward)
                 .target_group_arn(target_group_arn.get()?.as_str())
                 .build(),
+            Action::BlueGreen { target_group_arn, alternate_target_group_arn } => {
+                let (blue, green) =
+                    (target_group_arn.get()?.as_str(), alternate_target_group_arn.get()?.as_str());
+                let weight = |arn: &str| {
+                    let named = there.iter().flat_map(weights).find(|(group, _)| *group == arn);
+                    named.map_or(0, |(_, weight)| weight)
+                };
+                let weights = match (weight(blue), weight(green)) {
+                    (0, 0) => (100, 0),
+                    both => both,
+                };
+                let group = |arn: &str, weight| {
+                    sdk::TargetGroupTuple::builder().target_group_arn(arn).weight(weight).build()
+                };
+                let forward = sdk::ForwardActionConfig::builder()
+                    .target_groups(group(blue, weights.0))
+                    .target_groups(group(green, weights.1));
+                action.r#type(sdk::ActionTypeEnum::Forward).forward_config(forward.build()).build()
+            }
             Action::Redirect(to) => action
                 .r#type(sdk::ActionTypeEnum::Redirect)
                 .redirect_config(
@@ -129,6 +161,9 @@ impl Action {
 
     /// From the words of the SDK, as a spec that wants `wanted` shows it: what AWS fills in by itself is left out.
     pub(crate) fn shown(wanted: &Action, actions: &[sdk::Action]) -> Self {
+        if wanted.names_the_groups_of(actions) {
+            return wanted.clone();
+        }
         match (wanted, Action::live(actions)) {
             (Action::Redirect(wanted), Action::Redirect(live)) => Action::Redirect(Redirect {
                 status_code: live.status_code,
@@ -147,6 +182,19 @@ impl Action {
             }
             (_, live) => live,
         }
+    }
+
+    /// Whether this is [`Action::BlueGreen`] and `actions` forward to those two groups, with whatever weights.
+    fn names_the_groups_of(&self, actions: &[sdk::Action]) -> bool {
+        let (Action::BlueGreen { target_group_arn, alternate_target_group_arn }, [action]) = (self, actions)
+        else {
+            return false;
+        };
+        let (Ok(blue), Ok(green)) = (target_group_arn.get(), alternate_target_group_arn.get()) else {
+            return false;
+        };
+        let there: Vec<&str> = weights(action).map(|(group, _)| group).collect();
+        there.len() == 2 && [blue, green].iter().all(|arn| there.contains(&arn.as_str()))
     }
 
     /// From the words of the SDK. More than one action, which only a login before another one makes, is
@@ -181,6 +229,13 @@ impl Action {
             }
         }
     }
+}
+
+/// The target groups of a forward and their weights.
+fn weights(action: &sdk::Action) -> impl Iterator<Item = (&str, i32)> {
+    let groups = action.forward_config().map(|f| f.target_groups()).unwrap_or_default();
+    let only = action.target_group_arn().filter(|_| groups.is_empty()).map(|arn| (arn, 1));
+    groups.iter().filter_map(|g| Some((g.target_group_arn()?, g.weight().unwrap_or(1)))).chain(only)
 }
 
 /// The target of a forward that has only one. AWS shows it in two places, or in one when the forward was written
@@ -239,6 +294,40 @@ mod tests {
         assert!(
             matches!(shown, Action::Redirect(r) if r.path.as_deref() == Some("/#{path}") && r.query.is_some())
         );
+    }
+
+    #[test]
+    fn whose_turn_it_is_among_two_groups_is_left_to_others() {
+        let pair = |blue: &str, green: &str| Action::BlueGreen {
+            target_group_arn: Arn::from(blue).into(),
+            alternate_target_group_arn: Arn::from(green).into(),
+        };
+        let wanted = pair("arn:a", "arn:b");
+        let weights = |action: &sdk::Action| {
+            super::weights(action).map(|(arn, weight)| (arn.to_owned(), weight)).collect::<Vec<_>>()
+        };
+        let new = wanted.sdk().unwrap();
+        assert_eq!(weights(&new), [("arn:a".to_owned(), 100), ("arn:b".to_owned(), 0)]);
+        assert_eq!(Action::shown(&wanted, std::slice::from_ref(&new)), wanted);
+
+        // After a deployment, and what is written then, should another field have to be.
+        let group =
+            |arn: &str, weight| sdk::TargetGroupTuple::builder().target_group_arn(arn).weight(weight).build();
+        let forward = sdk::ForwardActionConfig::builder()
+            .target_groups(group("arn:a", 0))
+            .target_groups(group("arn:b", 100))
+            .build();
+        let turned =
+            sdk::Action::builder().r#type(sdk::ActionTypeEnum::Forward).forward_config(forward).build();
+        assert_eq!(Action::shown(&wanted, std::slice::from_ref(&turned)), wanted);
+        assert_eq!(weights(&wanted.sdk_over(&[turned.clone()]).unwrap())[1].1, 100);
+
+        // Other groups do differ, and what still gets requests goes on getting them.
+        let other = pair("arn:c", "arn:b");
+        assert_ne!(Action::shown(&other, std::slice::from_ref(&turned)), other);
+        assert_eq!(weights(&other.sdk_over(&[turned]).unwrap())[1].1, 100);
+        let plain = Action::forward(Arn::from("arn:a")).sdk().unwrap();
+        assert_eq!(Action::shown(&wanted, &[plain]), Action::forward(Arn::from("arn:a")));
     }
 
     #[test]

@@ -97,12 +97,16 @@ impl Resource for ListenerRule {
 
     async fn update(&self, cx: &Cx<'_, Self>, live: &Live<Self>, diff: &Diff) -> Result<(), Error> {
         let (elbv2, arn) = (&cx.client.elbv2, live.outputs.arn.as_str());
-        if diff.touches("conditions") || diff.touches("action") {
+        let (conditions, action) = (diff.touches("conditions"), diff.touches("action"));
+        if conditions || action {
+            // Each alone: what is left to others must not be written because of the other field.
+            let there = if action { self.there(cx).await? } else { vec![] };
+            let action = action.then(|| self.action.sdk_over(&there)).transpose()?;
             elbv2
                 .modify_rule()
                 .rule_arn(arn)
-                .set_conditions(Some(self.conditions.sdk()?))
-                .actions(self.action.sdk()?)
+                .set_conditions(conditions.then(|| self.conditions.sdk()).transpose()?)
+                .set_actions(action.map(|action| vec![action]))
                 .send()
                 .await
                 .call("elasticloadbalancing:ModifyRule")?;
@@ -114,6 +118,16 @@ impl Resource for ListenerRule {
         let answer = cx.client.elbv2.delete_rule().rule_arn(live.outputs.arn.as_str()).send().await;
         answer.call("elasticloadbalancing:DeleteRule").found()?;
         Ok(())
+    }
+}
+
+impl ListenerRule {
+    /// The actions that the rule has now.
+    async fn there(&self, cx: &Cx<'_, Self>) -> Result<Vec<sdk::Action>, Error> {
+        let all = cx.client.elbv2.rules.get(self.listener_arn.get()?.0.clone()).await?.unwrap_or_default();
+        let priority = self.priority.to_string();
+        let ours = all.into_iter().find(|r| r.thing.priority.as_ref() == Some(&priority));
+        Ok(ours.and_then(|r| r.thing.actions).unwrap_or_default())
     }
 }
 

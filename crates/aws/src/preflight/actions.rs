@@ -19,6 +19,7 @@ struct Needs {
 }
 
 const NONE: &[&str] = &[];
+const PASS_ROLE: &str = "iam:PassRole";
 
 macro_rules! needs {
     ($kind:literal $(, $what:ident: [$($action:literal),* $(,)?])* $(,)?) => {
@@ -106,10 +107,12 @@ const TABLE: &[Needs] = &[
         along: ["iam:PassRole"]),
     needs!("aws.ecs.service",
         // The reasons of a deployment that fails come from its tasks and their logs.
-        read: ["ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:ListTasks",
+        read: ["ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceDeployments",
+            "ecs:DescribeServiceRevisions", "ecs:ListTasks",
             "ecs:DescribeTasks", "ecs:DescribeTaskDefinition", "logs:GetLogEvents",
             "elasticloadbalancing:DescribeTargetHealth"],
-        create: ["ecs:CreateService"], along: ["ecs:TagResource", "iam:CreateServiceLinkedRole"],
+        // ECS gets a role to turn the listener rule of a blue/green deployment.
+        create: ["ecs:CreateService"], along: ["ecs:TagResource", "iam:CreateServiceLinkedRole", "iam:PassRole"],
         update: ["ecs:UpdateService", "ecs:TagResource", "ecs:UntagResource"], delete: ["ecs:DeleteService"]),
     needs!("aws.ecs.task_definition",
         read: ["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions"],
@@ -267,6 +270,10 @@ pub fn actions(kind: &str, action: Action) -> Option<BTreeSet<&'static str>> {
     let parts: &[&[&str]] = match action {
         Action::Keep | Action::Wait | Action::Record | Action::Forget => &[needs.read],
         Action::Create => &[needs.read, needs.create, needs.along, needs.update],
+        // A role may be passed on anew.
+        Action::Update | Action::Adopt if needs.along.contains(&PASS_ROLE) => {
+            &[needs.read, needs.update, &[PASS_ROLE]]
+        }
         Action::Update | Action::Adopt => &[needs.read, needs.update],
         Action::Delete => &[needs.read, needs.delete],
         Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => {
@@ -312,6 +319,9 @@ pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
     let [pass, link] = NARROW;
     if all.contains(pass) {
         let mut to = vec!["ecs-tasks.amazonaws.com"];
+        if all.contains("ecs:CreateService") || all.contains("ecs:UpdateService") {
+            to.push("ecs.amazonaws.com");
+        }
         if all.contains("iam:AddRoleToInstanceProfile") {
             to.push("ec2.amazonaws.com");
         }
@@ -331,7 +341,7 @@ pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
 }
 
 /// Actions that would be far too much without a condition.
-const NARROW: [&str; 2] = ["iam:PassRole", "iam:CreateServiceLinkedRole"];
+const NARROW: [&str; 2] = [PASS_ROLE, "iam:CreateServiceLinkedRole"];
 
 #[cfg(test)]
 mod tests {
