@@ -32,7 +32,7 @@
 //! | `ec2_task_interfaces` | the interface of a Fargate task, with its public address |
 //! | `ecs_task_definitions` | `ClientException` for illegal Fargate sizes, network modes and a missing execution role; `hostPort` |
 //! | `ecs_target_groups` | ARNs of target groups between the emulators; `InvalidParameterException` for one that no load balancer uses |
-//! | `ecs_deployments` | rolling deployments, circuit breaker and rollback, service deployments, events, reasons of stopped tasks |
+//! | `ecs_deployments` | rolling and blue/green deployments, circuit breaker and rollback, service deployments, events, reasons of stopped tasks |
 //! | `elasticache` | subnet groups and replication groups, told in memory: changes, ends, nodes, tags, and what does not fit together |
 //! | `elbv2_refusals` | `DuplicateListener`, `DuplicateLoadBalancerName`, `OperationNotPermitted`, two subnets at least; the default scheme |
 //! | `elbv2_targets` | the health of targets, probed |
@@ -43,8 +43,8 @@
 //! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |
 //!
 //! Pending states are in `pending.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
-//! validation record exists; changes of a database apply at once, maintenance window or not; `StopServiceDeployment`;
-//! servers behind the endpoints of ElastiCache.
+//! validation record exists; changes of a database apply at once, maintenance window or not; `StopServiceDeployment`
+//! without a rollback; servers behind the endpoints of ElastiCache.
 //!
 //! # For people
 //!

@@ -7,13 +7,18 @@
 //! second. What fakecloud stores of deployments is replaced in answers. What happens next is decided in `scheduler.rs`, and
 //! told in `shown.rs`; the calls that come in and go out are here.
 //!
+//! At a blue/green deployment the new tasks register with the other of two target groups, the weights of the listener
+//! rule turn once all are good, and the old tasks stay for the bake time, of which a minute lasts [`BAKE_MINUTE`]
+//! seconds: a sandbox should not wait for minutes. The first deployment of a service turns nothing.
+//!
 //! A task counts as good when it runs and its container health check and its targets are healthy; without either, when it
-//! has run for [`SETTLED`] seconds. Differences from AWS: no back-off between attempts, no alarms, no lifecycle hooks,
-//! no `CODE_DEPLOY` or external controller; `minimumHealthyPercent` and `maximumPercent` are only looked at for whether
+//! has run for [`SETTLED`] seconds. Differences from AWS: no back-off between attempts, no alarms, no lifecycle hooks, no
+//! test listener rules, no `CODE_DEPLOY` or external controller; `minimumHealthyPercent` and `maximumPercent` are only looked at for whether
 //! both revisions may run side by side.
 
 mod scheduler;
 mod shown;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -22,7 +27,8 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use self::shown::{describe, edit, list, revisions, show, stop_deployment, tasks};
+use self::shown::{describe, edit, list, revisions, show, tasks};
+use self::turn::Turn;
 use super::{FixInfo, Next, Request};
 use crate::gateway::refusal::Answer;
 use crate::gateway::route::{Backend, Scope};
@@ -50,6 +56,8 @@ pub(super) const INFO: FixInfo = FixInfo {
 /// so, on a busy machine too.
 const SETTLED: f64 = 5.0;
 const LOOK: Duration = Duration::from_millis(500);
+/// How many seconds a minute of bake time lasts.
+const BAKE_MINUTE: f64 = 4.0;
 
 /// Every service that was made through the gateway, by its ARN, and why tasks were stopped.
 #[derive(Default)]
@@ -85,6 +93,12 @@ struct Deployment {
     pending: usize,
     /// Whether a container of the task definition has a health check.
     checked: bool,
+    /// Whether its tasks are in the other target group.
+    green: bool,
+    /// When the requests went over to it.
+    shifted: Option<f64>,
+    /// The lifecycle stage of a blue/green deployment.
+    stage: &'static str,
 }
 
 impl Deployment {
@@ -104,6 +118,9 @@ impl Deployment {
             running: 0,
             pending: 0,
             checked,
+            green: false,
+            shifted: None,
+            stage: "SCALE_UP",
         }
     }
 }
@@ -143,6 +160,12 @@ struct Service {
     /// fakecloud is told to run nothing, because the first deployment failed.
     suspended: bool,
     events: VecDeque<(f64, String)>,
+    /// As the client said; empty: it did not.
+    strategy: String,
+    bake_minutes: f64,
+    /// As the client wrote them.
+    balancers: Vec<Value>,
+    turn: Option<Turn>,
 }
 
 /// A task as the watcher sees it.
@@ -171,6 +194,10 @@ enum Action {
     /// Tell fakecloud that this is the service's task definition again.
     Revert(String),
     Suspend,
+    /// Sends requests to this target group.
+    Shift(usize),
+    /// Takes all targets out of this target group.
+    Drain(usize),
     Release(Vec<String>),
     Done,
 }
@@ -200,7 +227,7 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
             "ListServiceDeployments" => list(state, request, next).await,
             "DescribeServiceDeployments" => describe(state, request, next).await,
             "DescribeServiceRevisions" => revisions(state, request, next).await,
-            "StopServiceDeployment" => stop_deployment(state, &request),
+            "StopServiceDeployment" => stop_deployment(state, &request).await,
             "StopTask" => {
                 let input = request.json();
                 let answer = next.run(request).await;
@@ -257,6 +284,7 @@ async fn create(state: &Arc<State>, request: Request, next: Next<'_>) -> Answer 
     let checked = has_check(state, &scope, task_definition).await;
     service.arn = arn.to_owned();
     settings(&mut service, live);
+    service.remember(&input);
     // Counts on, so that a watcher of an earlier service of that name ends.
     service.generation = random() >> 8;
     service.begin(task_definition, checked, earlier, seconds());
@@ -289,10 +317,15 @@ async fn update(state: &Arc<State>, mut request: Request, next: Next<'_>) -> Ans
     let mut input = request.json();
     let find = json!({ "cluster": input["cluster"], "services": [input["service"]] });
     let before = state.json(&scope, "ecs", "DescribeServices", &find).await.unwrap_or_default();
-    let before = before["services"][0].clone();
+    let mut before = before["services"][0].clone();
     let arn = before["serviceArn"].as_str().unwrap_or_default().to_owned();
     let known = lock(&state.fixes.deployments.services).get(&arn).cloned();
     let Some(known) = known else { return next.run(request).await };
+    if !known.balancers.is_empty() {
+        before["loadBalancers"] = known.balancers.clone().into();
+    }
+    let mut then = known.clone();
+    then.remember(&input);
 
     // "family" without a revision means the newest, which may or may not be the present one.
     let wanted = input["taskDefinition"].as_str().map(|name| short(name).to_owned());
@@ -317,6 +350,14 @@ async fn update(state: &Arc<State>, mut request: Request, next: Next<'_>) -> Ans
     };
     let alive: BTreeSet<String> =
         seen.iter().filter(|task| !task.stopped).map(|task| task.arn.clone()).collect();
+    if let Some(turn) = then.turn.as_ref().filter(|_| then.takes_turns() && (new_definition || same_tasks)) {
+        // Requests that went over to a revision which was not deployed completely go back first.
+        if known.deployments.first().is_some_and(|d| d.shifted.is_some() && d.rollout == Rollout::InProgress)
+        {
+            act(state, &scope, &then, Action::Shift(turn.serving)).await;
+        }
+        input["loadBalancers"] = then.balancers_at(turn.next());
+    }
     let settings_now = input.get("deploymentConfiguration").unwrap_or(&before["deploymentConfiguration"]);
     let side_by_side = settings_now["maximumPercent"].as_u64().is_none_or(|percent| percent > 100);
     if new_definition && side_by_side {
@@ -338,6 +379,8 @@ async fn update(state: &Arc<State>, mut request: Request, next: Next<'_>) -> Ans
     let generation = lock(&state.fixes.deployments.services).get_mut(&arn).and_then(|service| {
         let desired = service.desired;
         settings(service, live);
+        (service.strategy, service.bake_minutes) = (then.strategy, then.bake_minutes);
+        (service.balancers, service.turn) = (then.balancers, then.turn);
         if service.suspended && !deploys {
             service.desired = desired;
         }
@@ -465,12 +508,23 @@ async fn act(state: &State, scope: &Scope, service: &Service, action: Action) {
             state.json(scope, "ecs", "StopTask", &input).await.map(drop)
         }
         Action::Revert(task_definition) => {
-            let input = with("taskDefinition", task_definition.into());
+            let mut input = with("taskDefinition", task_definition.into());
+            if let Some(turn) = &service.turn {
+                input["loadBalancers"] = service.balancers_at(turn.serving);
+            }
             state.json(scope, "ecs", "UpdateService", &input).await.map(drop)
         }
         Action::Suspend => {
             state.json(scope, "ecs", "UpdateService", &with("desiredCount", 0.into())).await.map(drop)
         }
+        Action::Shift(index) => match &service.turn {
+            Some(turn) => turn::shift(state, scope, turn, index).await,
+            None => Ok(()),
+        },
+        Action::Drain(index) => match &service.turn {
+            Some(turn) => turn::drain(state, scope, turn, index).await,
+            None => Ok(()),
+        },
         Action::Release(tasks) => {
             protect(state, scope, &service.cluster, &tasks.into_iter().collect(), false).await;
             Ok(())
@@ -480,6 +534,34 @@ async fn act(state: &State, scope: &Scope, service: &Service, action: Action) {
         let body = String::from_utf8_lossy(&refused.body);
         tracing::warn!(status = %refused.status, %body, service = service.name, "fakecloud refused the scheduler");
     }
+}
+
+/// Back to the revision that was deployed last. To end a deployment where it is would leave it half done, so that is
+/// refused.
+async fn stop_deployment(state: &Arc<State>, request: &Request) -> Answer {
+    let input = request.json();
+    let arn = input["serviceDeploymentArn"].as_str().unwrap_or_default();
+    if input["stopType"] == "ABORT" {
+        let message = "The sandbox stops service deployments only with a rollback.";
+        return request.refuse(400, "UnsupportedFeatureException", message);
+    }
+    let Some(service) = turn::stopped(state, arn) else {
+        let message = "The service deployment is not there, or has ended.";
+        return request.refuse(400, "ServiceDeploymentNotFoundException", message);
+    };
+    let seen = match look(state, &request.scope, &service).await {
+        Ok(seen) => seen,
+        Err(refused) => return refused,
+    };
+    let reason = "Service deployment rolled back because of a user request.";
+    let actions = match lock(&state.fixes.deployments.services).get_mut(&service.arn) {
+        Some(service) => service.give_up(&seen, seconds(), reason, true),
+        None => vec![],
+    };
+    for action in actions {
+        act(state, &request.scope, &service, action).await;
+    }
+    shown::ok(&json!({ "serviceDeploymentArn": arn }))
 }
 
 /// Starts tasks that fakecloud takes for the service's own.

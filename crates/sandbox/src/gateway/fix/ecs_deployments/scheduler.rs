@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Attempt, Deployment, Rollout, SETTLED, Seen, Service, random, short};
+use super::{Action, Attempt, BAKE_MINUTE, Deployment, Rollout, SETTLED, Seen, Service, random, short};
 
 impl Service {
     pub(super) fn threshold(&self) -> usize {
@@ -28,6 +28,7 @@ impl Service {
         }
         let mut deployment = Deployment::new(task_definition, checked, old, now);
         deployment.reason = format!("ECS deployment {} in progress.", deployment.id);
+        deployment.green = self.takes_turns();
         self.attempts.push_front(Attempt {
             id: format!("{:022}", random()),
             created: now,
@@ -50,6 +51,9 @@ impl Service {
     pub(super) fn advance(&mut self, seen: &[Seen], now: f64) -> Vec<Action> {
         let mut actions = Vec::new();
         let (desired, grace, targets, threshold) = (self.desired, self.grace, self.targets, self.threshold());
+        let (bake, turns) = (self.bake_minutes * BAKE_MINUTE, self.turn.is_some());
+        let (serving, next) = self.turn.as_ref().map_or((0, 0), |turn| (turn.serving, turn.next()));
+        let rolls_back = self.attempts.front().is_some_and(|attempt| attempt.rollback.is_some());
         let mut news: Vec<String> = Vec::new();
         let Some(d) = self.deployments.first_mut() else { return vec![Action::Done] };
         let (mut good, mut active) = (0, Vec::new());
@@ -104,7 +108,15 @@ impl Service {
             actions.push(Action::Done);
         } else if failing {
             actions.extend(self.fail(seen, now));
+        } else if good >= desired && d.green && d.shifted.is_none() {
+            d.shifted = Some(now);
+            d.stage = "BAKE_TIME";
+            news.push(format!("(deployment {id}) production traffic goes to the green service revision."));
+            actions.push(Action::Shift(next));
+        } else if good >= desired && d.green && d.shifted.is_some_and(|at| now - at < bake) {
+            // Both revisions run.
         } else if good >= desired {
+            d.stage = "CLEAN_UP";
             let surplus = active.len().saturating_sub(desired);
             active.sort_by(|a, b| b.started.total_cmp(&a.started));
             for task in active.iter().take(surplus).chain(&old) {
@@ -118,6 +130,14 @@ impl Service {
                 d.rollout = Rollout::Completed;
                 d.reason = format!("ECS deployment {id} completed.");
                 let task_definition = d.task_definition.clone();
+                if d.green {
+                    actions.push(Action::Drain(serving));
+                    if let Some(turn) = self.turn.as_mut() {
+                        turn.serving = next;
+                    }
+                } else if rolls_back && turns {
+                    actions.push(Action::Drain(next));
+                }
                 let kept = active.iter().map(|task| task.arn.clone()).collect();
                 self.deployments.truncate(1);
                 self.good = Some(task_definition);
@@ -149,10 +169,19 @@ impl Service {
 
     /// The circuit breaker has opened.
     fn fail(&mut self, seen: &[Seen], now: f64) -> Vec<Action> {
-        const REASON: &str = "ECS deployment circuit breaker: tasks failed to start.";
+        let reason = match self.deployments.first().is_some_and(|d| d.green) {
+            true => "Service deployment rolled back because the circuit breaker threshold was exceeded.",
+            false => "ECS deployment circuit breaker: tasks failed to start.",
+        };
+        self.give_up(seen, now, reason, self.rollback)
+    }
+
+    /// Ends the deployment that goes on, and goes back to the revision before if that is wanted and there is one.
+    pub(super) fn give_up(&mut self, seen: &[Seen], now: f64, reason: &str, rollback: bool) -> Vec<Action> {
+        let shifted = self.deployments.first().is_some_and(|d| d.shifted.is_some());
         let Some(failed) = self.deployments.first_mut() else { return Vec::new() };
         failed.rollout = Rollout::Failed;
-        failed.reason = REASON.to_owned();
+        failed.reason = reason.to_owned();
         let (id, task_definition) = (failed.id.clone(), failed.task_definition.clone());
         let failures = failed.failed.len();
         let old_left = seen.iter().any(|task| failed.old.contains(&task.arn) && !task.stopped);
@@ -170,7 +199,7 @@ impl Service {
         let stop = format!("Scaling activity initiated by (deployment {id})");
         let mut actions: Vec<Action> =
             rest.into_iter().map(|task| Action::Stop { task, reason: stop.clone() }).collect();
-        let back = self.good.clone().filter(|good| self.rollback && *good != task_definition);
+        let back = self.good.clone().filter(|good| rollback && *good != task_definition);
         if let Some(good) = back {
             let old = seen.iter().filter(|t| t.task_definition != good).map(|t| t.arn.clone()).collect();
             let checked =
@@ -182,15 +211,18 @@ impl Service {
             self.deployments.insert(0, deployment);
             if let Some(attempt) = self.attempt() {
                 attempt.status = "ROLLBACK_IN_PROGRESS";
-                attempt.reason = REASON.to_owned();
+                attempt.reason = reason.to_owned();
                 attempt.rollback = Some((now, good.clone()));
+            }
+            if let (true, Some(turn)) = (shifted, &self.turn) {
+                actions.insert(0, Action::Shift(turn.serving));
             }
             actions.push(Action::Revert(good));
             return actions;
         }
         if let Some(attempt) = self.attempt() {
             attempt.status = "STOPPED";
-            attempt.reason = REASON.to_owned();
+            attempt.reason = reason.to_owned();
             attempt.finished = Some(now);
         }
         if !old_left {
@@ -290,6 +322,63 @@ mod tests {
         assert_eq!(web.full(&web.attempts[0])["deploymentCircuitBreaker"]["status"], "TRIGGERED");
         assert_eq!((web.deployments.len(), &*web.deployments[0].task_definition), (1, "web:1"));
         assert!(web.events.iter().any(|(_, text)| text.contains("deployment failed: tasks failed to start")));
+    }
+
+    /// A service whose second revision takes over from its first, with a bake time of one minute.
+    fn turning() -> Service {
+        let mut web = service(1);
+        web.remember(&json!({
+            "deploymentConfiguration": { "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1 },
+            "loadBalancers": [{ "targetGroupArn": "blue", "advancedConfiguration": {
+                "alternateTargetGroupArn": "green", "productionListenerRule": "rule" } }],
+        }));
+        web.begin("web:1", false, BTreeSet::new(), 0.0);
+        web.advance(&[task("a", "web:1", 0.0)], 1.0);
+        web.advance(&[task("a", "web:1", 0.0)], 6.0);
+        assert_eq!(web.good.as_deref(), Some("web:1"), "the first turns nothing");
+        web.begin("web:2", false, BTreeSet::from(["arn:task/c/a".to_owned()]), 10.0);
+        web
+    }
+
+    #[test]
+    fn requests_go_over_at_once_and_the_old_tasks_stay_for_the_bake_time() {
+        let mut web = turning();
+        let (old, new) = (task("a", "web:1", 0.0), task("b", "web:2", 11.0));
+        let both = [old.clone(), new.clone()];
+        assert_eq!(web.advance(&both, 12.0), []);
+        assert_eq!(web.full(&web.attempts[0])["lifecycleStage"], "SCALE_UP");
+        assert_eq!(web.advance(&both, 17.0), [Action::Shift(1)]);
+        assert_eq!(web.advance(&both, 17.5), []);
+        assert_eq!(web.full(&web.attempts[0])["lifecycleStage"], "BAKE_TIME");
+        let stop = web.advance(&both, 17.0 + BAKE_MINUTE);
+        assert!(matches!(&stop[..], [Action::Stop { task, .. }] if task.ends_with("/a")), "{stop:?}");
+        let gone = Seen { stopped: true, ..old };
+        let end = web.advance(&[gone, new.clone()], 30.0);
+        assert_eq!((end[0].clone(), end.last()), (Action::Drain(0), Some(&Action::Done)));
+        assert_eq!(web.attempts[0].status, "SUCCESSFUL");
+
+        // The next one goes the other way.
+        web.begin("web:3", false, BTreeSet::from(["arn:task/c/b".to_owned()]), 40.0);
+        assert_eq!(web.balancers_at(0)[0]["targetGroupArn"], "blue");
+        let both = [new, task("c", "web:3", 41.0)];
+        web.advance(&both, 42.0);
+        assert_eq!(web.advance(&both, 47.0), [Action::Shift(0)]);
+    }
+
+    #[test]
+    fn a_deployment_that_fails_while_it_bakes_gives_the_requests_back() {
+        let mut web = turning();
+        let (old, new) = (task("a", "web:1", 0.0), task("b", "web:2", 11.0));
+        web.advance(&[old.clone(), new.clone()], 12.0);
+        web.advance(&[old.clone(), new.clone()], 17.0);
+        let back = web.give_up(&[old.clone(), new.clone()], 18.0, "because", true);
+        assert_eq!(back[0], Action::Shift(0));
+        assert_eq!(back.last(), Some(&Action::Revert("web:1".into())));
+        let gone = Seen { stopped: true, ..new };
+        web.advance(&[old.clone(), gone.clone()], 18.5);
+        let end = web.advance(&[old, gone], 24.0);
+        assert_eq!((end[0].clone(), web.attempts[0].status), (Action::Drain(1), "ROLLBACK_SUCCESSFUL"));
+        assert_eq!(web.turn.as_ref().map(|turn| turn.serving), Some(0));
     }
 
     #[test]

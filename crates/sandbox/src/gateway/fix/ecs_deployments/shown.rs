@@ -48,6 +48,7 @@ impl Service {
                 shown
             })
             .collect();
+        self.show_strategy(service);
         service["deployments"] = shown.into();
         service["desiredCount"] = self.desired.into();
         service["events"] = self
@@ -61,7 +62,7 @@ impl Service {
         }
     }
 
-    fn attempt_arn(&self, attempt: &Attempt) -> String {
+    pub(super) fn attempt_arn(&self, attempt: &Attempt) -> String {
         format!("{}/{}", self.arn.replacen(":service/", ":service-deployment/", 1), attempt.id)
     }
 
@@ -121,6 +122,14 @@ impl Service {
             json!({ "status": status, "failureCount": attempt.failures, "threshold": self.threshold() });
         shown["deploymentConfiguration"] =
             json!({ "deploymentCircuitBreaker": { "enable": self.breaker, "rollback": self.rollback } });
+        if let Some(green) = self.deployments.iter().find(|d| d.green && d.task_definition == attempt.target)
+        {
+            shown["deploymentConfiguration"]["strategy"] = self.strategy.clone().into();
+            shown["deploymentConfiguration"]["bakeTimeInMinutes"] = json!(self.bake_minutes as i64);
+            if attempt.finished.is_none() && attempt.rollback.is_none() {
+                shown["lifecycleStage"] = green.stage.into();
+            }
+        }
         if let Some((at, back)) = &attempt.rollback {
             shown["rollback"] = json!({
                 "reason": attempt.reason,
@@ -290,16 +299,7 @@ pub(super) async fn revisions(state: &Arc<State>, request: Request, next: Next<'
     ok(&json!({ "serviceRevisions": found, "failures": [] }))
 }
 
-/// `StopServiceDeployment` is refused rather than half done.
-pub(super) fn stop_deployment(_state: &State, request: &Request) -> Answer {
-    request.refuse(
-        400,
-        "UnsupportedFeatureException",
-        "The sandbox does not stop service deployments; deploy again instead.",
-    )
-}
-
-fn ok(value: &Value) -> Answer {
+pub(super) fn ok(value: &Value) -> Answer {
     Answer::new(http::StatusCode::OK, "application/x-amz-json-1.1", value.to_string())
 }
 
