@@ -69,6 +69,12 @@ impl Started {
         self.0.wait().unwrap().code()
     }
 }
+impl Started {
+    /// The exit code, once it has ended.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
 impl Drop for Started {
     fn drop(&mut self) {
         let _ = self.0.kill();

@@ -116,6 +116,10 @@ pub(crate) const FILES: &[Wrong] = &[
     row("clients without a prefix", "vpc = \"new\"", "allow = [\"203.0.113.7\"]", 17, "`203.0.113.7` is not a range of addresses", "like `203.0.113.0/24`"),
     row("the same clients twice", "vpc = \"new\"", "allow = [\"203.0.113.0/24\", \"203.0.113.0/24\"]", 17, "is there twice", "once is enough"),
     row("no clients", "vpc = \"new\"", "allow = []", 17, "nobody may reach the load balancer", "left out, everybody may"),
+    // Deployments.
+    row("no such strategy", "[guard]", "[ecs.deployment]\nstrategy = \"canary\"\n[guard]", 26, "`strategy` has to be `rolling` or `blue_green`", "`blue_green`"),
+    row("a bake time without two revisions", "[guard]", "[ecs.deployment]\nbake_time = 5\n[guard]", 26, "a rolling deployment has no bake time", "strategy = \"blue_green\""),
+    row("a bake time beyond a day", "[guard]", "[ecs.deployment]\nstrategy = \"blue_green\"\nbake_time = 1441\n[guard]", 27, "1441 minutes are more than ECS waits", "0 to 1440"),
     // Sizes.
     row("CPU that Fargate has not", "cpu = 1024", "cpu = 1000", 14, "no tasks with 1000 CPU units", "choose a pair"),
     row("memory that does not fit the CPU", "memory = 2048", "memory = 512", 14, "1024 CPU units and 512 MiB", "choose a pair"),

@@ -137,6 +137,7 @@ fn stack(wanted: Wanted) -> Stack {
                         target_group_arn: target.arn.clone(),
                         container_name: "coder".into(),
                         container_port: 3000,
+                        alternate: None,
                     })
                     .collect(),
                 health_check_grace_period_seconds: wanted.grace,
@@ -144,7 +145,7 @@ fn stack(wanted: Wanted) -> Stack {
                     minimum_healthy_percent: Some(100),
                     maximum_percent: Some(200),
                     deployment_circuit_breaker: Some(CircuitBreaker { enable: true, rollback: true }),
-                    alarms: None,
+                    ..DeploymentConfiguration::default()
                 }),
                 enable_execute_command: Some(wanted.execute),
                 propagate_tags: Some("SERVICE".into()),

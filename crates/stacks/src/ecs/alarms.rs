@@ -54,6 +54,13 @@ pub(super) fn alarms(stack: &mut Stack, config: &Ecs, watched: &Watched<'_>) {
                 ok_actions: topic.iter().cloned().collect(),
                 tags: Tags::default(),
             };
+            // Tasks are now in one target group, now in the other.
+            if let (Watch::UnhealthyTargets, Some(green)) = (alarm.watch, &watched.balancer.green) {
+                let mut other = wanted.clone();
+                other.name = format!("{prefix}-{name}.green").into();
+                other.dimensions.insert("TargetGroup".into(), green.target_group_full_name.clone());
+                stack.add(&format!("{name}.green"), other);
+            }
             stack.add(name, wanted);
         }
     });
@@ -95,13 +102,13 @@ fn metric(watch: Watch, watched: &Watched<'_>) -> Metric {
         text(&[("ClusterName", watched.app.cluster.clone()), ("ServiceName", watched.app.service.clone())])
     };
     let database = || text(&[("DBInstanceIdentifier", watched.database.identifier.clone())]);
-    let of_balancer = |what, name, statistic| Metric {
-        what,
-        namespace: "AWS/ApplicationELB",
-        name,
-        statistic,
-        dimensions: balancer(),
-        unit: 1.0,
+    let of_balancer = |what, name, statistic| {
+        let mut dimensions = balancer();
+        // Requests go now to one group, now to the other; the load balancer counts all of them.
+        if watched.balancer.green.is_some() && watch != Watch::UnhealthyTargets {
+            dimensions.remove("TargetGroup");
+        }
+        Metric { what, namespace: "AWS/ApplicationELB", name, statistic, dimensions, unit: 1.0 }
     };
     let of_service = |what, name| Metric {
         what,

@@ -8,9 +8,9 @@ use crate::config::{SecretSource, StackConfig};
 use causeway_aws::{
     ecr::{ExistingImage, Image, Repository},
     ecs::{
-        CircuitBreaker, Cluster, Container, ContainerInsights, DeploymentConfiguration, LinuxParameters,
-        LoadBalancer, LogConfiguration, NetworkConfiguration, PortMapping, Rehearsal, RuntimePlatform,
-        Service, TaskDefinition, image_tag,
+        Alternate, BLUE_GREEN, CircuitBreaker, Cluster, Container, ContainerInsights,
+        DeploymentConfiguration, LinuxParameters, LoadBalancer, LogConfiguration, NetworkConfiguration,
+        PortMapping, Rehearsal, RuntimePlatform, Service, TaskDefinition, image_tag,
     },
     iam::{PolicyDocument, Role, Statement},
     id::Arn,
@@ -94,6 +94,13 @@ pub(super) fn app(
             stack.after(rehearsal.address(), rule);
             rehearsal
         });
+        let bake = config.deployment.bake_minutes();
+        let alternate = around.balancer.green.as_ref().map(|green| Alternate {
+            target_group_arn: green.target_group.clone(),
+            production_listener_rule: green.rule.clone(),
+            test_listener_rule: None,
+            role_arn: stack.add("infrastructure-role", infrastructure_role(&prefix)).arn.clone(),
+        });
         let service = stack.add(
             "service",
             Service {
@@ -109,6 +116,7 @@ pub(super) fn app(
                     target_group_arn: around.balancer.target_group.clone(),
                     container_name: CODER.into(),
                     container_port: i32::from(environment::PORT),
+                    alternate,
                 }],
                 health_check_grace_period_seconds: i32::try_from(wanted.health_check_grace_seconds).ok(),
                 deployment_configuration: Some(DeploymentConfiguration {
@@ -116,6 +124,8 @@ pub(super) fn app(
                     maximum_percent: Some(200),
                     deployment_circuit_breaker: Some(CircuitBreaker { enable: true, rollback: true }),
                     alarms: None,
+                    strategy: bake.map(|_| BLUE_GREEN.to_owned()),
+                    bake_time_in_minutes: bake.map(i32::from),
                 }),
                 enable_execute_command: Some(wanted.execute_command),
                 propagate_tags: Some("SERVICE".into()),
@@ -271,6 +281,17 @@ fn execution_role(stack: &str, task: &Task<'_>) -> Role {
         description: Some("Starts the tasks of Coder".into()),
         inline_policies: BTreeMap::from([("start".into(), PolicyDocument::new(statements))]),
         ..Role::assumed_by(format!("{stack}-execution"), "ecs-tasks.amazonaws.com")
+    }
+}
+
+/// As whom ECS moves the weights of the listener rule at a blue/green deployment:
+/// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AmazonECSInfrastructureRolePolicyForLoadBalancers.html>
+fn infrastructure_role(stack: &str) -> Role {
+    let policy = "arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers";
+    Role {
+        description: Some("Turns the load balancer from one revision of Coder to the next".into()),
+        managed_policy_arns: Set(vec![Arn::from(policy).into()]),
+        ..Role::assumed_by(format!("{stack}-infrastructure"), "ecs.amazonaws.com")
     }
 }
 

@@ -17,9 +17,21 @@ pub(super) struct Balancer {
     pub target_group_full_name: Value<String>,
     /// A service can register with a target group only once a listener uses it.
     pub listener: Address,
+    /// What blue/green deployments need.
+    pub green: Option<Green>,
     /// Where a rehearsal is checked, with what makes the load balancer check it.
     pub rehearsal: Option<(Value<Arn>, Address)>,
 }
+
+/// The other target group of blue/green deployments, and the rule in front of both.
+pub(super) struct Green {
+    pub target_group: Value<Arn>,
+    pub target_group_full_name: Value<String>,
+    pub rule: Value<Arn>,
+}
+
+/// The rule in front of the two groups: after every rule that people add for some requests, before the rehearsal's.
+const PRODUCTION_PRIORITY: u16 = 49_000;
 
 pub(super) fn balancer(
     stack: &mut Stack,
@@ -30,6 +42,7 @@ pub(super) fn balancer(
 ) -> Balancer {
     stack.scope("balancer", |stack| {
         let prefix = stack.name().to_owned();
+        let group = targets(stack, network);
         let balancer = LoadBalancer::internet_facing(
             prefix.as_str(),
             network.public.clone(),
@@ -39,13 +52,7 @@ pub(super) fn balancer(
         let balancer = balancer.attribute("idle_timeout.timeout_seconds", "600");
         let balancer = balancer.attribute("routing.http.drop_invalid_header_fields.enabled", "true");
         let balancer = stack.add("load-balancer", balancer);
-        let mut targets =
-            TargetGroup::ip(Name::generated(prefix), network.vpc_id.clone(), environment::PORT, "/healthz");
-        targets.health_check.interval_seconds = Some(15);
-        targets.health_check.healthy_threshold = Some(2);
-        targets.health_check.unhealthy_threshold = Some(3);
-        let targets = targets.attribute("deregistration_delay.timeout_seconds", "60");
-        let targets = stack.add("targets", targets);
+        let targets = stack.add("targets", group.clone());
         let https = Listener::https(balancer.arn.clone(), certificate, Action::forward(targets.arn.clone()));
         let https = stack.add("https", https);
         stack.add("http", Listener::http(balancer.arn.clone(), Action::redirect_to_https()));
@@ -56,6 +63,24 @@ pub(super) fn balancer(
             };
             stack.add("waf", association);
         }
+        let green = config.deployment.bake_minutes().map(|_| {
+            let green = stack.add("green-targets", group);
+            let rule = ListenerRule {
+                listener_arn: https.arn.clone(),
+                priority: PRODUCTION_PRIORITY,
+                conditions: Conditions::paths(["/*"]),
+                action: Action::BlueGreen {
+                    target_group_arn: targets.arn.clone(),
+                    alternate_target_group_arn: green.arn.clone(),
+                },
+                tags: Tags::default(),
+            };
+            Green {
+                target_group: green.arn.clone(),
+                target_group_full_name: green.full_name.clone(),
+                rule: stack.add("production", rule).arn.clone(),
+            }
+        });
         let rehearsal = config.release.rehearse.then(|| rehearsal(stack, network, &https.arn));
         stack.output("load_balancer", &balancer.dns_name);
         Balancer {
@@ -65,9 +90,20 @@ pub(super) fn balancer(
             target_group: targets.arn.clone(),
             target_group_full_name: targets.full_name.clone(),
             listener: https.address().clone(),
+            green,
             rehearsal,
         }
     })
+}
+
+/// Where Coder's tasks are reached and checked.
+fn targets(stack: &Stack, network: &Networks) -> TargetGroup {
+    let name = Name::generated(stack.name().to_owned());
+    let mut targets = TargetGroup::ip(name, network.vpc_id.clone(), environment::PORT, "/healthz");
+    targets.health_check.interval_seconds = Some(15);
+    targets.health_check.healthy_threshold = Some(2);
+    targets.health_check.unhealthy_threshold = Some(3);
+    targets.attribute("deregistration_delay.timeout_seconds", "60")
 }
 
 /// A target group that is checked, as a rule of the listener uses it, and that no request reaches: nobody comes from

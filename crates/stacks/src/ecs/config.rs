@@ -30,6 +30,9 @@ pub struct Ecs {
     /// How a new revision takes over.
     #[serde(default)]
     pub release: Release,
+    /// In what order its tasks and its traffic change over.
+    #[serde(default)]
+    pub deployment: Deployment,
     /// Where it runs.
     #[serde(default)]
     pub network: Network,
@@ -122,6 +125,36 @@ pub struct Release {
     /// service is touched. Coder migrates its database when it starts: a new version does so in its rehearsal, and
     /// `apply` wants `--allow-migration` for that.
     pub rehearse: bool,
+}
+
+/// `[ecs.deployment]`: in what order tasks and traffic change over to a new revision.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deployment {
+    /// `rolling` or `blue_green`.
+    pub strategy: Strategy,
+    /// Only with `blue_green`: minutes for which the old tasks stay after the requests went over to the new ones, 0 to
+    /// 1440. 5 if left out.
+    pub bake_time: Option<u16>,
+}
+
+impl Deployment {
+    /// The minutes of a blue/green deployment for which both revisions run; `None` for a rolling one.
+    pub fn bake_minutes(&self) -> Option<u16> {
+        (self.strategy == Strategy::BlueGreen).then(|| self.bake_time.unwrap_or(5))
+    }
+}
+
+/// How a new revision takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Task by task: each new one that is healthy takes the place of an old one.
+    #[default]
+    Rolling,
+    /// All new tasks start beside the old ones. Once they are healthy all requests go over to them at once, and the old
+    /// ones stay for a while, to go back to.
+    BlueGreen,
 }
 
 /// What the image was built for.

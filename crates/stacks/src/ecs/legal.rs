@@ -1,7 +1,7 @@
 //! What AWS would refuse only in the middle of a run: names, ARNs, addresses and pairs of settings that exclude each
 //! other.
 
-use super::config::{Ecs, Network};
+use super::config::{Deployment, Ecs, Network, Strategy};
 use crate::{
     config::{Problem, SecretSource, StackConfig},
     legal,
@@ -17,6 +17,7 @@ pub(super) fn problems(config: &Ecs, common: &StackConfig) -> Vec<Problem> {
     out.extend(legal::postgres("ecs.database", &database.version, &database.instance_class));
     out.extend(legal::storage("ecs.database", database.storage, database.max_storage));
     network(&config.network, &mut out);
+    deployment(&config.deployment, &mut out);
     variables(config, &mut out);
     alarms(config, &mut out);
     if let Some(url) = config.docs_url.as_deref()
@@ -132,6 +133,24 @@ fn network(network: &Network, out: &mut Vec<Problem>) {
             "ecs.network.allow",
             message,
             "once is enough, and EC2 refuses the second rule",
+        ));
+    }
+}
+
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html>
+fn deployment(deployment: &Deployment, out: &mut Vec<Problem>) {
+    let Some(minutes) = deployment.bake_time else { return };
+    if deployment.strategy == Strategy::Rolling {
+        out.push(Problem::at(
+            "ecs.deployment.bake_time",
+            "a rolling deployment has no bake time",
+            "write `strategy = \"blue_green\"`, or remove `bake_time`",
+        ));
+    } else if minutes > 1440 {
+        out.push(Problem::at(
+            "ecs.deployment.bake_time",
+            format!("{minutes} minutes are more than ECS waits"),
+            "0 to 1440 minutes, which are a day",
         ));
     }
 }
