@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     Aws, Call,
-    id::{Arn, SecurityGroupId},
+    id::{Arn, SecurityGroupId, key_as_wanted},
+    shown::shown as given,
 };
 use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, DbInstance, DbSnapshot, PendingModifiedValues};
 use aws_smithy_types::DateTime;
@@ -59,10 +60,17 @@ pub struct Instance {
     pub master_username: String,
     /// The secret that holds the first user's password, as text or as JSON with the key `password`. It is read when
     /// the instance is made and whenever this field or `master_password_version` changes; the value goes nowhere else.
-    /// `None`: whatever it is (an adopted instance).
+    /// `None`: whatever it is (an adopted instance), or RDS keeps it.
     pub master_password_secret_arn: Option<Value<Arn>>,
     /// Anything that changes with the secret's value, like the secret's version: then the password is set again.
     pub master_password_version: Option<Value<String>>,
+    /// Whether RDS makes the first user's password, keeps it in Secrets Manager and changes it every week. Goes without
+    /// `master_password_secret_arn`, which is needed once more to turn it off. `None`: no.
+    #[serde(default)]
+    pub manage_master_user_password: Option<bool>,
+    /// The key that RDS encrypts that secret with, by its ARN. `None`: Secrets Manager's own.
+    #[serde(default)]
+    pub master_user_secret_kms_key_id: Option<Value<Arn>>,
     /// `None`: the default subnet group.
     pub db_subnet_group_name: Option<Value<String>>,
     /// `None`: the default group of the VPC, or what it has.
@@ -115,6 +123,8 @@ outputs! {
         pub resource_id: String,
         /// The whole version, like `16.4`.
         pub engine_version: String,
+        /// The secret in which RDS keeps the first user's password, if it does: JSON with `username` and `password`.
+        pub master_user_secret_arn: Option<Arn>,
     }
 }
 
@@ -140,12 +150,14 @@ impl Resource for Instance {
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
-        let password = self.password(cx).await?.ok_or_else(|| {
-            Error::Invalid(format!(
-                "database `{}` cannot be made without `master_password_secret_arn`",
+        let managed = self.manage_master_user_password == Some(true);
+        let password = self.password(cx).await?;
+        if managed == password.is_some() {
+            return Err(Error::Invalid(format!(
+                "database `{}` needs either `master_password_secret_arn` or `manage_master_user_password`",
                 self.identifier
-            ))
-        })?;
+            )));
+        }
         let call = cx
             .client
             .rds
@@ -163,7 +175,11 @@ impl Resource for Instance {
             .set_kms_key_id(known(&self.kms_key_id)?.map(String::from))
             .set_db_name(self.db_name.clone())
             .master_username(&self.master_username)
-            .master_user_password(password.expose()?)
+            .set_master_user_password(password.as_ref().map(Secret::expose).transpose()?.map(str::to_owned))
+            .set_manage_master_user_password(managed.then_some(true))
+            .set_master_user_secret_kms_key_id(
+                known(&self.master_user_secret_kms_key_id)?.filter(|_| managed).map(String::from),
+            )
             .set_db_subnet_group_name(known(&self.db_subnet_group_name)?)
             .set_vpc_security_group_ids(self.security_groups()?)
             .set_db_parameter_group_name(known(&self.db_parameter_group_name)?)
@@ -357,7 +373,10 @@ impl Instance {
                 self.identifier, live.spec.allocated_storage, self.allocated_storage
             )));
         }
-        let password = match on("master_password_secret_arn") || on("master_password_version") {
+        let keeper = on("manage_master_user_password");
+        let managed = self.manage_master_user_password == Some(true);
+        let new = keeper || on("master_password_secret_arn") || on("master_password_version");
+        let password = match new && !managed {
             true => self.password(cx).await?,
             false => None,
         };
@@ -379,6 +398,12 @@ impl Instance {
                 on("max_allocated_storage").then(|| self.max_allocated_storage.unwrap_or(size)),
             )
             .set_master_user_password(password.as_ref().map(Secret::expose).transpose()?.map(str::to_owned))
+            .set_manage_master_user_password(keeper.then_some(managed))
+            .set_master_user_secret_kms_key_id(
+                known(&self.master_user_secret_kms_key_id)?
+                    .filter(|_| managed && (keeper || on("master_user_secret_kms_key_id")))
+                    .map(String::from),
+            )
             .set_db_subnet_group_name(
                 known(&self.db_subnet_group_name)?.filter(|_| on("db_subnet_group_name")),
             )
@@ -431,6 +456,7 @@ impl Instance {
         let limit = found.max_allocated_storage().filter(|max| *max > size);
         let grown = size > self.allocated_storage && size <= self.max_allocated_storage.unwrap_or(0);
         let endpoint = found.endpoint();
+        let kept = found.master_user_secret();
         // RDS writes weekdays in lower case.
         let window = |wanted: &Option<String>, actual: Option<&str>| {
             wanted
@@ -448,6 +474,7 @@ impl Instance {
                 port: endpoint.and_then(|e| e.port()).or(found.db_instance_port()).unwrap_or_default(),
                 resource_id: found.dbi_resource_id().unwrap_or_default().to_owned(),
                 engine_version: version.to_owned(),
+                master_user_secret_arn: kept.and_then(|secret| secret.secret_arn()).map(Arn::from),
             },
             spec: Instance {
                 identifier: self.identifier.clone(),
@@ -469,6 +496,15 @@ impl Instance {
                 master_username: found.master_username().unwrap_or_default().to_owned(),
                 master_password_secret_arn: None,
                 master_password_version: None,
+                manage_master_user_password: given(
+                    self.manage_master_user_password.as_ref(),
+                    Some(kept.is_some()),
+                    false,
+                ),
+                master_user_secret_kms_key_id: self
+                    .master_user_secret_kms_key_id
+                    .as_ref()
+                    .and_then(|key| key_as_wanted(Some(key), kept.and_then(|secret| secret.kms_key_id()))),
                 db_subnet_group_name: found
                     .db_subnet_group()
                     .and_then(|g| g.db_subnet_group_name())
@@ -640,6 +676,21 @@ mod tests {
         assert_eq!(password_in("plain"), "plain");
         assert_eq!(password_in(r#"{"username":"u","password":"p"}"#), "p");
         assert_eq!(password_in("12345678"), "12345678");
+    }
+
+    #[test]
+    fn a_password_that_rds_keeps_is_seen() {
+        let secret = aws_sdk_rds::types::MasterUserSecret::builder()
+            .secret_arn("arn:aws:secretsmanager:us-east-2:1:secret:rds!db-1")
+            .kms_key_id("arn:aws:kms:us-east-2:1:key/abc")
+            .build();
+        let kept = found().master_user_secret(secret).build();
+        let live = wanted().live(&kept);
+        assert_eq!(live.spec.manage_master_user_password, Some(true), "and nobody asked for it");
+        assert_eq!(live.spec.master_user_secret_kms_key_id, None, "RDS chose it");
+        assert!(live.outputs.master_user_secret_arn.unwrap().as_str().ends_with("rds!db-1"));
+        let wanted = Instance { manage_master_user_password: Some(true), ..wanted() };
+        assert_eq!(wanted.live(&found().build()).spec.manage_master_user_password, Some(false));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod acm;
 #[allow(dead_code, reason = "with few features much of it is unused")]
 mod by_hand;
+mod caches;
 #[allow(dead_code, reason = "with few features much of it is unused")]
 mod changes;
 mod cloudwatch;
@@ -18,7 +19,9 @@ mod iam;
 mod in_sandbox;
 mod kms;
 mod logs;
+mod queues;
 mod rds;
+mod replication;
 mod route53;
 mod secretsmanager;
 mod sns;

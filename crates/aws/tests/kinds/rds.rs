@@ -113,6 +113,8 @@ fn instance(wanted: &Wanted) -> Instance {
         master_username: "coder".into(),
         master_password_secret_arn: None,
         master_password_version: None,
+        manage_master_user_password: None,
+        master_user_secret_kms_key_id: None,
         db_subnet_group_name: None,
         vpc_security_group_ids: None,
         db_parameter_group_name: None,
@@ -214,4 +216,32 @@ async fn a_group_that_others_made_is_seen_as_theirs() {
     let generated = ParameterGroup { name: Name::generated("theirs"), ..theirs };
     assert!(causeway_core::Resource::read(&generated, &cx).await.unwrap().is_none());
     let _: Value<String> = live.outputs.name.into();
+}
+
+#[tokio::test]
+async fn rds_keeps_the_password_while_it_is_told_to() {
+    let account = "000000002004";
+    let aws = client(account).await;
+    let stack = |managed: bool| {
+        let mut stack = Stack::new("kept");
+        stack.region(REGION, |stack| {
+            let plain = causeway_core::Secret::new("a-password-of-ours");
+            let secret = stack.add("password", Secret::new("rds-own", SecretValue::Plain(plain)));
+            let mut instance = instance(&SAMPLE);
+            instance.identifier = "kept".into();
+            instance.skip_final_snapshot = Some(true);
+            instance.manage_master_user_password = Some(managed);
+            instance.master_password_secret_arn = (!managed).then(|| secret.arn.clone());
+            stack.add("db", instance);
+        });
+        stack
+    };
+    let mut life = Lifecycle::start(registry(account).await, stack(true)).await;
+    let arn = life.outputs("db").await["master_user_secret_arn"].as_str().unwrap().to_owned();
+    let kept = aws.secretsmanager.value(&arn.as_str().into()).await.unwrap();
+    assert!(kept.expose().unwrap().contains(r#""username""#));
+    let steps = life.change("a password of ours", stack(false)).await;
+    assert_eq!(steps, [("db".into(), Action::Update)]);
+    assert!(life.outputs("db").await["master_user_secret_arn"].is_null());
+    life.end().await;
 }

@@ -68,6 +68,8 @@ pub(super) fn database(stack: &mut Stack, config: &Ecs, network: &Networks, secu
                 master_username: wanted.user.clone(),
                 master_password_secret_arn: Some(password.arn.clone()),
                 master_password_version: Some(password.version_id.cast()),
+                manage_master_user_password: None,
+                master_user_secret_kms_key_id: None,
                 db_subnet_group_name: Some(subnets.name.clone()),
                 vpc_security_group_ids: Some(Set(vec![security.database.clone()])),
                 db_parameter_group_name: Some(parameters.name.clone()),

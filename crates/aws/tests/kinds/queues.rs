@@ -1,4 +1,6 @@
 //! A queue, and the rule that fills it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![cfg(all(feature = "sqs", feature = "events"))]
 
 use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{

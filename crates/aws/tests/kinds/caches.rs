@@ -1,4 +1,6 @@
 //! Caches, with and without cluster mode.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![cfg(all(feature = "elasticache", feature = "ec2"))]
 
 use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{

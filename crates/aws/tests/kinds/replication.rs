@@ -1,4 +1,6 @@
 //! The replication rules of a registry, of which only ours are touched.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+#![cfg(feature = "ecr")]
 
 use crate::in_sandbox::{REGION, client, registry};
 use aws_sdk_ecr::types::{
