@@ -18,6 +18,7 @@ use causeway_core::{
     secret::Sealed,
     why::Why,
 };
+use causeway_cost::Cost;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -189,6 +190,8 @@ pub(crate) struct Planned {
     pub(crate) digest: String,
     /// How long it takes.
     pub(crate) estimate: Estimate,
+    /// What it costs.
+    pub(crate) cost: Cost,
     /// Why `apply` would refuse it.
     pub(crate) refusals: Vec<Refusal>,
     /// What was permitted with it.

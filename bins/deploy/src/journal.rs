@@ -9,9 +9,10 @@ use causeway_aws::s3::S3Store;
 use causeway_config::{File, S3State};
 use causeway_core::{
     engine::{EngineError, still_here},
-    journal::State,
-    store::{LocalStore, Store},
+    journal::{Stamped, State},
+    store::{Hold, Holder, LocalStore, Store, StoreError},
 };
+use futures::future::BoxFuture;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -33,6 +34,8 @@ pub(crate) struct Bucket {
     pub(crate) prefix: String,
     pub(crate) region: String,
     pub(crate) kms_key: Option<String>,
+    /// Whether the first apply makes it.
+    pub(crate) create: bool,
 }
 
 impl Place {
@@ -52,8 +55,71 @@ impl Place {
     pub(crate) fn store(&self, sdk: &SdkConfig) -> Arc<dyn Store> {
         match self {
             Place::Folder(folder) => Arc::new(LocalStore::new(folder)),
+            Place::Bucket(bucket) if bucket.create => Arc::new(Unmade(bucket.store(sdk))),
             Place::Bucket(bucket) => Arc::new(bucket.store(sdk)),
         }
+    }
+
+    /// The bucket that `apply` has to make first.
+    ///
+    /// # Errors
+    /// When nobody can say whether it is there.
+    pub(crate) async fn to_be_made(&self, sdk: &SdkConfig) -> Result<Option<&Bucket>, Failure> {
+        let Place::Bucket(bucket) = self else { return Ok(None) };
+        if !bucket.create {
+            return Ok(None);
+        }
+        match bucket.store(sdk).load().await {
+            Err(StoreError::Missing(_)) => Ok(Some(bucket)),
+            answer => answer.map(|_| None).map_err(|e| EngineError::Load(e).into()),
+        }
+    }
+}
+
+/// A journal in a bucket that the first apply makes: until then it is empty, and cannot be written.
+struct Unmade(S3Store);
+
+impl Store for Unmade {
+    fn load(&self) -> BoxFuture<'_, Result<Vec<Stamped>, StoreError>> {
+        Box::pin(async {
+            match self.0.load().await {
+                Err(StoreError::Missing(_)) => Ok(vec![]),
+                answer => answer,
+            }
+        })
+    }
+
+    fn append<'a>(&'a self, after: u64, batch: &'a [Stamped]) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.0.append(after, batch)
+    }
+
+    fn hold<'a>(&'a self, who: &'a str) -> BoxFuture<'a, Result<Hold, StoreError>> {
+        self.0.hold(who)
+    }
+
+    fn holder(&self) -> BoxFuture<'_, Result<Option<Holder>, StoreError>> {
+        Box::pin(async {
+            match self.0.holder().await {
+                Err(StoreError::Missing(_)) => Ok(None),
+                answer => answer,
+            }
+        })
+    }
+
+    fn unlock(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.0.unlock()
+    }
+
+    fn settle(&self) -> BoxFuture<'_, ()> {
+        self.0.settle()
+    }
+
+    fn place(&self) -> String {
+        self.0.place()
+    }
+
+    fn home(&self) -> String {
+        self.0.home()
     }
 }
 
@@ -88,6 +154,7 @@ impl Bucket {
             prefix: s3.prefix.clone().unwrap_or_else(|| stack.name.clone()),
             region: s3.region.clone().unwrap_or_else(|| stack.region.clone()),
             kms_key: s3.kms_key.clone(),
+            create: s3.create,
         }
     }
 

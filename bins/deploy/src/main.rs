@@ -8,6 +8,7 @@ mod ending;
 mod failure;
 mod journal;
 mod mfa;
+mod passwords;
 mod progress;
 mod running;
 mod screen;

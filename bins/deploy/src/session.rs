@@ -6,6 +6,7 @@ use crate::{
     document::Cloud,
     failure::{Code, Failure},
     journal::{self, Place},
+    passwords::InSecretsManager,
     screen::Screen,
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
@@ -100,7 +101,7 @@ pub(crate) struct Session {
     pub(crate) sdk: SdkConfig,
     /// Where the journal is.
     pub(crate) store: Arc<dyn Store>,
-    place: Place,
+    pub(crate) place: Place,
     /// The folder of the journal if nothing else is said.
     beside: PathBuf,
     /// How long the credentials last.
@@ -175,6 +176,7 @@ impl Session {
         }
         let mut registry = Registry::default();
         causeway_aws::register(&mut registry, sdk.clone());
+        causeway_postgres::register(&mut registry, Arc::new(InSecretsManager(sdk.clone())));
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
         Ok(Session { file, engine, cloud, store, sdk, place, beside, lasts, sandbox })

@@ -26,6 +26,9 @@ pub struct S3State {
     pub region: Option<String>,
     /// The ARN of the KMS key to encrypt with. S3's own key if left out.
     pub kms_key: Option<String>,
+    /// Whether the first `apply` makes the bucket if there is none. If left out, `deploy init --bootstrap` has to.
+    #[serde(default)]
+    pub create: bool,
 }
 
 impl StateConfig {

@@ -1,7 +1,7 @@
 //! `deploy apply`: makes it so. `destroy` is an apply of the empty stack.
 
 use super::{
-    Run,
+    Run, bootstrap,
     html::Sheet,
     plan, preflight, rehearsal,
     saved::{self, Approved},
@@ -139,6 +139,9 @@ pub(crate) async fn carry_out(
     if !refusals.is_empty() {
         return Err(Failure::refused(refusals));
     }
+    if !plan.is_empty() {
+        bootstrap::foretell(run, session, &planned).await?;
+    }
     if how.preflight {
         preflight::before(run, session, &planned).await?;
     }
@@ -146,6 +149,9 @@ pub(crate) async fn carry_out(
     let question = if destroys { "Delete all of this?" } else { "Do this?" };
     if !plan.is_empty() && !run.global.yes && !run.screen.confirm(question) {
         return Err(Failure::new(Code::Refused, "not confirmed; nothing was changed"));
+    }
+    if !plan.is_empty() {
+        bootstrap::before_the_first(run, session).await?;
     }
     let progress = Progress::new(&plan, run.screen);
     let stop = Stop::default();

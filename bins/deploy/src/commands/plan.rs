@@ -1,6 +1,6 @@
 //! `deploy plan`: what apply would do.
 
-use super::{Run, apply, html::Sheet, rehearsal, saved};
+use super::{Run, apply, bootstrap, html::Sheet, rehearsal, saved};
 use crate::{
     cli::{self, Scope},
     document,
@@ -16,6 +16,7 @@ use causeway_core::{
     saved::{Permitted, SavedPlan},
     signature::SigningKey,
 };
+use causeway_cost::Table;
 use std::collections::BTreeSet;
 
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failure> {
@@ -56,6 +57,7 @@ async fn show(
         refusals.extend(rehearsal::migration(&session.file, &planned.state, &options));
     }
     let estimate = session.engine.estimate(&planned);
+    let cost = causeway_cost::of(&planned.plan, &planned.state, &Table::built_in());
     if let Some(path) = &flags.html {
         Sheet::new(path, &planned, &estimate, &refusals, &session.cloud).write(run, None)?;
     }
@@ -63,9 +65,12 @@ async fn show(
         run.screen.raw(&render::markdown(&planned.plan, &estimate, &refusals));
     } else {
         let steps = render::plan(&planned.plan, flags.scope.detail);
-        run.screen.say(&format!("{steps}{}", render::estimate(&estimate)));
+        run.screen.say(&format!("{steps}{}{}", render::estimate(&estimate), cost.text()));
     }
     saved::tell(run, &permitted);
+    if !planned.plan.is_empty() {
+        bootstrap::foretell(run, session, &planned).await?;
+    }
     if !refusals.is_empty() && !run.screen.json() && !flags.markdown {
         run.screen.note_lines(&format!("\n`apply` would refuse this:\n{}", render::refusals(&refusals)));
     }
@@ -87,7 +92,7 @@ async fn show(
     if run.screen.json() {
         let digest = planned.plan.digest();
         let (cloud, plan) = (session.cloud.clone(), planned.plan);
-        let result = document::Planned { cloud, plan, digest, estimate, refusals, permitted, saved };
+        let result = document::Planned { cloud, plan, digest, estimate, cost, refusals, permitted, saved };
         run.screen.document(&document::done(run.name, code, result));
     }
     Ok(code)

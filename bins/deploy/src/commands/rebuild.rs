@@ -59,7 +59,7 @@ async fn rebuild(run: &Run<'_>, session: &Session, stack: &Stack) -> Result<Code
 }
 
 /// The regions that anything of `stack` is in.
-fn regions(stack: &Stack) -> Vec<String> {
+pub(crate) fn regions(stack: &Stack) -> Vec<String> {
     let places = stack.nodes().values().map(|node| node.place.spec.json());
     let regions = places.filter_map(|place| place.get("region").and_then(Json::as_str).map(str::to_owned));
     regions.collect::<BTreeSet<_>>().into_iter().collect()

@@ -81,6 +81,42 @@ fn a_journal_in_a_bucket_is_made_written_read_and_locked() {
 }
 
 #[test]
+fn a_bucket_that_is_missing_is_made_by_the_first_apply() {
+    let world = World::new(24);
+    world.edit("[guard]", "[state]\ns3 = { bucket = \"journals-24\", create = true }\n\n[guard]");
+    let planned = world.deploy(&["plan", "--only", "network/*"]).succeeds();
+    assert!(planned.contains("`journals-24` for the journal does not exist yet"), "{planned}");
+    assert!(planned.contains("+ network/vpc"), "{planned}");
+    assert_eq!(world.mutations().len(), 0);
+    let whole = world.deploy(&["plan"]).succeeds();
+    assert!(whole.contains("a month, and $0 before") && whole.contains("Of that guessed: "), "{whole}");
+    let applied = world.deploy(&NETWORK).succeeds();
+    assert!(applied.contains("The bucket `journals-24` in us-east-1 is made"), "{applied}");
+    let like = world.boto3("print(boto3.client('s3').get_bucket_versioning(Bucket='journals-24')['Status'])");
+    assert_eq!(like.trim(), "Enabled");
+    assert!(world.deploy(&["state", "list"]).succeeds().contains("network/vpc"));
+    assert!(!world.has_local_journal());
+    world.forget_calls();
+    let again = world.deploy(&["plan", "--only", "network/*", "--detailed-exitcode"]).succeeds();
+    assert!(!again.contains("journals-24"), "{again}");
+    world.deploy(&NETWORK).succeeds();
+    assert_eq!(world.mutations().len(), 0);
+
+    // Whoever deletes the bucket gets nothing twice.
+    world.boto3(
+        "s3 = boto3.resource('s3').Bucket('journals-24')\n\
+         s3.object_versions.delete()\n\
+         s3.delete()\n",
+    );
+    world.forget_calls();
+    for command in [&NETWORK[..], &["plan"]] {
+        let lost = world.deploy(command).exits(101);
+        assert!(lost.contains("its journal is lost") && lost.contains("state rebuild"), "{lost}");
+    }
+    assert_eq!(world.mutations().len(), 0);
+}
+
+#[test]
 fn whatever_ends_a_command_the_next_one_goes_on_at_once() {
     let world = in_bucket(23, "journals-23");
     world.deploy(&["init", "--bootstrap"]).succeeds();
