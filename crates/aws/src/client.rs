@@ -80,6 +80,9 @@ pub struct Services {
     /// Caches.
     #[cfg(feature = "elasticache")]
     pub elasticache: crate::elasticache::ElastiCache,
+    /// Kubernetes clusters.
+    #[cfg(feature = "eks")]
+    pub eks: crate::eks::Eks,
     /// Load balancers.
     #[cfg(feature = "elbv2")]
     pub elbv2: crate::elbv2::Elbv2,
@@ -141,6 +144,8 @@ impl Aws {
             ecs: crate::ecs::Ecs::new(&config),
             #[cfg(feature = "elasticache")]
             elasticache: crate::elasticache::ElastiCache::new(&config),
+            #[cfg(feature = "eks")]
+            eks: crate::eks::Eks::new(&config),
             #[cfg(feature = "elbv2")]
             elbv2: crate::elbv2::Elbv2::new(&config),
             #[cfg(feature = "events")]

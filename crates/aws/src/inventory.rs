@@ -73,6 +73,20 @@ pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
             let families = aws.ecs.list_task_definition_families().status(active);
             all!("ecs:ListTaskDefinitionFamilies", families, |f| name(Some(f)))
         }
+        #[cfg(feature = "eks")]
+        "aws.eks.cluster" => all!("eks:ListClusters", aws.eks.list_clusters(), |c| name(Some(c))),
+        #[cfg(feature = "eks")]
+        "aws.eks.node_group" => {
+            let clusters: Vec<String> = all!("eks:ListClusters", aws.eks.list_clusters(), Some);
+            let mut groups = vec![];
+            for cluster in clusters {
+                let of = aws.eks.list_nodegroups().cluster_name(&cluster);
+                let found: Vec<Candidate> =
+                    all!("eks:ListNodegroups", of, |g| candidate(Some(g), Some(cluster.clone())));
+                groups.extend(found);
+            }
+            groups
+        }
         #[cfg(feature = "rds")]
         "aws.rds.instance" => all!("rds:DescribeDBInstances", aws.rds.describe_db_instances(), |i| name(
             i.db_instance_identifier
@@ -122,6 +136,12 @@ pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
                 (!r.path.starts_with("/aws-service-role/")).then(|| name(Some(r.role_name))).flatten()
             };
             all!("iam:ListRoles", aws.iam.list_roles(), mine)
+        }
+        #[cfg(feature = "iam")]
+        "aws.iam.oidc_provider" => {
+            let all = aws.iam.list_open_id_connect_providers().send().await;
+            let all = all.call("iam:ListOpenIDConnectProviders")?.open_id_connect_provider_list;
+            all.unwrap_or_default().into_iter().filter_map(|p| name(p.arn)).collect()
         }
         #[cfg(feature = "logs")]
         "aws.logs.log_group" => {

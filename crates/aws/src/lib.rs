@@ -27,6 +27,8 @@ pub mod ec2;
 pub mod ecr;
 #[cfg(feature = "ecs")]
 pub mod ecs;
+#[cfg(feature = "eks")]
+pub mod eks;
 #[cfg(feature = "elasticache")]
 pub mod elasticache;
 #[cfg(feature = "elbv2")]
@@ -79,6 +81,8 @@ pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
     let kinds = ecs::register(kinds);
     #[cfg(feature = "elasticache")]
     let kinds = elasticache::register(kinds);
+    #[cfg(feature = "eks")]
+    let kinds = eks::register(kinds);
     #[cfg(feature = "elbv2")]
     let kinds = elbv2::register(kinds);
     #[cfg(feature = "events")]

@@ -5,7 +5,7 @@ use crate::{Aws, Region};
 use aws_config::SdkConfig;
 use causeway_core::{Address, Error, Tags, rebuild::Tagged};
 
-/// All that carries the tags of `stack` in EC2, KMS, ACM, RDS and ELBv2 of `regions`, and in
+/// All that carries the tags of `stack` in EC2, EKS, KMS, ACM, RDS and ELBv2 of `regions`, and in
 /// Route 53. Services that were not compiled in are left out.
 ///
 /// # Errors
@@ -17,6 +17,8 @@ pub async fn tagged(config: &SdkConfig, regions: &[String], stack: &str) -> Resu
         let mut all: Vec<(String, Tags)> = vec![];
         #[cfg(feature = "ec2")]
         all.extend(aws.ec2.tagged(stack).await?);
+        #[cfg(feature = "eks")]
+        all.extend(aws.eks.tagged().await?);
         #[cfg(feature = "kms")]
         all.extend(aws.kms.tagged().await?);
         #[cfg(feature = "acm")]

@@ -95,6 +95,8 @@ struct Attributes {
     zone_id: String,
     #[serde(deserialize_with = "text")]
     alarm_name: String,
+    #[serde(deserialize_with = "text")]
+    node_group_name: String,
 }
 
 /// Text, or nothing where a provider writes something else.
@@ -178,6 +180,9 @@ fn identity<'a>(of: &str, a: &'a Attributes) -> Known<'a> {
         "aws_ecs_cluster" => ("aws.ecs.cluster", &a.name),
         "aws_ecs_service" => ("aws.ecs.service", &a.name),
         "aws_ecs_task_definition" => ("aws.ecs.task_definition", &a.family),
+        "aws_eks_cluster" => ("aws.eks.cluster", &a.name),
+        "aws_eks_node_group" => ("aws.eks.node_group", &a.node_group_name),
+        "aws_iam_openid_connect_provider" => ("aws.iam.oidc_provider", &a.arn),
         "aws_lb" | "aws_alb" => ("aws.elbv2.load_balancer", &a.name),
         "aws_lb_target_group" | "aws_alb_target_group" => ("aws.elbv2.target_group", &a.name),
         "aws_iam_role" => ("aws.iam.role", &a.name),
@@ -218,6 +223,11 @@ fn identity<'a>(of: &str, a: &'a Attributes) -> Known<'a> {
         | "aws_ecr_replication_configuration"
         | "aws_ecr_repository_policy"
         | "aws_sqs_queue_policy"
+        | "aws_eks_access_entry"
+        | "aws_eks_access_policy_association"
+        | "aws_eks_addon"
+        | "aws_eks_pod_identity_association"
+        | "aws_ec2_tag"
         | "aws_internet_gateway_attachment" => return Known::Comes,
         _ => return Known::No,
     };

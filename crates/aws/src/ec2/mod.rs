@@ -14,6 +14,7 @@ mod route_table;
 mod security_group;
 mod security_group_rule;
 mod subnet;
+mod tag;
 mod vpc;
 
 pub use availability_zones::{AvailabilityZones, AvailabilityZonesOutputs, AvailabilityZonesRefs};
@@ -29,6 +30,7 @@ pub use security_group_rule::{
     Direction, Peer, Protocol, SecurityGroupRule, SecurityGroupRuleOutputs, SecurityGroupRuleRefs,
 };
 pub use subnet::{Subnet, SubnetOutputs, SubnetRefs};
+pub use tag::{Tag, TagOutputs, TagRefs};
 pub use vpc::{Vpc, VpcOutputs, VpcRefs};
 
 use crate::{Aws, Call};
@@ -60,6 +62,7 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
         .add::<SecurityGroup>()
         .add::<SecurityGroupRule>()
         .add::<Subnet>()
+        .add::<Tag>()
         .add::<Vpc>()
 }
 
@@ -75,6 +78,8 @@ pub struct Ec2 {
     pub(crate) rules_of_group: Coalesce<String, Vec<types::SecurityGroupRule>>,
     pub(crate) security_groups: Lookup<types::SecurityGroup>,
     pub(crate) subnets: Lookup<types::Subnet>,
+    /// The values of single tags, by the id of what they are on and by their key.
+    pub(crate) tags: Coalesce<(String, String), String>,
     pub(crate) vpcs: Lookup<types::Vpc>,
 }
 
@@ -98,6 +103,7 @@ impl Ec2 {
             rules_of_group: security_group_rule::of_groups(&api),
             security_groups: Lookup::new(&api),
             subnets: Lookup::new(&api),
+            tags: tag::values(&api),
             vpcs: Lookup::new(&api),
             api,
         }

@@ -1,13 +1,18 @@
 //! Identity and Access Management: who may do what.
 
 mod instance_profile;
+mod oidc_provider;
 mod policy;
 mod role;
+mod service_linked_role;
+pub mod trust;
 
 pub use crate::policy::{Condition, Effect, PolicyDocument, Principal, Statement};
 pub use instance_profile::{InstanceProfile, InstanceProfileOutputs, InstanceProfileRefs};
+pub use oidc_provider::{OidcProvider, OidcProviderOutputs, OidcProviderRefs};
 pub use policy::{Policy, PolicyOutputs, PolicyRefs};
 pub use role::{Role, RoleOutputs, RoleRefs};
+pub use service_linked_role::{ServiceLinkedRole, ServiceLinkedRoleOutputs, ServiceLinkedRoleRefs};
 
 use crate::{Aws, Call, id::Arn};
 use aws_config::SdkConfig;
@@ -41,7 +46,12 @@ impl Deref for Iam {
 }
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
-    kinds.add::<Role>().add::<Policy>().add::<InstanceProfile>()
+    kinds
+        .add::<Role>()
+        .add::<Policy>()
+        .add::<InstanceProfile>()
+        .add::<OidcProvider>()
+        .add::<ServiceLinkedRole>()
 }
 
 /// There is no look-up by name: the ARN holds the account and the path.

@@ -75,6 +75,9 @@ const TABLE: &[Needs] = &[
     needs!("aws.ec2.subnet",
         read: ["ec2:DescribeSubnets"], create: ["ec2:CreateSubnet"], along: ["ec2:CreateTags"],
         update: ["ec2:ModifySubnetAttribute", "ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteSubnet"]),
+    needs!("aws.ec2.tag",
+        read: ["ec2:DescribeTags"], create: ["ec2:CreateTags"], update: ["ec2:CreateTags"],
+        delete: ["ec2:DeleteTags"]),
     needs!("aws.ec2.vpc",
         read: ["ec2:DescribeVpcs", "ec2:DescribeVpcAttribute"], create: ["ec2:CreateVpc"], along: ["ec2:CreateTags"],
         update: ["ec2:ModifyVpcAttribute", "ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteVpc"]),
@@ -135,6 +138,41 @@ const TABLE: &[Needs] = &[
         update: ["elasticache:ModifyCacheSubnetGroup", "elasticache:AddTagsToResource",
             "elasticache:RemoveTagsFromResource"],
         delete: ["elasticache:DeleteCacheSubnetGroup"]),
+    needs!("aws.eks.access_entry",
+        read: ["eks:DescribeAccessEntry", "eks:ListAssociatedAccessPolicies"],
+        create: ["eks:CreateAccessEntry"], along: ["eks:TagResource"],
+        update: ["eks:UpdateAccessEntry", "eks:AssociateAccessPolicy", "eks:DisassociateAccessPolicy", "eks:TagResource",
+            "eks:UntagResource"],
+        delete: ["eks:DeleteAccessEntry"]),
+    needs!("aws.eks.addon",
+        read: ["eks:DescribeAddon", "eks:DescribeUpdate"],
+        create: ["eks:CreateAddon"], along: ["eks:TagResource", "iam:PassRole"],
+        update: ["eks:UpdateAddon", "eks:TagResource", "eks:UntagResource"], delete: ["eks:DeleteAddon"]),
+    needs!("aws.eks.addon_version", read: ["eks:DescribeAddonVersions"]),
+    needs!("aws.eks.cluster",
+        read: ["eks:DescribeCluster", "eks:DescribeUpdate"],
+        create: ["eks:CreateCluster"],
+        // EKS asks with the rights of whoever makes a cluster.
+        along: ["eks:TagResource", "iam:PassRole", "iam:GetRole", "iam:CreateServiceLinkedRole", "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs", "ec2:DescribeSecurityGroups", "kms:DescribeKey", "kms:CreateGrant"],
+        update: ["eks:UpdateClusterConfig", "eks:UpdateClusterVersion", "eks:AssociateEncryptionConfig",
+            "eks:ListInsights", "eks:TagResource", "eks:UntagResource"],
+        delete: ["eks:UpdateClusterConfig", "eks:DeleteCluster"]),
+    needs!("aws.eks.cluster_version", read: ["eks:DescribeClusterVersions"]),
+    needs!("aws.eks.next_version",
+        read: ["eks:DescribeCluster", "eks:ListNodegroups", "eks:DescribeNodegroup"]),
+    needs!("aws.eks.node_group",
+        read: ["eks:DescribeNodegroup", "eks:DescribeUpdate"],
+        create: ["eks:CreateNodegroup"],
+        along: ["eks:TagResource", "iam:PassRole", "iam:GetRole", "iam:CreateServiceLinkedRole", "ec2:DescribeSubnets",
+            "ec2:RunInstances", "ec2:CreateTags", "ec2:DescribeLaunchTemplateVersions"],
+        update: ["eks:UpdateNodegroupConfig", "eks:UpdateNodegroupVersion", "eks:TagResource", "eks:UntagResource"],
+        delete: ["eks:DeleteNodegroup"]),
+    needs!("aws.eks.pod_identity_association",
+        read: ["eks:ListPodIdentityAssociations", "eks:DescribePodIdentityAssociation"],
+        create: ["eks:CreatePodIdentityAssociation"], along: ["eks:TagResource", "iam:PassRole", "iam:GetRole"],
+        update: ["eks:UpdatePodIdentityAssociation", "eks:TagResource", "eks:UntagResource"],
+        delete: ["eks:DeletePodIdentityAssociation"]),
     needs!("aws.elbv2.listener",
         read: ["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeListenerCertificates",
             "elasticloadbalancing:DescribeTags"],
@@ -176,6 +214,12 @@ const TABLE: &[Needs] = &[
         update: ["iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile",
             "iam:UntagInstanceProfile"],
         delete: ["iam:RemoveRoleFromInstanceProfile", "iam:DeleteInstanceProfile"]),
+    needs!("aws.iam.oidc_provider",
+        read: ["iam:ListOpenIDConnectProviders", "iam:GetOpenIDConnectProvider"],
+        create: ["iam:CreateOpenIDConnectProvider"], along: ["iam:TagOpenIDConnectProvider"],
+        update: ["iam:AddClientIDToOpenIDConnectProvider", "iam:RemoveClientIDFromOpenIDConnectProvider",
+            "iam:TagOpenIDConnectProvider", "iam:UntagOpenIDConnectProvider"],
+        delete: ["iam:DeleteOpenIDConnectProvider"]),
     needs!("aws.iam.policy",
         read: ["iam:ListPolicies", "iam:GetPolicy", "iam:GetPolicyVersion"],
         create: ["iam:CreatePolicy"], along: ["iam:TagPolicy"],
@@ -189,6 +233,8 @@ const TABLE: &[Needs] = &[
             "iam:DeleteRolePermissionsBoundary", "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePolicy",
             "iam:DeleteRolePolicy", "iam:TagRole", "iam:UntagRole"],
         delete: ["iam:DetachRolePolicy", "iam:DeleteRolePolicy", "iam:DeleteRole"]),
+    needs!("aws.iam.service_linked_role",
+        read: ["iam:ListRoles"], create: ["iam:CreateServiceLinkedRole"]),
     needs!("aws.kms.alias",
         read: ["kms:ListAliases"], create: ["kms:CreateAlias"], update: ["kms:UpdateAlias"],
         delete: ["kms:DeleteAlias"]),
@@ -325,16 +371,31 @@ pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
         if all.contains("iam:AddRoleToInstanceProfile") {
             to.push("ec2.amazonaws.com");
         }
+        if all.contains("eks:CreateCluster") || all.contains("eks:CreateAddon") {
+            to.push("eks.amazonaws.com");
+        }
+        if all.contains("eks:CreateNodegroup") {
+            to.extend(["eks.amazonaws.com", "ec2.amazonaws.com"]);
+        }
+        if all.contains("eks:CreatePodIdentityAssociation") {
+            to.push("pods.eks.amazonaws.com");
+        }
         statements.push(Statement::allow([pass], ["*"]).when("StringEquals", "iam:PassedToService", to));
     }
     if all.contains(link) {
-        let of = [
+        let mut of = vec![
             "ecs.amazonaws.com",
             "elasticache.amazonaws.com",
             "elasticloadbalancing.amazonaws.com",
             "rds.amazonaws.com",
             "replication.ecr.amazonaws.com",
         ];
+        if all.contains("eks:CreateCluster") {
+            of.push("eks.amazonaws.com");
+        }
+        if all.contains("eks:CreateNodegroup") {
+            of.extend(["autoscaling.amazonaws.com", "eks-nodegroup.amazonaws.com", "spot.amazonaws.com"]);
+        }
         statements.push(Statement::allow([link], ["*"]).when("StringEquals", "iam:AWSServiceName", of));
     }
     PolicyDocument::new(statements)
@@ -350,9 +411,9 @@ mod tests {
 
     /// Calls beside the engine: by programs that embed the crate, and by commands that look or run something.
     const BESIDE: [&str; 6] = [
-        "ec2:DescribeTags",
         "ecr:GetAuthorizationToken",
         "ecs:ExecuteCommand",
+        "eks:ListClusters",
         "logs:FilterLogEvents",
         "secretsmanager:ListSecrets",
         "sts:GetCallerIdentity",

@@ -34,6 +34,10 @@
 //! | `ecs_target_groups` | ARNs of target groups between the emulators; `InvalidParameterException` for one that no load balancer uses |
 //! | `ecs_deployments` | rolling and blue/green deployments, circuit breaker and rollback, service deployments, events, reasons of stopped tasks |
 //! | `elasticache` | subnet groups and replication groups, told in memory: changes, ends, nodes, tags, and what does not fit together |
+//! | `eks_clusters` | `vpcId` and the security group of a cluster, in EC2, with its rules and tags; `InvalidParameterException` for unknown subnets, groups and roles; deletion protection |
+//! | `eks_updates` | `UPDATING`, one update at a time (`ResourceInUseException`), of one kind and one minor version (`InvalidParameterException`); nodes not newer than their cluster |
+//! | `eks_versions` | Kubernetes 1.35 with the add-ons of 1.34; `InvalidParameterException` for versions that EKS has not |
+//! | `eks_insights` | the kubelet version skew, from the versions of node groups |
 //! | `elbv2_refusals` | `DuplicateListener`, `DuplicateLoadBalancerName`, `OperationNotPermitted`, two subnets at least; the default scheme |
 //! | `elbv2_targets` | the health of targets, probed |
 //! | `iam_policies` | `DeleteConflict`, `MalformedPolicyDocument` |

@@ -26,8 +26,14 @@ pub struct Pending {
     pub database: Duration,
     /// RDS instances and replication groups after a change: `modifying`.
     pub database_change: Duration,
-    /// EKS clusters, node groups and add-ons: `CREATING`.
+    /// EKS clusters: `CREATING`.
     pub cluster: Duration,
+    /// EKS clusters, node groups and add-ons after a change: `UPDATING`.
+    pub cluster_change: Duration,
+    /// EKS node groups: `CREATING`.
+    pub node_group: Duration,
+    /// EKS add-ons: `CREATING`.
+    pub addon: Duration,
 }
 
 impl Pending {
@@ -44,6 +50,9 @@ impl Pending {
             database: time,
             database_change: time,
             cluster: time,
+            cluster_change: time,
+            node_group: time,
+            addon: time,
         }
     }
 }
@@ -75,8 +84,8 @@ const KINDS: &[Kind] = &[
     Kind { service: "elasticache", operations: &["CreateReplicationGroup"], id: "ReplicationGroupId", status: "Status", ready: "available", pending: "creating", time: |p| p.database },
     Kind { service: "elasticache", operations: &["ModifyReplicationGroup", "ModifyReplicationGroupShardConfiguration", "IncreaseReplicaCount", "DecreaseReplicaCount"], id: "ReplicationGroupId", status: "Status", ready: "available", pending: "modifying", time: |p| p.database_change },
     Kind { service: "eks", operations: &["CreateCluster"], id: "name", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },
-    Kind { service: "eks", operations: &["CreateNodegroup"], id: "nodegroupName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },
-    Kind { service: "eks", operations: &["CreateAddon"], id: "addonName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },
+    Kind { service: "eks", operations: &["CreateNodegroup"], id: "nodegroupName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.node_group },
+    Kind { service: "eks", operations: &["CreateAddon"], id: "addonName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.addon },
 ];
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -97,6 +106,11 @@ pub(crate) struct Pendings {
 impl Pendings {
     pub(crate) fn new(times: Pending) -> Pendings {
         Pendings { times: Mutex::new(times), until: Mutex::new(HashMap::new()) }
+    }
+
+    /// How long resources pend now.
+    pub(crate) fn times(&self) -> Pending {
+        *lock(&self.times)
     }
 
     pub(crate) fn set(&self, times: Pending) {

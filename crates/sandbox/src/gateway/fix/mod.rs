@@ -8,6 +8,10 @@ mod ec2_task_interfaces;
 mod ecs_deployments;
 mod ecs_target_groups;
 mod ecs_task_definitions;
+mod eks_clusters;
+mod eks_insights;
+mod eks_updates;
+mod eks_versions;
 mod elasticache;
 mod elasticache_group;
 mod elbv2_refusals;
@@ -80,6 +84,9 @@ pub(crate) struct Memory {
     pub(crate) deployments: ecs_deployments::Deployments,
     pub(crate) servers: rds_databases::Servers,
     pub(crate) tokens: tokens::Tokens,
+    pub(crate) networks: eks_clusters::Networks,
+    pub(crate) updates: eks_updates::Updates,
+    pub(crate) added: eks_versions::Added,
 }
 
 impl Memory {
@@ -91,6 +98,9 @@ impl Memory {
             deployments: Default::default(),
             servers: Default::default(),
             tokens: Default::default(),
+            networks: Default::default(),
+            updates: Default::default(),
+            added: Default::default(),
         }
     }
 }
@@ -126,6 +136,10 @@ const FIXES: &[Fix] = &[
     Fix { info: ecs_target_groups::INFO, run: ecs_target_groups::run },
     Fix { info: ecs_deployments::INFO, run: ecs_deployments::run },
     Fix { info: elasticache::INFO, run: elasticache::run },
+    Fix { info: eks_clusters::INFO, run: eks_clusters::run },
+    Fix { info: eks_updates::INFO, run: eks_updates::run },
+    Fix { info: eks_versions::INFO, run: eks_versions::run },
+    Fix { info: eks_insights::INFO, run: eks_insights::run },
     Fix { info: elbv2_refusals::INFO, run: elbv2_refusals::run },
     Fix { info: elbv2_targets::INFO, run: elbv2_targets::run },
     Fix { info: iam_policies::INFO, run: iam_policies::run },
