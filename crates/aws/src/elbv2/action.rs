@@ -320,7 +320,7 @@ mod tests {
         let turned =
             sdk::Action::builder().r#type(sdk::ActionTypeEnum::Forward).forward_config(forward).build();
         assert_eq!(Action::shown(&wanted, std::slice::from_ref(&turned)), wanted);
-        assert_eq!(weights(&wanted.sdk_over(&[turned.clone()]).unwrap())[1].1, 100);
+        assert_eq!(weights(&wanted.sdk_over(std::slice::from_ref(&turned)).unwrap())[1].1, 100);
 
         // Other groups do differ, and what still gets requests goes on getting them.
         let other = pair("arn:c", "arn:b");

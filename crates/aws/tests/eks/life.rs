@@ -89,6 +89,10 @@ async fn a_cluster_lives_changes_and_dies() {
     assert!(!left, "the group of EKS went with its cluster");
     let providers = aws.iam.list_open_id_connect_providers().send().await.unwrap();
     assert!(providers.open_id_connect_provider_list().is_empty());
+    // That belongs to the account.
+    let spot =
+        aws.iam.list_roles().path_prefix("/aws-service-role/spot.amazonaws.com/").send().await.unwrap();
+    assert_eq!(spot.roles().len(), 1);
 }
 
 /// What people do by hand is seen and undone.

@@ -8,7 +8,7 @@ use causeway_aws::{
         AccessEntry, AccessPolicy, Addon, AddonVersion, Cluster, LaunchTemplate, NextVersion, NodeGroup,
         PodIdentityAssociation, Scaling, Taint,
     },
-    iam::{OidcProvider, Role, Statement, trust},
+    iam::{OidcProvider, Role, ServiceLinkedRole, Statement, trust},
 };
 use causeway_core::{Handle, Name, Set, Stack, Tags, Value, text};
 use serde_json::json;
@@ -168,6 +168,7 @@ pub(crate) fn all(wanted: &Wanted) -> Stack {
             ..AccessEntry::standard(name(), people.arn.clone(), [AccessPolicy::cluster(policy)])
         };
         stack.add("entry", entry);
+        stack.add("spot", ServiceLinkedRole { service: "spot.amazonaws.com".into() });
         let karpenter = stack.add("karpenter", Role::assumed_by("coder-karpenter", "ec2.amazonaws.com"));
         stack.add("karpenter-entry", AccessEntry::nodes(name(), karpenter.arn.clone()));
         let web = Role::trusting("coder-web", [trust::service_account(&provider, "kube-system", "ebs")]);
