@@ -32,6 +32,7 @@ fn stack() -> Stack {
                 cidr_block: Cidr::from(cidr),
                 availability_zone: Some(zones.names.at(&i.to_string())),
                 map_public_ip_on_launch: Some(true),
+                private_dns_hostname_type_on_launch: None,
                 tags: Tags::default(),
             };
             stack.add(&format!("subnet-{i}"), subnet).subnet_id.clone()

@@ -28,6 +28,15 @@ pub fn thing(arn: &str) -> Option<Thing> {
         ("ec2", "internet-gateway") => ("aws.ec2.internet_gateway", rest.to_owned()),
         ("ec2", "route-table") => ("aws.ec2.route_table", rest.to_owned()),
         ("ec2", "natgateway") => ("aws.ec2.nat_gateway", rest.to_owned()),
+        ("ec2", "network-interface") => ("aws.ec2.network_interface", rest.to_owned()),
+        ("ec2", "launch-template") => ("aws.ec2.launch_template", rest.to_owned()),
+        ("ec2", "instance") => ("aws.ec2.instance", rest.to_owned()),
+        ("ec2", "vpc-endpoint") => ("aws.ec2.vpc_endpoint", rest.to_owned()),
+        ("ec2", "vpc-flow-log") => ("aws.ec2.flow_log", rest.to_owned()),
+        ("autoscaling", "autoScalingGroup") => ("aws.autoscaling.group", last(rest)),
+        // A name that is a path begins with a slash, and its ARN has one only.
+        ("ssm", "parameter") if rest.contains('/') => ("aws.ssm.parameter", format!("/{rest}")),
+        ("ssm", "parameter") => ("aws.ssm.parameter", rest.to_owned()),
         ("ec2", "elastic-ip") => ("aws.ec2.elastic_ip", rest.to_owned()),
         ("ecs", "cluster") => ("aws.ecs.cluster", rest.to_owned()),
         ("ecs", "service") => ("aws.ecs.service", last(rest)),
@@ -156,6 +165,12 @@ mod tests {
             ("arn:aws:ecr:us-east-1:1:repository/team/coder", "aws.ecr.repository team/coder"),
             ("arn:aws:sns:us-east-1:1:alarms", "aws.sns.topic alarms"),
             ("arn:aws:s3:::bucket", "aws.s3.bucket bucket"),
+            (
+                "arn:aws:autoscaling:us-east-1:1:autoScalingGroup:9a1b:autoScalingGroupName/nat",
+                "aws.autoscaling.group nat",
+            ),
+            ("arn:aws:ssm:us-east-1:1:parameter/nat-config", "aws.ssm.parameter nat-config"),
+            ("arn:aws:ssm:us-east-1:1:parameter/coder/config", "aws.ssm.parameter /coder/config"),
         ] {
             assert_eq!(of(arn), wanted);
         }
@@ -175,7 +190,15 @@ mod tests {
         assert!(claim("aws.ecs.service", " ").is_err());
     }
 
-    #[cfg(all(feature = "ec2", feature = "ecs", feature = "wafv2", feature = "s3", feature = "acm"))]
+    #[cfg(all(
+        feature = "ec2",
+        feature = "ecs",
+        feature = "wafv2",
+        feature = "s3",
+        feature = "acm",
+        feature = "autoscaling",
+        feature = "ssm"
+    ))]
     #[test]
     fn every_kind_is_one_of_ours() {
         let mut registry = causeway_core::Registry::new();

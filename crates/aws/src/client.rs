@@ -65,6 +65,9 @@ pub struct Services {
     /// Certificate Manager.
     #[cfg(feature = "acm")]
     pub acm: crate::acm::Acm,
+    /// Groups of machines.
+    #[cfg(feature = "autoscaling")]
+    pub autoscaling: crate::autoscaling::AutoScaling,
     /// CloudWatch.
     #[cfg(feature = "cloudwatch")]
     pub cloudwatch: crate::cloudwatch::CloudWatch,
@@ -119,6 +122,9 @@ pub struct Services {
     /// Queues.
     #[cfg(feature = "sqs")]
     pub sqs: crate::sqs::Sqs,
+    /// Parameters.
+    #[cfg(feature = "ssm")]
+    pub ssm: crate::ssm::Ssm,
     /// Web application firewall.
     #[cfg(feature = "wafv2")]
     pub wafv2: crate::wafv2::Wafv2,
@@ -134,6 +140,8 @@ impl Aws {
             sts: crate::sts::Sts::new(&config),
             #[cfg(feature = "acm")]
             acm: crate::acm::Acm::new(&config),
+            #[cfg(feature = "autoscaling")]
+            autoscaling: crate::autoscaling::AutoScaling::new(&config),
             #[cfg(feature = "cloudwatch")]
             cloudwatch: crate::cloudwatch::CloudWatch::new(&config),
             #[cfg(feature = "ec2")]
@@ -170,6 +178,8 @@ impl Aws {
             sns: crate::sns::Sns::new(&config),
             #[cfg(feature = "sqs")]
             sqs: crate::sqs::Sqs::new(&config),
+            #[cfg(feature = "ssm")]
+            ssm: crate::ssm::Ssm::new(&config),
             #[cfg(feature = "wafv2")]
             wafv2: crate::wafv2::Wafv2::new(&config),
         }))

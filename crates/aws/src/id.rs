@@ -55,6 +55,16 @@ ids! {
     NetworkInterfaceId,
     /// `eipalloc-..`
     AllocationId,
+    /// `ami-..`
+    ImageId,
+    /// `i-..`
+    InstanceId,
+    /// `lt-..`
+    LaunchTemplateId,
+    /// `vpce-..`
+    VpcEndpointId,
+    /// `fl-..`
+    FlowLogId,
     /// `pl-..`
     PrefixListId,
     /// `sg-..`

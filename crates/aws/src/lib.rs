@@ -10,6 +10,8 @@ pub mod id;
 pub mod inventory;
 pub mod policy;
 mod shown;
+#[cfg(any(feature = "autoscaling", feature = "ec2"))]
+mod spreading;
 mod tagged;
 pub mod terraform;
 
@@ -19,6 +21,8 @@ pub use tagged::tagged;
 
 #[cfg(feature = "acm")]
 pub mod acm;
+#[cfg(feature = "autoscaling")]
+pub mod autoscaling;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
 #[cfg(feature = "ec2")]
@@ -55,6 +59,8 @@ pub mod secretsmanager;
 pub mod sns;
 #[cfg(feature = "sqs")]
 pub mod sqs;
+#[cfg(feature = "ssm")]
+pub mod ssm;
 pub mod sts;
 #[cfg(feature = "wafv2")]
 pub mod wafv2;
@@ -71,6 +77,8 @@ pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
     let kinds = sts::register(kinds);
     #[cfg(feature = "acm")]
     let kinds = acm::register(kinds);
+    #[cfg(feature = "autoscaling")]
+    let kinds = autoscaling::register(kinds);
     #[cfg(feature = "cloudwatch")]
     let kinds = cloudwatch::register(kinds);
     #[cfg(feature = "ec2")]
@@ -105,6 +113,8 @@ pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
     let kinds = sns::register(kinds);
     #[cfg(feature = "sqs")]
     let kinds = sqs::register(kinds);
+    #[cfg(feature = "ssm")]
+    let kinds = ssm::register(kinds);
     #[cfg(feature = "wafv2")]
     let kinds = wafv2::register(kinds);
     drop(kinds);

@@ -5,8 +5,8 @@ use crate::{Aws, Region};
 use aws_config::SdkConfig;
 use causeway_core::{Address, Error, Tags, rebuild::Tagged};
 
-/// All that carries the tags of `stack` in EC2, EKS, KMS, ACM, RDS and ELBv2 of `regions`, and in
-/// Route 53. Services that were not compiled in are left out.
+/// All that carries the tags of `stack` in EC2, EKS, Auto Scaling, Systems Manager, KMS, ACM, RDS and ELBv2 of `regions`,
+/// and in Route 53. Services that were not compiled in are left out.
 ///
 /// # Errors
 /// When something cannot be listed.
@@ -19,6 +19,10 @@ pub async fn tagged(config: &SdkConfig, regions: &[String], stack: &str) -> Resu
         all.extend(aws.ec2.tagged(stack).await?);
         #[cfg(feature = "eks")]
         all.extend(aws.eks.tagged().await?);
+        #[cfg(feature = "autoscaling")]
+        all.extend(aws.autoscaling.tagged(stack).await?);
+        #[cfg(feature = "ssm")]
+        all.extend(aws.ssm.tagged(stack).await?);
         #[cfg(feature = "kms")]
         all.extend(aws.kms.tagged().await?);
         #[cfg(feature = "acm")]

@@ -171,6 +171,13 @@ fn identity<'a>(of: &str, a: &'a Attributes) -> Known<'a> {
         "aws_internet_gateway" => ("aws.ec2.internet_gateway", &a.id),
         "aws_route_table" => ("aws.ec2.route_table", &a.id),
         "aws_nat_gateway" => ("aws.ec2.nat_gateway", &a.id),
+        "aws_network_interface" => ("aws.ec2.network_interface", &a.id),
+        "aws_launch_template" => ("aws.ec2.launch_template", &a.id),
+        "aws_instance" => ("aws.ec2.instance", &a.id),
+        "aws_vpc_endpoint" => ("aws.ec2.vpc_endpoint", &a.id),
+        "aws_flow_log" => ("aws.ec2.flow_log", &a.id),
+        "aws_autoscaling_group" => ("aws.autoscaling.group", &a.name),
+        "aws_ssm_parameter" => ("aws.ssm.parameter", &a.name),
         "aws_eip" => ("aws.ec2.elastic_ip", &a.id),
         // Newer providers keep the resource id in `id`.
         "aws_db_instance" if a.identifier.is_empty() => ("aws.rds.instance", &a.id),
@@ -203,7 +210,8 @@ fn identity<'a>(of: &str, a: &'a Attributes) -> Known<'a> {
         "aws_sns_topic" => ("aws.sns.topic", &a.name),
         "aws_s3_bucket" => ("aws.s3.bucket", &a.bucket),
         "aws_wafv2_web_acl" => ("aws.wafv2.web_acl", &a.name),
-        "aws_lb_listener"
+        "aws_default_security_group"
+        | "aws_lb_listener"
         | "aws_alb_listener"
         | "aws_lb_listener_rule"
         | "aws_route"

@@ -72,11 +72,13 @@ async fn moto(ground: &Ground, installed: &Installed) -> Result<(String, Process
     let program = |port: u16| Program {
         name: "moto".into(),
         command: installed.python.clone(),
-        arguments: ["-m", "moto.server", "-H", "127.0.0.1", "-p"]
-            .map(OsString::from)
-            .into_iter()
-            .chain([port.to_string().into()])
-            .collect(),
+        arguments: vec![
+            ground.programs().join("moto_server.py").into(),
+            "-H".into(),
+            "127.0.0.1".into(),
+            "-p".into(),
+            port.to_string().into(),
+        ],
         environment: vec![
             // Off by default, and every stack attaches some.
             ("MOTO_IAM_LOAD_MANAGED_POLICIES", "true".into()),

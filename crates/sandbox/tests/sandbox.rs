@@ -375,7 +375,7 @@ fn nothing_is_left_after_kill_9() {
         .unwrap();
     let run = Path::new(line.split(' ').next().unwrap()).to_owned();
     let before = processes(&run).join("\n");
-    for part in ["moto.server", "fakecloud", "postgres", "coder.py", "supervise.py"] {
+    for part in ["moto_server.py", "fakecloud", "postgres", "coder.py", "supervise.py"] {
         assert!(before.contains(part), "{part} is not among\n{before}");
     }
     victim.kill().unwrap();

@@ -4,4 +4,5 @@
 pub mod config;
 pub mod ecs;
 mod legal;
+pub mod nat;
 pub mod state;

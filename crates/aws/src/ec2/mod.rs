@@ -4,11 +4,18 @@
 
 mod availability_zones;
 mod cidr;
+mod default_security_group;
 mod elastic_ip;
 mod existing_vpc;
+mod flow_log;
+mod image;
+mod instance;
+mod instance_type_offerings;
 mod internet_gateway;
+mod launch_template;
 mod lookup;
 mod nat_gateway;
+mod network_interface;
 mod route;
 mod route_table;
 mod security_group;
@@ -16,13 +23,27 @@ mod security_group_rule;
 mod subnet;
 mod tag;
 mod vpc;
+mod vpc_endpoint;
 
 pub use availability_zones::{AvailabilityZones, AvailabilityZonesOutputs, AvailabilityZonesRefs};
 pub use cidr::Cidr;
+pub use default_security_group::{
+    DefaultRule, DefaultSecurityGroup, DefaultSecurityGroupOutputs, DefaultSecurityGroupRefs,
+};
 pub use elastic_ip::{ElasticIp, ElasticIpOutputs, ElasticIpRefs};
 pub use existing_vpc::{ExistingVpc, ExistingVpcOutputs, ExistingVpcRefs, VpcSelector};
+pub use flow_log::{FlowLog, FlowLogOutputs, FlowLogRefs};
+pub use image::{Image, ImageOutputs, ImageRefs};
+pub use instance::{Instance, InstanceOutputs, InstanceRefs};
+pub use instance_type_offerings::{
+    InstanceTypeOfferings, InstanceTypeOfferingsOutputs, InstanceTypeOfferingsRefs,
+};
 pub use internet_gateway::{InternetGateway, InternetGatewayOutputs, InternetGatewayRefs};
+pub use launch_template::{
+    BlockDevice, LaunchInterface, LaunchTemplate, LaunchTemplateOutputs, LaunchTemplateRefs, MetadataOptions,
+};
 pub use nat_gateway::{NatGateway, NatGatewayOutputs, NatGatewayRefs};
+pub use network_interface::{NetworkInterface, NetworkInterfaceOutputs, NetworkInterfaceRefs};
 pub use route::{Route, RouteOutputs, RouteRefs, RouteTarget};
 pub use route_table::{RouteTable, RouteTableOutputs, RouteTableRefs};
 pub use security_group::{SecurityGroup, SecurityGroupOutputs, SecurityGroupRefs};
@@ -32,8 +53,9 @@ pub use security_group_rule::{
 pub use subnet::{Subnet, SubnetOutputs, SubnetRefs};
 pub use tag::{Tag, TagOutputs, TagRefs};
 pub use vpc::{Vpc, VpcOutputs, VpcRefs};
+pub use vpc_endpoint::{VpcEndpoint, VpcEndpointOutputs, VpcEndpointRefs};
 
-use crate::{Aws, Call};
+use crate::{Aws, Call, spreading::Spreading};
 use aws_config::SdkConfig;
 use aws_sdk_ec2::{
     Client,
@@ -53,10 +75,17 @@ use std::{collections::BTreeMap, ops::Deref, time::Duration};
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
     kinds
         .add::<AvailabilityZones>()
+        .add::<DefaultSecurityGroup>()
         .add::<ElasticIp>()
         .add::<ExistingVpc>()
+        .add::<FlowLog>()
+        .add::<Image>()
+        .add::<Instance>()
+        .add::<InstanceTypeOfferings>()
         .add::<InternetGateway>()
+        .add::<LaunchTemplate>()
         .add::<NatGateway>()
+        .add::<NetworkInterface>()
         .add::<Route>()
         .add::<RouteTable>()
         .add::<SecurityGroup>()
@@ -64,14 +93,20 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
         .add::<Subnet>()
         .add::<Tag>()
         .add::<Vpc>()
+        .add::<VpcEndpoint>()
 }
 
 /// The EC2 client of a region, and the look-ups that share calls.
 pub struct Ec2 {
     api: Client,
     pub(crate) addresses: Lookup<types::Address>,
+    pub(crate) flow_logs: Lookup<types::FlowLog>,
+    pub(crate) instances: Lookup<types::Instance>,
     pub(crate) internet_gateways: Lookup<types::InternetGateway>,
+    /// With their newest versions, by id or name.
+    pub(crate) launch_templates: Coalesce<String, (types::LaunchTemplate, types::LaunchTemplateVersion)>,
     pub(crate) nat_gateways: Lookup<types::NatGateway>,
+    pub(crate) network_interfaces: Lookup<types::NetworkInterface>,
     pub(crate) route_tables: Lookup<types::RouteTable>,
     pub(crate) security_group_rules: Lookup<types::SecurityGroupRule>,
     /// All rules of a group, by the id of the group.
@@ -80,6 +115,8 @@ pub struct Ec2 {
     pub(crate) subnets: Lookup<types::Subnet>,
     /// The values of single tags, by the id of what they are on and by their key.
     pub(crate) tags: Coalesce<(String, String), String>,
+    pub(crate) spreading: Spreading,
+    pub(crate) vpc_endpoints: Lookup<types::VpcEndpoint>,
     pub(crate) vpcs: Lookup<types::Vpc>,
 }
 
@@ -96,14 +133,20 @@ impl Ec2 {
         let api = crate::client::client!(aws_sdk_ec2, config);
         Ec2 {
             addresses: Lookup::new(&api),
+            flow_logs: Lookup::new(&api),
+            instances: Lookup::new(&api),
             internet_gateways: Lookup::new(&api),
+            launch_templates: launch_template::all(&api),
             nat_gateways: Lookup::new(&api),
+            network_interfaces: Lookup::new(&api),
             route_tables: Lookup::new(&api),
             security_group_rules: Lookup::new(&api),
             rules_of_group: security_group_rule::of_groups(&api),
             security_groups: Lookup::new(&api),
             subnets: Lookup::new(&api),
             tags: tag::values(&api),
+            spreading: Spreading::default(),
+            vpc_endpoints: Lookup::new(&api),
             vpcs: Lookup::new(&api),
             api,
         }
@@ -175,6 +218,14 @@ impl<T> Spreads<T> for Result<T, Error> {
             other => other,
         })
     }
+}
+
+/// What was refused in an answer that is a success otherwise. One thing was asked for, so there is one refusal at most.
+pub(crate) fn unsuccessful(call: &'static str, items: &[types::UnsuccessfulItem]) -> Result<(), Error> {
+    let Some(error) = items.first().and_then(types::UnsuccessfulItem::error) else { return Ok(()) };
+    let (code, message) = (error.code().unwrap_or("?"), error.message().unwrap_or("EC2 does not say why"));
+    let class = if code.ends_with(".NotFound") { Class::NotFound } else { Class::Final };
+    Err(Error::Call { call, class, source: format!("{code}: {message}").into() })
 }
 
 fn tag(key: &str) -> types::builders::TagBuilder {

@@ -204,7 +204,7 @@ fn foreign(rules: &[types::SecurityGroupRule]) -> Vec<&types::SecurityGroupRule>
 }
 
 /// `ingress tcp 22 from 0.0.0.0/0 (sgr-1)`
-fn in_words(rule: &types::SecurityGroupRule) -> String {
+pub(super) fn in_words(rule: &types::SecurityGroupRule) -> String {
     let (direction, word) =
         if rule.is_egress() == Some(true) { ("egress", "to") } else { ("ingress", "from") };
     let protocol = match rule.ip_protocol() {

@@ -30,6 +30,9 @@ pub struct Subnet {
     pub availability_zone: Option<Value<String>>,
     /// Whether machines get a public address without asking. `None`: AWS decides (no).
     pub map_public_ip_on_launch: Option<bool>,
+    /// How machines are called inside the network: `ip-name` or `resource-name`. `None`: AWS decides (`ip-name`).
+    #[serde(default)]
+    pub private_dns_hostname_type_on_launch: Option<String>,
     /// Tags; `Name` is what the console shows.
     #[serde(default)]
     pub tags: Tags,
@@ -46,6 +49,9 @@ outputs! {
         pub cidr_block: Cidr,
     }
 }
+
+/// What AWS calls machines unless it is told otherwise.
+const IP_NAME: &str = "ip-name";
 
 impl Resource for Subnet {
     const KIND: &'static str = "aws.ec2.subnet";
@@ -95,6 +101,12 @@ impl Resource for Subnet {
                 .await
                 .call("ec2:ModifySubnetAttribute")
                 .not_yet()?;
+        }
+        if diff.touches("private_dns_hostname_type_on_launch") {
+            let kind = self.private_dns_hostname_type_on_launch.as_deref().unwrap_or(IP_NAME);
+            let request = cx.client.ec2.modify_subnet_attribute().subnet_id(id);
+            let request = request.private_dns_hostname_type_on_launch(kind.into());
+            request.send().await.call("ec2:ModifySubnetAttribute").not_yet()?;
         }
         cx.client.ec2.retag(id, self.tags.steps(&live.spec.tags, diff)).await
     }
@@ -149,6 +161,13 @@ fn live(subnet: &types::Subnet) -> Live<Subnet> {
             cidr_block,
             availability_zone: Some(zone.into()),
             map_public_ip_on_launch: subnet.map_public_ip_on_launch(),
+            private_dns_hostname_type_on_launch: Some(
+                subnet
+                    .private_dns_name_options_on_launch()
+                    .and_then(|o| o.hostname_type())
+                    .map_or(IP_NAME, |kind| kind.as_str())
+                    .to_owned(),
+            ),
             tags,
         },
     }

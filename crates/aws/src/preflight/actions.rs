@@ -34,24 +34,56 @@ const TABLE: &[Needs] = &[
         update: ["acm:AddTagsToCertificate", "acm:RemoveTagsFromCertificate"],
         delete: ["acm:DeleteCertificate"]),
     needs!("aws.acm.certificate_issued", read: ["acm:DescribeCertificate"]),
+    needs!("aws.autoscaling.group",
+        // What has become of a replacement, or of a machine that does not start.
+        read: ["autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeInstanceRefreshes",
+            "autoscaling:DescribeScalingActivities"],
+        create: ["autoscaling:CreateAutoScalingGroup"],
+        along: ["autoscaling:CreateOrUpdateTags", "ec2:RunInstances", "ec2:CreateTags", "iam:PassRole",
+            "iam:CreateServiceLinkedRole"],
+        update: ["autoscaling:UpdateAutoScalingGroup", "autoscaling:EnableMetricsCollection",
+            "autoscaling:DisableMetricsCollection", "autoscaling:StartInstanceRefresh",
+            "autoscaling:CreateOrUpdateTags", "autoscaling:DeleteTags"],
+        delete: ["autoscaling:DeleteAutoScalingGroup"]),
     needs!("aws.cloudwatch.metric_alarm",
         read: ["cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"],
         create: ["cloudwatch:PutMetricAlarm"], along: ["cloudwatch:TagResource"],
         update: ["cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource"],
         delete: ["cloudwatch:DeleteAlarms"]),
     needs!("aws.ec2.availability_zones", read: ["ec2:DescribeAvailabilityZones"]),
+    needs!("aws.ec2.default_security_group",
+        read: ["ec2:DescribeSecurityGroups", "ec2:DescribeSecurityGroupRules"],
+        update: ["ec2:AuthorizeSecurityGroupIngress", "ec2:AuthorizeSecurityGroupEgress",
+            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress", "ec2:CreateTags", "ec2:DeleteTags"]),
     needs!("aws.ec2.elastic_ip",
         read: ["ec2:DescribeAddresses"], create: ["ec2:AllocateAddress"], along: ["ec2:CreateTags"],
         update: ["ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:ReleaseAddress"]),
     needs!("aws.ec2.existing_vpc",
         read: ["ec2:DescribeVpcs", "ec2:DescribeSubnets", "ec2:DescribeRouteTables"]),
+    needs!("aws.ec2.flow_log",
+        read: ["ec2:DescribeFlowLogs"], create: ["ec2:CreateFlowLogs"], along: ["ec2:CreateTags", "iam:PassRole"],
+        update: ["ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteFlowLogs"]),
+    needs!("aws.ec2.image", read: ["ec2:DescribeImages"]),
+    needs!("aws.ec2.instance",
+        read: ["ec2:DescribeInstances"], create: ["ec2:RunInstances"], along: ["ec2:CreateTags", "iam:PassRole"],
+        update: ["ec2:StartInstances", "ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:TerminateInstances"]),
+    needs!("aws.ec2.instance_type_offerings", read: ["ec2:DescribeInstanceTypeOfferings"]),
     needs!("aws.ec2.internet_gateway",
         read: ["ec2:DescribeInternetGateways"], create: ["ec2:CreateInternetGateway"], along: ["ec2:CreateTags"],
         update: ["ec2:AttachInternetGateway", "ec2:DetachInternetGateway", "ec2:CreateTags", "ec2:DeleteTags"],
         delete: ["ec2:DetachInternetGateway", "ec2:DeleteInternetGateway"]),
+    needs!("aws.ec2.launch_template",
+        read: ["ec2:DescribeLaunchTemplates", "ec2:DescribeLaunchTemplateVersions"],
+        create: ["ec2:CreateLaunchTemplate"], along: ["ec2:CreateTags"],
+        update: ["ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate", "ec2:CreateTags", "ec2:DeleteTags"],
+        delete: ["ec2:DeleteLaunchTemplate"]),
     needs!("aws.ec2.nat_gateway",
         read: ["ec2:DescribeNatGateways"], create: ["ec2:CreateNatGateway"], along: ["ec2:CreateTags"],
         update: ["ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteNatGateway"]),
+    needs!("aws.ec2.network_interface",
+        read: ["ec2:DescribeNetworkInterfaces"], create: ["ec2:CreateNetworkInterface"], along: ["ec2:CreateTags"],
+        update: ["ec2:ModifyNetworkInterfaceAttribute", "ec2:CreateTags", "ec2:DeleteTags"],
+        delete: ["ec2:DeleteNetworkInterface"]),
     needs!("aws.ec2.route",
         read: ["ec2:DescribeRouteTables"], create: ["ec2:CreateRoute"], update: ["ec2:ReplaceRoute"],
         delete: ["ec2:DeleteRoute"]),
@@ -81,6 +113,9 @@ const TABLE: &[Needs] = &[
     needs!("aws.ec2.vpc",
         read: ["ec2:DescribeVpcs", "ec2:DescribeVpcAttribute"], create: ["ec2:CreateVpc"], along: ["ec2:CreateTags"],
         update: ["ec2:ModifyVpcAttribute", "ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteVpc"]),
+    needs!("aws.ec2.vpc_endpoint",
+        read: ["ec2:DescribeVpcEndpoints"], create: ["ec2:CreateVpcEndpoint"], along: ["ec2:CreateTags"],
+        update: ["ec2:ModifyVpcEndpoint", "ec2:CreateTags", "ec2:DeleteTags"], delete: ["ec2:DeleteVpcEndpoints"]),
     needs!("aws.ecr.existing_image", read: ["ecr:DescribeImages"]),
     needs!("aws.ecr.image",
         read: ["ecr:DescribeImages"],
@@ -300,6 +335,11 @@ const TABLE: &[Needs] = &[
         create: ["sqs:CreateQueue"], along: ["sqs:TagQueue"],
         update: ["sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"], delete: ["sqs:DeleteQueue"]),
     needs!("aws.sts.caller_identity", read: ["sts:GetCallerIdentity"]),
+    needs!("aws.ssm.parameter",
+        read: ["ssm:DescribeParameters", "ssm:GetParameters", "ssm:ListTagsForResource"],
+        create: ["ssm:PutParameter"], along: ["ssm:AddTagsToResource", "kms:Encrypt", "kms:Decrypt"],
+        update: ["ssm:PutParameter", "ssm:AddTagsToResource", "ssm:RemoveTagsFromResource"],
+        delete: ["ssm:DeleteParameter"]),
     needs!("aws.wafv2.web_acl",
         read: ["wafv2:ListWebACLs", "wafv2:GetWebACL", "wafv2:ListTagsForResource"],
         create: ["wafv2:CreateWebACL"], along: ["wafv2:TagResource"],
@@ -368,7 +408,8 @@ pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
         if all.contains("ecs:CreateService") || all.contains("ecs:UpdateService") {
             to.push("ecs.amazonaws.com");
         }
-        if all.contains("iam:AddRoleToInstanceProfile") {
+        let machines = ["iam:AddRoleToInstanceProfile", "ec2:RunInstances"];
+        if machines.iter().any(|action| all.contains(action)) {
             to.push("ec2.amazonaws.com");
         }
         if all.contains("eks:CreateCluster") || all.contains("eks:CreateAddon") {
@@ -380,6 +421,9 @@ pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
         if all.contains("eks:CreatePodIdentityAssociation") {
             to.push("pods.eks.amazonaws.com");
         }
+        if all.contains("ec2:CreateFlowLogs") {
+            to.push("vpc-flow-logs.amazonaws.com");
+        }
         statements.push(Statement::allow([pass], ["*"]).when("StringEquals", "iam:PassedToService", to));
     }
     if all.contains(link) {
@@ -390,6 +434,9 @@ pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
             "rds.amazonaws.com",
             "replication.ecr.amazonaws.com",
         ];
+        if all.contains("autoscaling:CreateAutoScalingGroup") {
+            of.push("autoscaling.amazonaws.com");
+        }
         if all.contains("eks:CreateCluster") {
             of.push("eks.amazonaws.com");
         }

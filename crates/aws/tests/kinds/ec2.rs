@@ -71,6 +71,7 @@ fn network(name: &str, variant: Variant) -> Stack {
                     cidr_block: cidr.into(),
                     availability_zone: Some(zones.names.at(zone)),
                     map_public_ip_on_launch: public,
+                    private_dns_hostname_type_on_launch: None,
                     tags: tags(),
                 },
             )

@@ -69,6 +69,7 @@ fn stack(wanted: Wanted) -> Stack {
                     cidr_block: format!("10.0.{n}.0/24").into(),
                     availability_zone: Some(zone.into()),
                     map_public_ip_on_launch: None,
+                    private_dns_hostname_type_on_launch: None,
                     tags: Tags::default(),
                 };
                 stack.add(&format!("subnet-{n}"), subnet).subnet_id.clone()

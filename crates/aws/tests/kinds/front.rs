@@ -56,6 +56,7 @@ fn subnet(
         cidr_block: cidr.into(),
         availability_zone: Some(format!("{REGION}{zone}").into()),
         map_public_ip_on_launch: None,
+        private_dns_hostname_type_on_launch: None,
         tags: Tags::default(),
     };
     stack.add(name, subnet).subnet_id.clone()

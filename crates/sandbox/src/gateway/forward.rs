@@ -130,6 +130,7 @@ impl State {
         parameters: &[(&str, &str)],
     ) -> Result<Element, Answer> {
         let version = match service {
+            "autoscaling" => "2011-01-01",
             "ec2" => "2016-11-15",
             "rds" => "2014-10-31",
             "elasticloadbalancing" => "2015-12-01",

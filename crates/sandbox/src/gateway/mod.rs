@@ -26,10 +26,14 @@
 //! | file | supplies |
 //! | --- | --- |
 //! | `ec2_dry_run` | `DryRunOperation` (412) |
-//! | `tokens` | `ClientToken` of NAT gateways and instances, of ECS services and `RunTask`; `IdempotentParameterMismatch`, `ConflictException` |
+//! | `tokens` | `ClientToken` of NAT gateways, instances, interfaces, endpoints, flow logs and template versions, of ECS services and `RunTask`; `IdempotentParameterMismatch`, `ConflictException` |
+//! | `autoscaling_groups` | instance refreshes, the template version of an instance, metrics one by one, `ResourceInUse`; instances take their interfaces along |
 //! | `ec2_dependencies` | `DependencyViolation` for security groups, subnets, VPCs and internet gateways in use, also by load balancers, databases and ECS tasks; `InvalidIPAddress.InUse` |
+//! | `ec2_flow_logs` | whether the log group of a flow log is there |
+//! | `ec2_launch_templates` | the tags of a template are not those of its machines |
 //! | `ec2_leftovers` | deleted NAT gateways and terminated instances take their interfaces along |
 //! | `ec2_task_interfaces` | the interface of a Fargate task, with its public address |
+//! | `ec2_vpc_endpoints` | filters by id, network and service; deleted ones go |
 //! | `ecs_task_definitions` | `ClientException` for illegal Fargate sizes, network modes and a missing execution role; `hostPort` |
 //! | `ecs_target_groups` | ARNs of target groups between the emulators; `InvalidParameterException` for one that no load balancer uses |
 //! | `ecs_deployments` | rolling and blue/green deployments, circuit breaker and rollback, service deployments, events, reasons of stopped tasks |

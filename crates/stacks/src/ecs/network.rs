@@ -53,6 +53,7 @@ fn new(stack: &mut Stack, config: &Network) -> Networks {
                 cidr_block: Cidr::from(block.as_str()),
                 availability_zone: Some(zones.names.at(&i.to_string())),
                 map_public_ip_on_launch: Some(kind == "public"),
+                private_dns_hostname_type_on_launch: None,
                 tags: super::named(stack, &name),
             };
             stack.add(&name, subnet).subnet_id.clone()

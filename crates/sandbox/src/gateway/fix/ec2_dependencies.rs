@@ -16,18 +16,20 @@ pub(super) const INFO: FixInfo = FixInfo {
     name: "ec2_dependencies",
     service: "ec2",
     operations: &[
+        "DeleteNetworkInterface",
         "DeleteSecurityGroup",
         "DeleteSubnet",
         "DeleteVpc",
         "DetachInternetGateway",
         "ReleaseAddress",
     ],
-    why: "moto deletes what is still in use; AWS answers DependencyViolation, for an address InvalidIPAddress.InUse",
+    why: "moto deletes what is still in use; AWS answers DependencyViolation, for an address InvalidIPAddress.InUse, for an interface InvalidParameterValue",
 };
 
 pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -> BoxFuture<'a, Answer> {
     Box::pin(async move {
         let user = match request.operation.name.as_str() {
+            "DeleteNetworkInterface" => interface(state, &request).await,
             "DeleteSecurityGroup" => security_group(state, &request).await,
             "DeleteSubnet" => subnet(state, &request).await,
             "DeleteVpc" => vpc(state, &request).await,
@@ -178,6 +180,14 @@ async fn vpc(state: &State, request: &Request) -> Refusal {
     });
     (own || !ids(&subnets, "subnetId").is_empty() || !ids(&attached, "internetGatewayId").is_empty())
         .then(|| ("DependencyViolation", format!("The vpc '{id}' has dependencies and cannot be deleted.")))
+}
+
+async fn interface(state: &State, request: &Request) -> Refusal {
+    let id = request.param("NetworkInterfaceId")?;
+    let filter = by("network-interface-id", &id);
+    let there = ask(state, &request.scope, "ec2", "DescribeNetworkInterfaces", &filter).await?;
+    let attached = there.all("attachmentId").iter().any(|attachment| !attachment.text().is_empty());
+    attached.then(|| ("InvalidParameterValue", format!("Network interface '{id}' is currently in use.")))
 }
 
 async fn gateway(state: &State, request: &Request) -> Refusal {

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use super::{FixInfo, Next, Request};
 use crate::gateway::State;
 use crate::gateway::refusal::Answer;
+use crate::gateway::route::Scope;
 use crate::gateway::xml::Element;
 
 pub(super) const INFO: FixInfo = FixInfo {
@@ -33,23 +34,9 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
         if !answer.status.is_success() {
             return answer;
         }
-        let mut interfaces: Vec<String> =
+        let interfaces: Vec<String> =
             before.iter().flat_map(|root| root.all("networkInterfaceId")).map(Element::text).collect();
-        if !instances.is_empty()
-            && let Ok(root) = state.query(&scope, "ec2", "DescribeNetworkInterfaces", &[]).await
-        {
-            for interface in root.all("networkInterfaceSet").into_iter().flat_map(Element::elements) {
-                let own = interface.get("attachment/instanceId").is_some_and(|id| instances.contains(&id));
-                if own && interface.get("description").as_deref() == Some("Primary network interface") {
-                    let attachment = interface.get("attachment/attachmentId").unwrap_or_default();
-                    // A refusal leaves the interface, which is what moto does anyway.
-                    let _ = state
-                        .query(&scope, "ec2", "DetachNetworkInterface", &[("AttachmentId", &attachment)])
-                        .await;
-                    interfaces.extend(interface.get("networkInterfaceId"));
-                }
-            }
-        }
+        remove_interfaces(state, &scope, &instances).await;
         if gateway.is_some()
             && let Ok(root) = state.query(&scope, "ec2", "DescribeAddresses", &[]).await
         {
@@ -72,4 +59,26 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
         }
         answer
     })
+}
+
+/// Removes the first interface of each of these instances, which are terminated, and with it what is associated.
+pub(super) async fn remove_interfaces(state: &State, scope: &Scope, instances: &[String]) {
+    if instances.is_empty() {
+        return;
+    }
+    let Ok(root) = state.query(scope, "ec2", "DescribeNetworkInterfaces", &[]).await else { return };
+    for interface in root.all("networkInterfaceSet").into_iter().flat_map(Element::elements) {
+        let own = interface.get("attachment/instanceId").is_some_and(|id| instances.contains(&id));
+        if own && interface.get("description").as_deref() == Some("Primary network interface") {
+            // A refusal leaves the interface, which is what moto does anyway.
+            let attachment = interface.get("attachment/attachmentId").unwrap_or_default();
+            let detach = [("AttachmentId", attachment.as_str())];
+            let _ = state.query(scope, "ec2", "DetachNetworkInterface", &detach).await;
+            let id = interface.get("networkInterfaceId").unwrap_or_default();
+            let delete = [("NetworkInterfaceId", id.as_str())];
+            if let Err(refused) = state.query(scope, "ec2", "DeleteNetworkInterface", &delete).await {
+                tracing::warn!(status = %refused.status, interface = id, "moto kept a left-over interface");
+            }
+        }
+    }
 }

@@ -1,10 +1,14 @@
 //! Corrections of what the emulators get wrong. Each is a file with one entry point, wrapped around the call:
 //! it may answer itself, change the request, or change the answer.
 
+mod autoscaling_groups;
 mod ec2_dependencies;
 mod ec2_dry_run;
+mod ec2_flow_logs;
+mod ec2_launch_templates;
 mod ec2_leftovers;
 mod ec2_task_interfaces;
+mod ec2_vpc_endpoints;
 mod ecs_deployments;
 mod ecs_target_groups;
 mod ecs_task_definitions;
@@ -87,6 +91,7 @@ pub(crate) struct Memory {
     pub(crate) networks: eks_clusters::Networks,
     pub(crate) updates: eks_updates::Updates,
     pub(crate) added: eks_versions::Added,
+    pub(crate) groups: autoscaling_groups::Groups,
 }
 
 impl Memory {
@@ -101,6 +106,7 @@ impl Memory {
             networks: Default::default(),
             updates: Default::default(),
             added: Default::default(),
+            groups: Default::default(),
         }
     }
 }
@@ -131,6 +137,10 @@ const FIXES: &[Fix] = &[
     Fix { info: tokens::ECS, run: tokens::run },
     Fix { info: ec2_dependencies::INFO, run: ec2_dependencies::run },
     Fix { info: ec2_leftovers::INFO, run: ec2_leftovers::run },
+    Fix { info: ec2_flow_logs::INFO, run: ec2_flow_logs::run },
+    Fix { info: ec2_launch_templates::INFO, run: ec2_launch_templates::run },
+    Fix { info: ec2_vpc_endpoints::INFO, run: ec2_vpc_endpoints::run },
+    Fix { info: autoscaling_groups::INFO, run: autoscaling_groups::run },
     Fix { info: ec2_task_interfaces::INFO, run: ec2_task_interfaces::run },
     Fix { info: ecs_task_definitions::INFO, run: ecs_task_definitions::run },
     Fix { info: ecs_target_groups::INFO, run: ecs_target_groups::run },

@@ -17,7 +17,15 @@ use crate::gateway::route::Protocol;
 pub(super) const EC2: FixInfo = FixInfo {
     name: "tokens",
     service: "ec2",
-    operations: &["CreateNatGateway", "CreateRouteTable", "RunInstances"],
+    operations: &[
+        "CreateFlowLogs",
+        "CreateLaunchTemplateVersion",
+        "CreateNatGateway",
+        "CreateNetworkInterface",
+        "CreateRouteTable",
+        "CreateVpcEndpoint",
+        "RunInstances",
+    ],
     why: "moto ignores ClientToken; AWS gives the resource of the first call, or IdempotentParameterMismatch",
 };
 
