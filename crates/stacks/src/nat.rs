@@ -283,7 +283,7 @@ fn user_data(
     allocation: Option<&Value<AllocationId>>,
     agent_config: Option<&Value<String>>,
 ) -> Value<String> {
-    let nothing = || Value::from("");
+    let nothing = || Value::<String>::from("");
     let enabled = if agent_config.is_some() { "true" } else { "" };
     text!(
         "#!/bin/sh\n\n: > /etc/fck-nat.conf\necho \"eni_id=",

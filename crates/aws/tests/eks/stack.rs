@@ -79,6 +79,7 @@ pub(crate) fn network(stack: &mut Stack) -> Vec<Handle<Subnet>> {
         cidr_block: format!("10.0.{n}.0/24").into(),
         availability_zone: Some(zone.into()),
         map_public_ip_on_launch: None,
+        private_dns_hostname_type_on_launch: None,
         tags: Tags::default(),
     };
     let zones = ["us-east-1a", "us-east-1b"].into_iter().enumerate();

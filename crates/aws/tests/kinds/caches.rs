@@ -60,6 +60,7 @@ fn stack(subnets: u8, password: &str, cache: &ReplicationGroup) -> Stack {
             cidr_block: format!("10.0.{n}.0/24").into(),
             availability_zone: Some(format!("us-east-1{}", (b'a' + n) as char).into()),
             map_public_ip_on_launch: None,
+            private_dns_hostname_type_on_launch: None,
             tags: Tags::default(),
         };
         let subnets: Vec<_> = (0..3)

@@ -5,10 +5,16 @@ use crate::{
     in_sandbox::{client, registry},
     left, output, updates, with_subnet,
 };
-use causeway_aws::ec2::{
-    DefaultSecurityGroup, NetworkInterface, Route, RouteTable, RouteTarget, SecurityGroup,
+use causeway_aws::{
+    ec2::{
+        DefaultSecurityGroup, FlowLog, NetworkInterface, Route, RouteTable, RouteTarget, SecurityGroup,
+        VpcEndpoint,
+    },
+    iam::Role,
+    logs::LogGroup,
+    policy::{PolicyDocument, Principal, Statement},
 };
-use causeway_core::{Set, Stack, Tags, testing::Lifecycle};
+use causeway_core::{Set, Stack, Tags, plan::Action, testing::Lifecycle};
 
 fn default_group(name: &str, emptied: bool) -> Stack {
     with_subnet(name, |stack, vpc, _| {

@@ -1,4 +1,5 @@
-"""Runs moto, with machine images beside its own: those of fck-nat, which it does not know."""
+"""Runs moto, with machine images beside its own: those of fck-nat, which it does not know. And a group can start machines
+from any version of a launch template: moto reads the user data of the first one only."""
 
 import moto.utilities.utils as utilities
 from moto import server
@@ -35,9 +36,26 @@ OURS = [
 load = utilities.load_resource
 
 
+def read_user_data():
+    from moto.ec2.models.launch_templates import LaunchTemplateVersion
+    from moto.ec2.utils import parse_user_data
+
+    make = LaunchTemplateVersion.__init__
+
+    def with_user_data(self, template, number, data, description):
+        if isinstance(data.get("UserData"), str):
+            data = {**data, "UserData": parse_user_data(data["UserData"])}
+        make(self, template, number, data, description)
+
+    LaunchTemplateVersion.__init__ = with_user_data
+
+
 def with_ours(path, *rest):
     found = load(path, *rest)
-    return found + OURS if path == IMAGES else found
+    if path != IMAGES:
+        return found
+    read_user_data()
+    return found + OURS
 
 
 # moto reads them when EC2 is first asked for something, so that nothing is slower before.

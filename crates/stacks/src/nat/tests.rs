@@ -1,6 +1,7 @@
 //! What a NAT instance is made of, to the letter: rows 23 to 34 of the parity list.
 
 use super::*;
+use causeway_aws::AwsStack as _;
 use causeway_core::resource::Resource as _;
 use serde_json::{Value as Json, json};
 
@@ -16,7 +17,7 @@ fn place() -> NatPlace {
 /// Specs by address.
 fn parts(nat: &FckNat) -> BTreeMap<String, (&'static str, Json)> {
     let mut stack = Stack::new("test");
-    stack.scope("nat", |stack| nat.add(stack, &place()));
+    stack.region("us-east-2", |stack| stack.scope("nat", |stack| nat.add(stack, &place())));
     stack.nodes().iter().map(|(address, node)| (address.0.clone(), (node.kind, node.spec.clone()))).collect()
 }
 
