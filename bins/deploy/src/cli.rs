@@ -82,7 +82,7 @@ pub(crate) enum Command {
     /// Delete everything that the stack made
     Destroy(Destroy),
     /// Show what differs from the last apply; exit code 2 if anything does
-    Drift,
+    Drift(Part),
     /// Show how it stands, on one screen
     Status,
     /// Print the values that the stack tells, like the access URL
@@ -144,7 +144,7 @@ impl Command {
             Command::Apply(_) => "apply",
             Command::Adopt(_) => "adopt",
             Command::Destroy(_) => "destroy",
-            Command::Drift => "drift",
+            Command::Drift(_) => "drift",
             Command::Status => "status",
             Command::Outputs => "outputs",
             Command::Rollback(_) => "rollback",
@@ -171,15 +171,22 @@ impl Command {
     }
 }
 
-/// What is planned.
+/// Which resources are meant.
 #[derive(Debug, Args)]
-pub(crate) struct Scope {
-    /// Only this part: infra, app, or addresses like `database/*`; may be repeated
+pub(crate) struct Part {
+    /// Only this part: infra, app, addresses like `database/*`, or `region:NAME`; may be repeated
     #[arg(long, value_name = "PART")]
     pub(crate) only: Vec<String>,
     /// Not this part, whatever --only says; may be repeated
     #[arg(long, value_name = "PART")]
     pub(crate) except: Vec<String>,
+}
+
+/// What is planned.
+#[derive(Debug, Args)]
+pub(crate) struct Scope {
+    #[command(flatten)]
+    pub(crate) part: Part,
     /// Take over what is there already and belongs to nobody
     #[arg(long)]
     pub(crate) adopt: bool,
@@ -194,7 +201,8 @@ pub(crate) struct Scope {
 impl Scope {
     /// Everything, as it is there.
     pub(crate) fn whole() -> Self {
-        Scope { only: vec![], except: vec![], adopt: false, refresh: true, detail: false }
+        let part = Part { only: vec![], except: vec![] };
+        Scope { part, adopt: false, refresh: true, detail: false }
     }
 }
 
@@ -256,6 +264,8 @@ pub(crate) struct Apply {
 
 #[derive(Debug, Args)]
 pub(crate) struct Destroy {
+    #[command(flatten)]
+    pub(crate) part: Part,
     /// Write it, and what came of it, as a page to this file
     #[arg(long, value_name = "FILE", value_parser = crate::commands::html::file)]
     pub(crate) html: Option<PathBuf>,

@@ -7,6 +7,7 @@ use causeway_aws::preflight::Finding;
 use causeway_config::{Mistake, Mistakes};
 use causeway_core::{
     Address,
+    away::Away,
     claim::Found,
     engine::Drift,
     estimate::Estimate,
@@ -263,6 +264,9 @@ pub(crate) struct Apply {
     pub(crate) failed: Vec<NotDone>,
     /// What was not tried.
     pub(crate) skipped: Vec<NotDone>,
+    /// The places that could not be reached, from the start or any more, and what waits for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) away: Vec<Away>,
     /// What the stack tells people; null where that is not known yet.
     pub(crate) outputs: BTreeMap<String, Json>,
 }
@@ -294,6 +298,9 @@ pub(crate) struct Drifted {
     pub(crate) cloud: Cloud,
     /// What differs from the last apply.
     pub(crate) drift: Vec<Drift>,
+    /// The places that cannot be reached. Whether anything differs there nobody knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) away: Vec<Away>,
 }
 
 /// Of `status`.
@@ -313,6 +320,9 @@ pub(crate) struct Status {
     pub(crate) unfinished: Vec<Unfinished>,
     /// What differs from the last apply.
     pub(crate) drift: Vec<Drift>,
+    /// The places that cannot be reached. Whether anything differs there nobody knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) away: Vec<Away>,
 }
 
 /// An apply.

@@ -6,26 +6,29 @@ mod remove;
 mod steps;
 
 use crate::{
-    error::Error,
+    away::Away,
+    error::{Error, chain},
     estimate::{self, Spread},
     event::Event,
     journal::{Journal, JournalError},
     observe::{ObserveError, Observed},
     parts::{self, Parts},
-    place::PlaceSpec,
+    place::PlaceData,
     plan::{Action, Plan, Step},
+    reach::Reach,
     registry::{AnyKind, AnyLive, At, Registry},
     resource::Status,
     schedule::Schedule,
     secret::{SealKey, Sealed},
     stack::Stack,
     value::{Address, lookup_in},
-    wait::{Stop, pause, repeated},
+    wait::{Stop, pause},
 };
 use serde_json::Value as Json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -50,14 +53,16 @@ pub struct Report {
     pub failed: Vec<(Address, String)>,
     /// What was not tried, and why.
     pub skipped: Vec<(Address, String)>,
+    /// The places that could not be reached, from the start or any more, and what waits for them.
+    pub away: Vec<Away>,
     /// All outputs that are known now.
     pub outputs: BTreeMap<Address, Json>,
 }
 
 impl Report {
-    /// Whether everything that was planned was done.
+    /// Whether everything that was planned was done, and no place was away.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.skipped.is_empty()
+        self.failed.is_empty() && self.skipped.is_empty() && self.away.is_empty()
     }
 }
 
@@ -119,13 +124,16 @@ pub(crate) struct Run {
     outputs: Mutex<BTreeMap<Address, Json>>,
     /// Planned replacements that turned out not to be needed.
     kept: Mutex<BTreeSet<Address>>,
+    pub(crate) reach: Reach,
+    /// The places that do not answer any more, and why.
+    lost: Mutex<BTreeMap<String, String>>,
 }
 
 /// What a step works on.
 struct Target<'a> {
     address: &'a Address,
     kind: &'a dyn AnyKind,
-    place: PlaceSpec,
+    place: PlaceData,
     instance: String,
     recorded: Option<Json>,
 }
@@ -133,7 +141,7 @@ struct Target<'a> {
 impl Target<'_> {
     fn at(&self) -> At<'_> {
         At {
-            place: &self.place,
+            place: &self.place.spec,
             address: self.address,
             instance: &self.instance,
             recorded: self.recorded.as_ref(),
@@ -188,6 +196,8 @@ pub(crate) fn run(
         times,
         outputs: Mutex::new(outputs),
         kept: Mutex::default(),
+        reach: Reach::default(),
+        lost: Mutex::default(),
     })
 }
 
@@ -264,8 +274,25 @@ impl Run {
         for (_, key) in schedule.keys().iter().enumerate().filter(|(i, _)| !over.contains_key(i)) {
             self.skip(key, why, &mut report);
         }
+        report.away = self.away(&report);
         report.outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         report
+    }
+
+    /// What waits for places that were away from the start, or do not answer any more.
+    fn away(&self, report: &Report) -> Vec<Away> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let open: BTreeSet<&Address> = report.failed.iter().chain(&report.skipped).map(|(a, _)| a).collect();
+        let place = |a: &Address| self.plan.steps.iter().find(|s| s.address == *a).map(|s| s.place.as_str());
+        let lost = lost.into_iter().map(|(label, why)| {
+            let there = |a: &&&Address| place(a) == Some(&label);
+            let resources: BTreeSet<Address> = open.iter().filter(there).map(|a| (*a).clone()).collect();
+            let needs = |a: &&&Address| !there(a) && self.stack.below(a).any(|b| resources.contains(b));
+            let needing: BTreeSet<Address> = open.iter().filter(needs).map(|a| (*a).clone()).collect();
+            let wanted = resources.union(&needing).filter(|a| self.stack.nodes().contains_key(*a)).count();
+            Away { place: label, why, resources, needing, wanted }
+        });
+        self.plan.away.iter().cloned().chain(lost).collect()
     }
 
     /// Waits until what was done is durable.
@@ -284,7 +311,11 @@ impl Run {
                 report.done.push((address.clone(), action));
             }
             Err(error) => {
-                let error = crate::error::chain(&error);
+                if let StepError::Call(Error::Connect { place, source }) = &error {
+                    let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+                    lost.entry(place.clone()).or_insert_with(|| chain(source.as_ref()));
+                }
+                let error = chain(&error);
                 report.failed.push((address.clone(), error.clone()));
                 (self.listener)(Event::Failed { address: address.clone(), action: planned, error });
             }
@@ -362,10 +393,10 @@ impl Run {
             && !matches!(error, StepError::Journal(_) | StepError::Aborted)
         {
             // The lines after the first may be what a program of the user's has printed, which may be anything.
-            let error = crate::error::chain(error).lines().next().unwrap_or_default().to_owned();
+            let error = chain(error).lines().next().unwrap_or_default().to_owned();
             let entry = crate::journal::Entry::Failed { address: address.clone(), instance, error };
             if let Err(e) = self.journal.append(entry).await {
-                tracing::warn!(%address, error = %crate::error::chain(&e), "a failure could not be recorded");
+                tracing::warn!(%address, error = %chain(&e), "a failure could not be recorded");
             }
         }
     }
@@ -388,8 +419,16 @@ impl Run {
         self.numbers.get(address).and_then(|i| self.plan.steps.get(*i))
     }
 
+    /// Repeats a call for `target` that may be repeated as it is.
+    async fn repeated<T, Fut>(&self, target: &Target<'_>, call: impl FnMut() -> Fut) -> Result<T, Error>
+    where
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        self.reach.repeated(&self.stop, &target.place, call).await
+    }
+
     async fn read(&self, target: &Target<'_>, spec: &Json) -> Result<Option<AnyLive>, StepError> {
-        let mut found = repeated(&self.stop, || target.kind.read(target.at(), spec)).await?;
+        let mut found = self.repeated(target, || target.kind.read(target.at(), spec)).await?;
         if let Some(live) = &mut found {
             parts::of(&self.parts, target.address, target.kind, live)?;
         }

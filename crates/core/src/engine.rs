@@ -2,13 +2,14 @@
 
 use crate::{
     apply::{self, Listener, NewInstance, Report},
+    away::{Away, Waiting},
     claim,
     diff::{Diff, diff},
     estimate::Estimate,
     guard::{Refusal, Rules, guard, overruled},
     journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, Stamped, State},
     moved,
-    observe::{ObserveError, Observed, Witness, observe, observe_with},
+    observe::{ObserveError, Observed, Witness, observe_with},
     parts,
     plan::{Plan, PlanError, PlanOptions, plan},
     rebuild::{self, Rebuilt, Tagged},
@@ -149,10 +150,33 @@ pub struct Drift {
     pub address: Address,
     /// Its kind.
     pub kind: String,
+    /// Where it lives, in a word.
+    pub place: String,
     /// The fields that differ; empty where `what` says it all.
     pub diff: Diff,
     /// What is wrong, in a word or two.
     pub what: String,
+}
+
+/// What differs in the cloud from what was applied last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drifted {
+    /// The resources that differ.
+    pub drift: Vec<Drift>,
+    /// The places that cannot be reached. Whether anything differs there nobody knows.
+    pub away: Vec<Away>,
+}
+
+impl Drifted {
+    /// Only what `options` want.
+    pub fn limited(mut self, options: &PlanOptions) -> Self {
+        self.drift.retain(|d| options.wants(&d.address, &d.place));
+        for one in &mut self.away {
+            one.resources.retain(|a| options.wants(a, &one.place));
+        }
+        self.away.retain(|one| !one.resources.is_empty());
+        self
+    }
 }
 
 impl Engine {
@@ -258,7 +282,7 @@ impl Engine {
         let Planned { plan, observed, state, stack, adopt } = planned;
         if plan.steps.is_empty() && plan.moves.is_empty() {
             let outputs = observed.live.into_iter().map(|(a, live)| (a, live.outputs)).collect();
-            return Ok(Report { outputs, ..Report::default() });
+            return Ok(Report { outputs, away: plan.away, ..Report::default() });
         }
         let _hold = self.hold(&run.actor).await?;
         let recorded = self.state().await?;
@@ -340,10 +364,13 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal or the cloud cannot be read.
-    pub async fn drift(&self) -> Result<Vec<Drift>, EngineError> {
-        let state = self.state().await?;
-        let observed = observe(&Stack::new(state.stack.clone()), &state, &self.registry).await?;
-        Ok(drift(&state, &observed))
+    pub async fn drift(&self) -> Result<Drifted, EngineError> {
+        let (state, nothing) = (self.state().await?, Stack::new(""));
+        let observed = observe_with(&nothing, &state, &self.registry, Witness::Cloud).await?;
+        let mut drift = drift(&state, &observed);
+        let waiting = Waiting::of(&nothing, &state, &observed);
+        drift.retain(|d| !waiting.holds(&d.address));
+        Ok(Drifted { drift, away: waiting.told(&observed, &nothing, |_| true) })
     }
 }
 
@@ -379,7 +406,8 @@ fn drift(state: &State, observed: &Observed) -> Vec<Drift> {
                 (diff, what)
             }
         };
-        out.push(Drift { address: address.clone(), kind: record.request.kind.clone(), diff, what });
+        let (kind, place) = (record.request.kind.clone(), record.request.place.label());
+        out.push(Drift { address: address.clone(), kind, place, diff, what });
     }
     out
 }

@@ -192,8 +192,9 @@ fn names_everybody(json: &Json) -> bool {
 
 fn too_many(plan: &Plan, rules: &Rules) -> Option<Refusal> {
     let removed = plan.steps.iter().filter(|s| s.action.removes() && !s.leftover).count();
+    let nothing_stays = plan.unchanged == 0 && plan.away.iter().all(|a| a.wanted == 0);
     let everything =
-        plan.steps.iter().all(|s| matches!(s.action, Action::Delete | Action::Forget)) && plan.unchanged == 0;
+        plan.steps.iter().all(|s| matches!(s.action, Action::Delete | Action::Forget)) && nothing_stays;
     let most = rules.max_removals.filter(|most| removed > *most && !everything)?;
     Some(Refusal {
         address: None,

@@ -6,6 +6,7 @@
 //! [`Resource`](resource::Resource) and register themselves in a [`Registry`](registry::Registry).
 
 pub mod apply;
+pub mod away;
 pub mod claim;
 pub mod coalesce;
 pub mod diff;
@@ -24,6 +25,7 @@ pub mod observe;
 mod parts;
 pub mod place;
 pub mod plan;
+mod reach;
 pub mod rebuild;
 pub mod registry;
 pub mod render;

@@ -2,18 +2,23 @@
 
 use crate::{
     claim,
-    error::Error,
+    error::{Class, Error, chain},
     journal::{Phase, Record, State},
     place::{PlaceData, PlaceSpec},
+    reach::Reach,
     registry::{AnyKind, AnyLive, At, Registry},
     resource::{Owner, Recovery, Status, Tags},
     stack::Stack,
     value::{Address, is_unknown, lookup_in, resolve},
-    wait::{Stop, repeated},
+    wait::Stop,
 };
 use futures::{StreamExt, stream};
 use serde_json::Value as Json;
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How many look-ups run at once. Most are answered from shared calls, so this is not the number of calls.
 const AT_ONCE: usize = 256;
@@ -25,6 +30,8 @@ pub struct Observed {
     pub live: BTreeMap<Address, AnyLive>,
     /// Incarnations that were replaced and are still there, by address and incarnation.
     pub leftovers: BTreeMap<(Address, String), AnyLive>,
+    /// The places that cannot be reached, and why. Nothing is known of what stands there.
+    pub away: BTreeMap<PlaceData, String>,
 }
 
 /// Why a resource could not be looked at.
@@ -73,22 +80,22 @@ pub(crate) fn kind_of<'r>(
 pub(crate) struct Look<'a> {
     pub(crate) address: &'a Address,
     pub(crate) kind: &'a Arc<dyn AnyKind>,
-    pub(crate) place: PlaceSpec,
+    pub(crate) place: PlaceData,
     pub(crate) instance: &'a str,
     pub(crate) outputs: Option<Cow<'a, Json>>,
     pub(crate) spec: Json,
 }
 
 impl Look<'_> {
-    pub(crate) async fn read(&self) -> Result<Option<AnyLive>, ReadError> {
+    pub(crate) async fn read(&self, reach: &Reach) -> Result<Option<AnyLive>, ReadError> {
         let at = At {
-            place: &self.place,
+            place: &self.place.spec,
             address: self.address,
             instance: self.instance,
             recorded: self.outputs.as_deref(),
         };
         let stop = Stop::default();
-        match repeated(&stop, || self.kind.read(at, &self.spec)).await {
+        match reach.repeated(&stop, &self.place, || self.kind.read(at, &self.spec)).await {
             // What it is found by is not known yet, so it cannot exist.
             Err(Error::Unresolved(_)) => Ok(None),
             Ok(found) => Ok(found),
@@ -100,22 +107,25 @@ impl Look<'_> {
     }
 }
 
-async fn all<'a, K: Send>(looks: Vec<(K, Look<'a>)>) -> (Vec<(K, AnyLive)>, Vec<ReadError>) {
+/// The looks that did not work, each with its place.
+type Missed = Vec<(PlaceData, ReadError)>;
+
+async fn all<'a, K: Send>(looks: Vec<(K, Look<'a>)>, reach: &Reach) -> (Vec<(K, AnyLive)>, Missed) {
     let answers: Vec<_> = stream::iter(looks)
-        .map(|(key, look)| async move { (key, look.read().await) })
+        .map(|(key, look)| async move { (key, look.read(reach).await, look.place) })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    let (mut found, mut errors) = (vec![], vec![]);
-    for (key, answer) in answers {
+    let (mut found, mut missed) = (vec![], vec![]);
+    for (key, answer, place) in answers {
         match answer {
             Ok(Some(live)) => found.push((key, live)),
             Ok(None) => {}
-            Err(e) => errors.push(e),
+            Err(e) => missed.push((place, e)),
         }
     }
-    errors.sort_by(|a, b| a.address.cmp(&b.address));
-    (found, errors)
+    missed.sort_by(|(_, a), (_, b)| a.address.cmp(&b.address));
+    (found, missed)
 }
 
 /// Who says what is there of what is recorded.
@@ -132,7 +142,8 @@ pub enum Witness {
 /// # Errors
 /// All reads that did not work, together.
 pub async fn observe(stack: &Stack, state: &State, registry: &Registry) -> Result<Observed, ObserveError> {
-    observe_with(stack, state, registry, Witness::Cloud).await
+    let (observed, missed) = look_at(stack, state, registry, Witness::Cloud).await?;
+    if missed.is_empty() { Ok(observed) } else { Err(ObserveError::Read(errors(missed))) }
 }
 
 /// What the journal says is there, in the words of a read. `None` where it cannot know.
@@ -148,16 +159,53 @@ fn remembered(record: &Record, kind: &dyn AnyKind) -> Option<AnyLive> {
     })
 }
 
-/// As [`observe`], where `witness` says what is there of what is recorded.
+/// As [`observe`], where `witness` says what is there of what is recorded, and a place that cannot be reached is
+/// [`away`](Observed::away) as long as another can.
 ///
 /// # Errors
-/// As [`observe`].
+/// All reads that did not work, together, if any failed for another reason, or if no place can be reached.
 pub async fn observe_with(
     stack: &Stack,
     state: &State,
     registry: &Registry,
     witness: Witness,
 ) -> Result<Observed, ObserveError> {
+    let (mut observed, missed) = look_at(stack, state, registry, witness).await?;
+    let away: BTreeSet<&PlaceData> = missed.iter().map(|(place, _)| place).collect();
+    let elsewhere = |place: &PlaceData| !away.contains(place);
+    let known = |r: &str| lookup_in(r, |a| ready_outputs(observed.live.get(a)?));
+    let recorded = state.incarnations().any(|(_, r)| elsewhere(&r.request.place));
+    let wanted = |p| resolved_place(p, &known).is_some_and(|place| elsewhere(&place));
+    let others = recorded || stack.nodes().values().any(|node| wanted(&node.place));
+    let lost = missed.iter().all(|(_, e)| e.source.class() == Class::Transient);
+    if !missed.is_empty() && !(others && lost) {
+        return Err(ObserveError::Read(errors(missed)));
+    }
+    for (place, error) in missed {
+        observed.away.entry(place).or_insert_with(|| why(&error.source));
+    }
+    Ok(observed)
+}
+
+/// Why a place cannot be reached, without naming it once more.
+fn why(error: &Error) -> String {
+    match error {
+        Error::Connect { source, .. } => chain(source.as_ref()),
+        other => other.chain(),
+    }
+}
+
+fn errors(missed: Missed) -> Vec<ReadError> {
+    missed.into_iter().map(|(_, e)| e).collect()
+}
+
+async fn look_at(
+    stack: &Stack,
+    state: &State,
+    registry: &Registry,
+    witness: Witness,
+) -> Result<(Observed, Missed), ObserveError> {
+    let reach = Reach::default();
     let mut looks = vec![];
     let mut observed = Observed::default();
     for (address, record) in state.incarnations() {
@@ -174,14 +222,14 @@ pub async fn observe_with(
         let look = Look {
             address,
             kind,
-            place: record.request.place.spec.clone(),
+            place: record.request.place.clone(),
             instance: &record.instance,
             outputs: record.outputs.as_ref().map(Cow::Borrowed).or_else(claimed),
             spec: record.request.spec.as_json().clone(),
         };
         looks.push(((address.clone(), record.instance.clone()), look));
     }
-    let (found, mut errors) = all(looks).await;
+    let (found, mut missed) = all(looks, &reach).await;
     for ((address, instance), live) in found {
         if state.records.get(&address).is_some_and(|r| r.instance == instance) {
             observed.live.insert(address, live);
@@ -190,17 +238,22 @@ pub async fn observe_with(
         }
     }
     for wave in waves(stack, state, registry)? {
+        // One is enough to know that a place is away.
+        let lost = |place: &PlaceData| {
+            missed.iter().any(|(p, e)| p == place && e.source.class() == Class::Transient)
+        };
         let looks = wave
             .into_iter()
             .filter_map(|(address, kind)| {
                 Some((address.clone(), unrecorded(stack, &observed, address, kind)?))
             })
+            .filter(|(_, look)| !lost(&look.place))
             .collect();
-        let (found, more) = all(looks).await;
+        let (found, more) = all(looks, &reach).await;
         observed.live.extend(found);
-        errors.extend(more);
+        missed.extend(more);
     }
-    if errors.is_empty() { Ok(observed) } else { Err(ObserveError::Read(errors)) }
+    Ok((observed, missed))
 }
 
 type Wave<'a> = Vec<(&'a Address, &'a Arc<dyn AnyKind>)>;
@@ -257,7 +310,8 @@ fn ready_outputs(live: &AnyLive) -> Option<&Json> {
 }
 
 /// The place, once everything in it is known.
-pub(crate) fn resolved_place(place: &PlaceData, lookup: &dyn Fn(&str) -> Option<Json>) -> Option<PlaceSpec> {
+pub(crate) fn resolved_place(place: &PlaceData, lookup: &dyn Fn(&str) -> Option<Json>) -> Option<PlaceData> {
     let json = resolve(&place.spec.json(), lookup);
-    (!is_unknown(&json)).then(|| PlaceSpec::from(&json))
+    let provider = || place.provider.clone();
+    (!is_unknown(&json)).then(|| PlaceData { provider: provider(), spec: PlaceSpec::from(&json) })
 }

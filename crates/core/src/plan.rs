@@ -1,6 +1,7 @@
 //! Compares what is wanted with what is there, and decides. Pure: no call, no clock, no randomness.
 
 use crate::{
+    away::{Away, Waiting},
     claim::{self, ClaimedBy, Verdict},
     diff::{Change, Diff, diff, diff_sent},
     journal::{Phase, Record, State},
@@ -143,6 +144,9 @@ pub struct Plan {
     /// Whether the journal's word was taken for what is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_journal: bool,
+    /// The places that cannot be reached, and what waits for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away: Vec<Away>,
     /// What becomes of what is claimed, and of what comes with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claimed>,
@@ -159,6 +163,11 @@ impl Plan {
     /// The step that makes, changes or replaces the resource at `address`.
     pub fn step(&self, address: &Address) -> Option<&Step> {
         self.steps.iter().find(|s| &s.address == address && !s.leftover)
+    }
+
+    /// The place that cannot be reached and for which the resource at `address` waits.
+    pub fn waits_for(&self, address: &Address) -> Option<&Away> {
+        self.away.iter().find(|away| away.resources.contains(address) || away.needing.contains(address))
     }
 
     /// What [`step`](Plan::step) says of every address, for whoever asks about many.
@@ -193,7 +202,8 @@ impl Plan {
 pub struct PlanOptions {
     /// Take over what is there and belongs to nobody.
     pub adopt: bool,
-    /// Plan only for addresses that one of these matches; all if empty. `*` stands for anything.
+    /// Plan only for addresses that one of these matches; all if empty. `*` stands for anything, and `region:NAME` for
+    /// everything in that region.
     pub only: Vec<String>,
     /// Leave these out, whatever `only` says.
     pub except: Vec<String>,
@@ -203,9 +213,21 @@ pub struct PlanOptions {
 }
 
 impl PlanOptions {
-    fn wants(&self, address: &Address) -> bool {
-        let matches = |patterns: &[String]| patterns.iter().any(|p| matches_pattern(p, &address.0));
+    /// Whether the resource at `address` in `place`, in a word, is planned for.
+    pub fn wants(&self, address: &Address, place: &str) -> bool {
+        let matches = |patterns: &[String]| patterns.iter().any(|p| selects(p, address, place));
         (self.only.is_empty() || matches(&self.only)) && !matches(&self.except)
+    }
+}
+
+/// What a pattern of places begins with.
+pub const REGION: &str = "region:";
+
+/// Whether `pattern` means the resource at `address` in `place`, in a word.
+pub fn selects(pattern: &str, address: &Address, place: &str) -> bool {
+    match pattern.strip_prefix(REGION) {
+        Some(region) => matches_pattern(region, place),
+        None => matches_pattern(pattern, &address.0),
     }
 }
 
@@ -261,6 +283,7 @@ pub fn plan(
         back: BTreeMap::new(),
         covered: claim::covered(stack, state, registry),
         shared: claim::shared(stack),
+        waiting: Waiting::of(stack, state, observed),
         plan: Plan {
             format: FORMAT,
             stack: stack.name().to_owned(),
@@ -296,6 +319,8 @@ struct Planner<'a> {
     covered: BTreeSet<Address>,
     /// Addresses that claim the same thing.
     shared: BTreeMap<Address, Vec<Address>>,
+    /// What waits for a place that cannot be reached.
+    waiting: Waiting<'a>,
     plan: Plan,
 }
 
@@ -310,6 +335,9 @@ impl<'a> Planner<'a> {
     fn wanted(&mut self, address: &Address) -> Result<(), PlanError> {
         let Some(node) = self.stack.nodes().get(address) else { return Ok(()) };
         let kind = kind_of(self.registry, address, node.kind)?;
+        if self.waiting.holds(address) {
+            return Ok(());
+        }
         let record = self.state.records.get(address);
         // What was being replaced is not somebody else's: it is taken back, or goes before the next is made.
         let live = self
@@ -360,7 +388,7 @@ impl<'a> Planner<'a> {
         }
         let place = resolved_place(&node.place, &|r| lookup_in(r, |a| self.outputs.get(a)));
         if let (Some(record), Some(place)) = (record, place)
-            && record.request.place.spec != place
+            && record.request.place != place
         {
             let (there, here) = (record.request.place.label(), node.place.label());
             let why = format!(
@@ -700,7 +728,7 @@ impl<'a> Planner<'a> {
         let mut removed: Vec<(&Address, &Record, bool)> = vec![];
         for (address, record) in self.state.incarnations() {
             let back = self.back.get(address);
-            if back == Some(&record.instance) {
+            if back == Some(&record.instance) || self.waiting.holds(address) {
                 continue;
             }
             let leftover = back.is_some() || !self.is_current(address, &record.instance);
@@ -768,11 +796,22 @@ impl<'a> Planner<'a> {
 
     /// Leaves out what was not asked for, and says what is missing then.
     fn limit(&mut self) {
-        let options = self.options;
-        self.plan.conflicts.retain(|c| options.wants(&c.address));
-        self.plan.claims.retain(|c| options.wants(&c.address));
+        self.wait();
+        let (options, stack, state) = (self.options, self.stack, self.state);
+        let place = |a: &Address| {
+            let recorded =
+                || state.incarnations().find(|(b, _)| *b == a).map(|(_, r)| r.request.place.label());
+            stack.nodes().get(a).map(|n| n.place.label()).or_else(recorded).unwrap_or_default()
+        };
+        let wants = |a: &Address| options.wants(a, &place(a));
+        self.plan.away = self.waiting.told(self.observed, stack, wants);
+        let waiting = &self.waiting;
+        self.plan.notes.retain(|c| !waiting.holds(&c.address));
+        self.plan.conflicts.retain(|c| wants(&c.address) && !waiting.holds(&c.address));
+        self.plan.claims.retain(|c| wants(&c.address) && !waiting.holds(&c.address));
+        let steps = std::mem::take(&mut self.plan.steps);
         let (kept, left): (Vec<Step>, Vec<Step>) =
-            std::mem::take(&mut self.plan.steps).into_iter().partition(|s| options.wants(&s.address));
+            steps.into_iter().partition(|s| options.wants(&s.address, &s.place));
         for step in &kept {
             let missing: Vec<String> = left.iter().filter_map(|l| self.missing(step, l)).collect();
             self.plan
@@ -782,6 +821,40 @@ impl<'a> Planner<'a> {
         let visible = |s: &&Step| !matches!(s.action, Action::Record | Action::Forget);
         self.plan.left_out = left.iter().filter(visible).map(|s| s.address.clone()).collect();
         self.plan.steps = kept;
+    }
+
+    /// Takes out what cannot be done while a place is away: nothing is removed from under what waits there, and nothing
+    /// is done that needs what stays for that.
+    fn wait(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut held: Vec<Step> = vec![];
+        loop {
+            let (mut kept, mut stays) = (vec![], vec![]);
+            for step in std::mem::take(&mut self.plan.steps) {
+                let causes = self.needed_by(&step, &held);
+                if causes.is_empty() { kept.push(step) } else { stays.push((step, causes)) }
+            }
+            self.plan.steps = kept;
+            if stays.is_empty() {
+                return;
+            }
+            for (step, causes) in stays {
+                self.waiting.join(&step.address, &causes);
+                held.push(step);
+            }
+        }
+    }
+
+    /// What waits and keeps `step` from being done.
+    fn needed_by(&self, step: &Step, held: &[Step]) -> BTreeSet<Address> {
+        let removes = step.instance.is_some() && step.action.removes();
+        let above = self.state.incarnations().filter(|(a, r)| {
+            removes && self.waiting.holds(a) && **a != step.address && r.request.after.contains(&step.address)
+        });
+        let missing = held.iter().filter(|l| l.address == step.address || self.missing(step, l).is_some());
+        above.map(|(a, _)| a).chain(missing.map(|l| &l.address)).cloned().collect()
     }
 
     /// Why `step` cannot be done without `left`.

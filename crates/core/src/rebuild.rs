@@ -13,6 +13,7 @@ use crate::{
     observe::{Look, ObserveError, kind_of, resolved_place},
     place::PlaceData,
     plan::{outlived_by, own, replacing},
+    reach::Reach,
     registry::{AnyKind, AnyLive, Registry},
     resource::{Owner, Recovery, Status},
     secret::{SealKey, Sealed},
@@ -106,6 +107,7 @@ struct Search<'a> {
     /// Incarnations by the address that they have now.
     tagged: BTreeMap<Address, BTreeSet<&'a str>>,
     outputs: BTreeMap<Address, Json>,
+    reach: Reach,
     /// What of ours was found.
     ours: BTreeSet<Address>,
     rebuilt: Rebuilt,
@@ -133,6 +135,7 @@ pub(crate) async fn look(
         new_instance,
         tagged: by_address,
         outputs: BTreeMap::new(),
+        reach: Reach::default(),
         ours: BTreeSet::new(),
         rebuilt: Rebuilt {
             found: vec![],
@@ -202,7 +205,7 @@ impl Search<'_> {
             }
             let (place, outputs) = (place.clone(), None);
             let look = Look { address, kind, place, instance: &instance, outputs, spec: wanted };
-            let Some(live) = look.read().await? else { continue };
+            let Some(live) = look.read(&self.reach).await? else { continue };
             if observed {
                 self.tell(address, &live);
                 return Ok(());
@@ -228,15 +231,7 @@ impl Search<'_> {
         });
         let last = ours.len().saturating_sub(1);
         for (n, one) in ours.into_iter().enumerate() {
-            self.record(
-                address,
-                node,
-                kind,
-                PlaceData { spec: place.clone(), ..node.place.clone() },
-                one,
-                n < last,
-            )
-            .await?;
+            self.record(address, node, kind, place.clone(), one, n < last).await?;
         }
         Ok(())
     }
@@ -291,12 +286,12 @@ impl Search<'_> {
         let look = Look {
             address,
             kind,
-            place: place.spec.clone(),
+            place: place.clone(),
             instance: &instance,
             outputs: Some(Cow::Borrowed(&live.outputs)),
             spec: spec.clone(),
         };
-        if look.read().await?.is_none() {
+        if look.read(&self.reach).await?.is_none() {
             let why = "was found, and is not there any more; run this again".to_owned();
             self.rebuilt.unknown.push(Unknown { address: address.clone(), why });
             return Ok(());

@@ -2,6 +2,7 @@
 //! terminal colour by it.
 
 use crate::{
+    away::Away,
     diff::{Change, FieldChange},
     estimate::{Estimate, Expected},
     guard::Refusal,
@@ -21,6 +22,7 @@ pub fn plan(plan: &Plan, detail: bool) -> String {
     if plan.from_journal {
         let _ = writeln!(out, "! {FROM_JOURNAL}\n");
     }
+    out.push_str(&away(&plan.away));
     for (from, to) in &plan.moves {
         let _ = writeln!(out, "» {to}  (was `{from}`, and stays what it is)");
     }
@@ -45,6 +47,16 @@ pub fn plan(plan: &Plan, detail: bool) -> String {
 /// What people must know of a plan that was made without looking.
 const FROM_JOURNAL: &str =
     "Not looked at: what is there is what the journal says. Nothing that others changed is seen or mended.";
+
+/// The places that cannot be reached, what waits for them and why, a line each, and a line that is empty; nothing where
+/// all can be.
+pub fn away(away: &[Away]) -> String {
+    let mut out: String = away.iter().map(|one| format!("! {one} ({})\n", one.why)).collect();
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out
+}
 
 /// What of `plan` cannot be taken back, or only somehow; none where all of it can.
 pub fn undo(plan: &Plan) -> Option<String> {
@@ -141,10 +153,19 @@ pub fn summary(plan: &Plan) -> String {
         0 => String::new(),
         left => format!(" Left out: {left} that would be changed as well."),
     };
+    let (unseen, seen) = match plan.away.is_empty() {
+        true => (String::new(), ""),
+        false => (format!(" Not reached: {}.", places(&plan.away)), " where it can be seen"),
+    };
     if plan.is_empty() && parts.is_empty() {
-        return format!("Nothing to do: {} resources are as wanted.{left}", plan.unchanged);
+        return format!("Nothing to do{seen}: {} resources are as wanted.{left}{unseen}", plan.unchanged);
     }
-    format!("Plan: {}, {} unchanged.{left}", parts.join(", "), plan.unchanged)
+    format!("Plan: {}, {} unchanged.{left}{unseen}", parts.join(", "), plan.unchanged)
+}
+
+/// The names of places that cannot be reached.
+pub fn places(away: &[Away]) -> String {
+    away.iter().map(|one| one.place.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// As many characters of the details as fit into a comment of a code host, which takes 65,536 in all.
@@ -169,6 +190,9 @@ pub fn markdown(plan: &Plan, takes: &Estimate, against: &[Refusal]) -> String {
     }
     if plan.from_journal {
         let _ = writeln!(out, "\n> {FROM_JOURNAL}");
+    }
+    for one in &plan.away {
+        let _ = writeln!(out, "\n> **{}** ({})", cell(&one.to_string()), cell(&one.why));
     }
     for (from, to) in &plan.moves {
         let _ = writeln!(out, "\n> {} was {}, and stays what it is.", code(&to.0), code(&from.0));

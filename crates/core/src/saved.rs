@@ -15,7 +15,7 @@ use crate::{
     engine::Planned,
     estimate::Estimate,
     history::{FieldDifference, differing},
-    plan::{Action, Plan, PlanOptions, Step},
+    plan::{Action, Plan, PlanOptions, REGION, Step},
     registry::AnyLive,
     render,
     secret::{SealKey, Sealed},
@@ -234,12 +234,16 @@ impl SavedPlan {
         }
     }
 
-    /// How it was planned, for planning again.
+    /// How it was planned, for planning again: without what waited for places that were away, though they may be back.
     pub fn options(&self) -> PlanOptions {
+        let waited = self.plan.away.iter().flat_map(|away| {
+            let needing = away.needing.iter().map(|a| a.0.clone());
+            needing.chain([format!("{REGION}{}", away.place)])
+        });
         PlanOptions {
             adopt: self.adopt,
             only: self.only.clone(),
-            except: self.except.clone(),
+            except: self.except.iter().cloned().chain(waited).collect(),
             from_journal: self.plan.from_journal,
         }
     }
@@ -275,7 +279,10 @@ impl SavedPlan {
             let why = match (saved.get(key), planned.get(key)) {
                 (Some(_), Some(_)) if touched.is_some() => touched,
                 (Some(a), Some(b)) => unlike(a, b),
-                (Some(a), None) => Some(format!("was to be {}, and is not any more", render::deed(a.action))),
+                (Some(a), None) => Some(match now.plan.waits_for(&key.0) {
+                    Some(away) => format!("waits: {} cannot be reached", away.place),
+                    None => format!("was to be {}, and is not any more", render::deed(a.action)),
+                }),
                 (None, Some(b)) => {
                     Some(format!("is not in the plan, and would be {} now", render::deed(b.action)))
                 }

@@ -81,7 +81,7 @@ pub(crate) async fn pause_or(time: Duration, stop: &Stop) -> bool {
 }
 
 /// Attempts of a call whose failure may pass.
-const ATTEMPTS: u32 = 12;
+pub(crate) const ATTEMPTS: u32 = 12;
 
 /// Repeats a call that may be repeated as it is: a read, an update to a wanted state, a delete, a create with a token.
 ///

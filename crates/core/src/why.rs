@@ -77,7 +77,10 @@ pub fn why(planned: &Planned, estimate: &Estimate, registry: &Registry, address:
     Some(Why {
         address: address.clone(),
         action: step.map_or(Action::Keep, |s| s.action),
-        rule: rule(step, node.is_some()),
+        rule: match plan.waits_for(address) {
+            Some(away) => format!("nobody knows: {} cannot be reached", away.place),
+            None => rule(step, node.is_some()),
+        },
         fields: step.map_or_else(Vec::new, |s| fields(planned, registry, s)),
         undo: step.and_then(|s| s.undo.clone()),
         expected: estimate.steps.iter().filter(|s| s.address == *address).cloned().collect(),

@@ -541,7 +541,7 @@ async fn what_vanished_is_made_again() {
     sim.cloud.vanish("sim.service", None);
     sim.cloud.vanish("sim.gateway", Some("network/gateway"));
     let stack = Web::default().stack();
-    let drift = sim.engine().drift().await.unwrap();
+    let drift = sim.engine().drift().await.unwrap().drift;
     let gone: Vec<&str> =
         drift.iter().filter(|d| d.what == "is gone").map(|d| d.address.0.as_str()).collect();
     assert_eq!(gone, ["network/gateway", "service"]);
@@ -555,11 +555,11 @@ async fn what_vanished_is_made_again() {
 async fn drift_names_the_field_and_apply_repairs_it() {
     let sim = standing().await;
     sim.cloud.tamper("sim.role", "role", "policy", json!("everything"));
-    let drift = sim.engine().drift().await.unwrap();
+    let drift = sim.engine().drift().await.unwrap().drift;
     assert_eq!(drift.len(), 1);
     assert_eq!((drift[0].address.0.as_str(), drift[0].diff.changes[0].path.as_str()), ("role", "policy"));
     sim.run(&Web::default().stack(), &usual()).await.unwrap();
-    assert!(sim.engine().drift().await.unwrap().is_empty());
+    assert!(sim.engine().drift().await.unwrap().drift.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -109,6 +109,7 @@ fn summary(page: &Page<'_>) -> Markup {
             @if page.plan.from_journal {
                 p.note { "This plan was made without looking at the cloud: what is there is what the journal says." }
             }
+            @for away in &page.plan.away { p.note { strong { (away) } " (" (away.why) ")" } }
             @for note in &page.plan.notes { p.note { code { (note.address) } " " (note.why) } }
         }
     }

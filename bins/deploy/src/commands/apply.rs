@@ -16,6 +16,7 @@ use crate::{
 use causeway_core::{
     Address, Stack, Stop,
     apply::Report,
+    away::Away,
     engine,
     guard::{Rules, guard},
     plan::{Action, Plan, PlanOptions, stack_outputs},
@@ -113,7 +114,7 @@ pub(crate) async fn carry_out(
 ) -> Result<Code, Failure> {
     session.is_free().await?;
     let planned = session.engine.plan(stack, &how.options).await?;
-    plan::fits(&planned, &how.options)?;
+    plan::fits(&how.options, &plan::known(planned.stack(), &planned.state))?;
     if let Some(saved) = &how.saved {
         saved::check(&saved.plan, &planned, &session.cloud)?;
     }
@@ -153,6 +154,7 @@ pub(crate) async fn carry_out(
     if !plan.is_empty() {
         bootstrap::before_the_first(run, session).await?;
     }
+    let approved = how.saved.as_ref();
     let progress = Progress::new(&plan, run.screen);
     let stop = Stop::default();
     let signals = tokio::spawn(listen(stop.clone()));
@@ -173,7 +175,12 @@ pub(crate) async fn carry_out(
             run.screen.note("The page could not be written again; it shows the plan only.");
         }
     }
-    let code = if report.is_complete() { Code::Done } else { Code::Partial };
+    // A saved plan does what it says, and no more where a region is back that was away when it was made.
+    let left: &[Away] = match approved {
+        Some(saved) if report.away.is_empty() => &saved.plan.plan.away,
+        _ => &report.away,
+    };
+    let code = if report.is_complete() && left.is_empty() { Code::Done } else { Code::Partial };
     let outputs = stack_outputs(stack, &report.outputs);
     if run.screen.json() {
         let result = document::Apply {
@@ -187,13 +194,14 @@ pub(crate) async fn carry_out(
                 .collect(),
             failed: not_done(&plan, &report.failed),
             skipped: not_done(&plan, &report.skipped),
+            away: left.to_vec(),
             outputs,
             plan,
         };
         run.screen.document(&document::done(run.name, code, result));
         return Ok(code);
     }
-    if report.is_complete() {
+    if code == Code::Done {
         if !plan.is_empty() {
             let done = format!("Done in {}.", render::duration(progress.elapsed()));
             run.screen.say(&run.screen.news(true, &done));
@@ -201,7 +209,7 @@ pub(crate) async fn carry_out(
         }
         super::outputs::show(run, &outputs);
     } else {
-        unfinished(run, &plan, &report);
+        unfinished(run, &plan, &report, left);
     }
     Ok(code)
 }
@@ -266,7 +274,7 @@ fn not_done(plan: &Plan, all: &[(Address, String)]) -> Vec<NotDone> {
 }
 
 /// What did not work, once more and together.
-fn unfinished(run: &Run<'_>, plan: &Plan, report: &Report) {
+fn unfinished(run: &Run<'_>, plan: &Plan, report: &Report, away: &[Away]) {
     let screen = run.screen;
     let (failed, skipped) = (report.failed.len(), report.skipped.len());
     let mut counts = vec![format!("{} done", report.done.len())];
@@ -276,7 +284,13 @@ fn unfinished(run: &Run<'_>, plan: &Plan, report: &Report) {
     if skipped > 0 {
         counts.push(format!("{skipped} not tried"));
     }
-    let mut text = String::from("\n");
+    if !away.is_empty() {
+        counts.push(format!("{} not reached", render::places(away)));
+    }
+    let mut text = format!("\n{}", render::away(away).trim_end());
+    if !away.is_empty() {
+        text.push('\n');
+    }
     for (address, why) in &report.failed {
         text.push_str(&format!("! {address}  {} failed\n", doing(action(plan, address))));
         for line in why.lines() {

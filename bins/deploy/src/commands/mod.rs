@@ -63,7 +63,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Apply(flags) => apply::run(&run, flags).await,
         Command::Adopt(flags) => adopt::run(&run, flags).await,
         Command::Destroy(flags) => destroy::run(&run, flags).await,
-        Command::Drift => drift::run(&run).await,
+        Command::Drift(part) => drift::run(&run, part).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
         Command::Rollback(flags) => rollback::run(&run, flags).await,

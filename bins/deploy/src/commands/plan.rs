@@ -2,22 +2,24 @@
 
 use super::{Run, apply, bootstrap, html::Sheet, rehearsal, saved};
 use crate::{
-    cli::{self, Scope},
+    cli::{self, Part, Scope},
     document,
     failure::{Code, Failure},
     session::{self, Session},
 };
 use causeway_core::{
     Address, Stack,
+    away::Away,
     engine::Planned,
     guard::{Rules, guard},
-    plan::{PlanOptions, matches_pattern},
+    journal::State,
+    plan::{PlanOptions, REGION, selects},
     render,
     saved::{Permitted, SavedPlan},
     signature::SigningKey,
 };
 use causeway_cost::Table;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) async fn run(run: &Run<'_>, flags: &cli::Plan) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
@@ -47,7 +49,7 @@ async fn show(
         }
     }
     let planned = session.engine.plan(&stack, &options).await?;
-    fits(&planned, &options)?;
+    fits(&options, &known(planned.stack(), &planned.state))?;
     permitted.data.extend(apply::permitted(&flags.permit, &planned.plan)?);
     // It is signed when it is kept, if at all.
     let rules =
@@ -86,9 +88,11 @@ async fn show(
         None => None,
     };
     let code = match planned.plan.is_empty() {
+        _ if !planned.plan.away.is_empty() => Code::Unavailable,
         false if flags.detailed_exitcode => Code::Changes,
         _ => Code::Done,
     };
+    unseen(run, &planned.plan.away);
     if run.screen.json() {
         let digest = planned.plan.digest();
         let (cloud, plan) = (session.cloud.clone(), planned.plan);
@@ -109,62 +113,89 @@ pub(crate) async fn planned<T>(
     let options = options(run, scope, &stack)?;
     let work = async |session: &Session| {
         let planned = session.engine.plan(&stack, &options).await?;
-        fits(&planned, &options)?;
+        fits(&options, &known(planned.stack(), &planned.state))?;
         work(session, planned).await
     };
     Session::within(run.global, file, run.screen, work).await
 }
 
+/// Says that not everything could be looked at, if so.
+pub(crate) fn unseen(run: &Run<'_>, away: &[Away]) {
+    if !away.is_empty() {
+        let places = render::places(away);
+        run.screen.error(&format!("not everything could be looked at: {places} cannot be reached"));
+        run.screen
+            .hint(&format!("Nothing there counts as gone; `deploy {}` again when it is back.", run.name));
+    }
+}
+
+/// Addresses, each with the region that it is in.
+pub(crate) type Known = BTreeMap<Address, String>;
+
+/// What `stack` wants and what `state` has recorded.
+pub(crate) fn known(stack: &Stack, state: &State) -> Known {
+    let recorded = state.incarnations().map(|(a, record)| (a.clone(), record.request.place.label()));
+    recorded.chain(wanted(stack)).collect()
+}
+
+fn wanted(stack: &Stack) -> Known {
+    stack.nodes().iter().map(|(a, node)| (a.clone(), node.place.label())).collect()
+}
+
 /// The flags as the engine takes them: names of parts become patterns.
 pub(crate) fn options(run: &Run<'_>, scope: &Scope, stack: &Stack) -> Result<PlanOptions, Failure> {
-    let addresses: Vec<&str> = stack.nodes().keys().map(|a| a.0.as_str()).collect();
+    let part = part(run, &scope.part, &wanted(stack), "the configuration")?;
+    Ok(PlanOptions { adopt: scope.adopt, from_journal: !scope.refresh, ..part })
+}
+
+/// `part` as the engine takes it, of what is `known` to `whom`.
+pub(crate) fn part(run: &Run<'_>, part: &Part, known: &Known, whom: &str) -> Result<PlanOptions, Failure> {
     let named = |flag: &str, parts: &[String]| -> Result<Vec<String>, Failure> {
         let mut out = vec![];
         for part in parts {
-            let patterns = patterns(part, &addresses).ok_or_else(|| {
-                let known = causeway_config::GROUPS.join(", ");
+            let patterns = patterns(part, known).ok_or_else(|| {
+                let groups = causeway_config::GROUPS.join(", ");
                 let failure = Failure::usage(format!("there is no part named `{part}`"));
-                failure.hint(format!("known parts: {known}; addresses are written like `database/*`"))
+                failure.hint(format!(
+                    "known parts: {groups}; addresses are written like `database/*`, regions like `region:us-west-2`"
+                ))
             })?;
-            if !addresses.iter().any(|a| patterns.iter().any(|p| matches_pattern(p, a))) {
-                run.screen.note(&format!("{flag} {part}: the configuration has nothing there"));
+            if !known.iter().any(|(a, place)| patterns.iter().any(|p| selects(p, a, place))) {
+                run.screen.note(&format!("{flag} {part}: {whom} has nothing there"));
             }
             out.extend(patterns);
         }
         Ok(out)
     };
-    Ok(PlanOptions {
-        adopt: scope.adopt,
-        only: named("--only", &scope.only)?,
-        except: named("--except", &scope.except)?,
-        from_journal: !scope.refresh,
-    })
+    let (only, except) = (named("--only", &part.only)?, named("--except", &part.except)?);
+    Ok(PlanOptions { only, except, ..PlanOptions::default() })
 }
 
 /// Looks whether `--only` fits anything at all: a slip would do nothing, and look like success.
 ///
 /// # Errors
 /// It fits no address of the configuration or of the journal.
-pub(crate) fn fits(planned: &Planned, options: &PlanOptions) -> Result<(), Failure> {
-    let known = || planned.stack().nodes().keys().chain(planned.state.incarnations().map(|(a, _)| a));
-    let fit = |address: &Address| options.only.iter().any(|p| matches_pattern(p, &address.0));
-    if options.only.is_empty() || known().any(fit) {
+pub(crate) fn fits(options: &PlanOptions, known: &Known) -> Result<(), Failure> {
+    let fit = |(address, place): (&Address, &String)| options.only.iter().any(|p| selects(p, address, place));
+    if options.only.is_empty() || known.iter().any(fit) {
         return Ok(());
     }
-    let scopes: BTreeSet<String> =
-        known().map(|a| a.0.split_once('/').map_or_else(|| a.0.clone(), |(s, _)| format!("{s}/*"))).collect();
-    let scopes: Vec<String> = scopes.into_iter().collect();
+    let scope = |a: &Address| a.0.split_once('/').map_or_else(|| a.0.clone(), |(s, _)| format!("{s}/*"));
+    let scopes: BTreeSet<String> = known.keys().map(scope).collect();
+    let regions: BTreeSet<String> = known.values().map(|place| format!("{REGION}{place}")).collect();
+    let scopes: Vec<String> = scopes.into_iter().chain(regions).collect();
     let failure = Failure::usage(format!("--only fits nothing: {}", options.only.join(", ")));
     Err(failure.hint(format!("there are {}", scopes.join(", "))))
 }
 
 /// What a part stands for: a name, an address, or a pattern of addresses.
-fn patterns(part: &str, addresses: &[&str]) -> Option<Vec<String>> {
+fn patterns(part: &str, known: &Known) -> Option<Vec<String>> {
     if let Some(patterns) = causeway_config::group(part) {
         return Some(patterns.iter().map(|p| (*p).to_owned()).collect());
     }
     // A resource that is recorded and not wanted any more is known to the journal only.
-    (part.contains(['/', '*']) || addresses.contains(&part)).then(|| vec![part.to_owned()])
+    let is_pattern = part.contains(['/', '*']) || part.starts_with(REGION);
+    (is_pattern || known.contains_key(&Address::from(part))).then(|| vec![part.to_owned()])
 }
 
 #[cfg(test)]
@@ -173,9 +204,19 @@ mod tests {
 
     #[test]
     fn parts_become_patterns_and_addresses_stay() {
-        assert_eq!(patterns("app", &[]).unwrap(), ["app/*"]);
-        assert_eq!(patterns("database/*", &[]).unwrap(), ["database/*"]);
-        assert_eq!(patterns("registry", &["registry"]).unwrap(), ["registry"]);
-        assert_eq!(patterns("everything", &["registry"]), None);
+        let known = Known::from([(Address::from("registry"), "us-west-2".to_owned())]);
+        assert_eq!(patterns("app", &known).unwrap(), ["app/*"]);
+        assert_eq!(patterns("database/*", &known).unwrap(), ["database/*"]);
+        assert_eq!(patterns("registry", &known).unwrap(), ["registry"]);
+        assert_eq!(patterns("region:us-west-2", &known).unwrap(), ["region:us-west-2"]);
+        assert_eq!(patterns("everything", &known), None);
+    }
+
+    #[test]
+    fn a_region_that_nothing_is_in_is_a_slip() {
+        let known = Known::from([(Address::from("network/vpc"), "us-west-2".to_owned())]);
+        let only = |pattern: &str| PlanOptions { only: vec![pattern.to_owned()], ..PlanOptions::default() };
+        assert!(fits(&only("region:us-west-2"), &known).is_ok());
+        assert!(fits(&only("region:us-west-3"), &known).is_err());
     }
 }

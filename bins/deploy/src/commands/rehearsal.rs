@@ -2,12 +2,7 @@
 
 use crate::{failure::Failure, running::Running, session::Session};
 use causeway_config::File;
-use causeway_core::{
-    Address, Stack,
-    guard::Refusal,
-    journal::State,
-    plan::{PlanOptions, matches_pattern},
-};
+use causeway_core::{Address, Stack, guard::Refusal, journal::State, plan::PlanOptions};
 use causeway_stacks::ecs::{self, REHEARSAL, SERVICE, TASK, VERSION};
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -22,8 +17,7 @@ pub(crate) fn now() -> String {
 
 /// Why a rehearsal must be permitted: it starts another version on a database that is in use.
 pub(crate) fn migration(file: &File, state: &State, options: &PlanOptions) -> Option<Refusal> {
-    let planned = |patterns: &[String]| patterns.iter().any(|p| matches_pattern(p, REHEARSAL));
-    if !(options.only.is_empty() || planned(&options.only)) || planned(&options.except) {
+    if !options.wants(&Address::from(REHEARSAL), &file.config.stack.region) {
         return None;
     }
     let config = file.config.ecs.as_ref().filter(|ecs| ecs.release.rehearse)?;

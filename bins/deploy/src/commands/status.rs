@@ -8,7 +8,8 @@ use crate::{
 };
 use causeway_core::{
     Address, Stack,
-    engine::Drift,
+    away::Away,
+    engine::{Drift, Drifted},
     journal::{Phase, State},
     plan::PlanOptions,
 };
@@ -26,7 +27,8 @@ async fn look(run: &Run<'_>, session: &Session, stack: &Stack) -> Result<Code, F
     let options = PlanOptions::default();
     // Both only look, so they can look at the same time.
     let (planned, drift) = tokio::join!(session.engine.plan(stack, &options), session.engine.drift());
-    let (planned, drift) = (planned?, drift?);
+    let (planned, Drifted { drift, away }) = (planned?, drift?);
+    let code = if away.is_empty() { Code::Done } else { Code::Unavailable };
     let outputs = planned.outputs();
     let last_run = planned.state.last_run.as_ref().map(|last| LastRun {
         at: last.at.to_string(),
@@ -44,12 +46,13 @@ async fn look(run: &Run<'_>, session: &Session, stack: &Stack) -> Result<Code, F
             resources,
             unfinished,
             drift,
+            away,
         };
-        run.screen.document(&document::done(run.name, Code::Done, result));
+        run.screen.document(&document::done(run.name, code, result));
     } else {
-        show(run, session, &planned.state, &outputs, &unfinished, &drift);
+        show(run, session, &planned.state, &outputs, &unfinished, &drift, &away);
     }
-    Ok(Code::Done)
+    Ok(code)
 }
 
 fn unfinished(state: &State) -> Vec<Unfinished> {
@@ -88,6 +91,7 @@ fn show(
     known: &BTreeMap<String, Json>,
     unfinished: &[Unfinished],
     drift: &[Drift],
+    away: &[Away],
 ) {
     let screen = run.screen;
     let now = Timestamp::now();
@@ -121,10 +125,14 @@ fn show(
     let drift: Vec<Drift> = drift.iter().filter(|d| !begun(&d.address)).cloned().collect();
     let (good, text) = match drift.len() {
         _ if state.records.is_empty() => (true, "nothing is deployed".to_owned()),
+        0 if !away.is_empty() => (true, "none where it can be seen".to_owned()),
         0 => (true, "none".to_owned()),
         n => (false, format!("{n} of the resources; `deploy apply` repairs it")),
     };
     line("Drift", &screen.news(good, &text));
+    for one in away {
+        line("Not reached", &screen.news(false, &format!("{one}\n{}", one.why)));
+    }
     if !unfinished.is_empty() {
         let lines = unfinished.iter().map(|u| {
             let why = u.error.as_ref().map_or_else(String::new, |e| format!("  {e}"));

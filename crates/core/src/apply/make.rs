@@ -14,7 +14,7 @@ use crate::{
     secret::Sealed,
     stack::Node,
     value::{Address, Unresolved, is_unknown, references, resolve},
-    wait::{Backoff, pause, repeated},
+    wait::pause,
 };
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
@@ -135,11 +135,9 @@ impl Run {
     }
 
     fn request(&self, node: &Node, target: &Target<'_>, spec: &Json) -> Request {
-        let mut place = node.place.clone();
-        place.spec = target.place.clone();
         Request {
             kind: node.kind.to_owned(),
-            place,
+            place: target.place.clone(),
             spec: self.seal(spec),
             after: outlived_by(&self.stack, &self.registry, node),
             protect: node.protect,
@@ -181,7 +179,7 @@ impl Run {
     async fn look(&self, target: &Target<'_>, spec: &Json) -> Result<Action, StepError> {
         if self.read(target, spec).await?.is_none() {
             // The kind knows best what is missing.
-            repeated(&self.stop, || target.kind.create(target.at(), spec)).await?;
+            self.repeated(target, || target.kind.create(target.at(), spec)).await?;
         }
         let live = self.until_ready(target, spec).await?;
         self.publish(target.address, &live.outputs);
@@ -339,24 +337,29 @@ impl Run {
     /// Sends the create until it had its effect; looks before each repetition.
     async fn create_once(&self, target: &Target<'_>, spec: &Json) -> Result<Option<AnyLive>, StepError> {
         let deadline = Instant::now() + target.kind.timing().timeout;
-        let mut backoff = Backoff::new();
+        let mut tries = self.reach.tries(&target.place, ATTEMPTS);
         loop {
             let error = match target.kind.create(target.at(), spec).await {
-                Ok(()) => return Ok(None),
+                Ok(()) => {
+                    tries.answered();
+                    return Ok(None);
+                }
                 Err(error) => error,
             };
             let again = match error.class() {
-                Class::Throttled | Class::Transient => backoff.count() < ATTEMPTS,
-                Class::NotNow => Instant::now() < deadline,
-                _ => false,
+                Class::Throttled | Class::Transient => tries.may_go_on(&error),
+                class => {
+                    tries.answered();
+                    class == Class::NotNow && Instant::now() < deadline
+                }
             };
             if !again {
-                return Err(error.into());
+                return Err(tries.given_up(error).into());
             }
             let on = error.chain();
             tracing::debug!(address = %target.address, error = %on, "create is repeated");
             (self.listener)(Event::Waiting { address: target.address.clone(), on });
-            if !backoff.pause(&self.stop).await {
+            if !tries.pause(&self.stop, &error).await {
                 return Err(error.into());
             }
             // It may have had an effect. The same token finds that out by itself.
@@ -432,7 +435,7 @@ impl Run {
     ) -> Result<(), StepError> {
         let deadline = Instant::now() + target.kind.timing().timeout;
         loop {
-            match repeated(&self.stop, || target.kind.update(target.at(), spec, live, rest)).await {
+            match self.repeated(target, || target.kind.update(target.at(), spec, live, rest)).await {
                 Err(error) if error.class() == Class::NotNow && Instant::now() < deadline => {
                     (self.listener)(Event::Waiting { address: target.address.clone(), on: error.chain() });
                     pause(target.kind.timing().poll).await;

@@ -11,7 +11,7 @@ use crate::{
     registry::AnyLive,
     resource::{Owner, Status},
     value::{Address, is_unknown, resolve},
-    wait::{pause, repeated},
+    wait::pause,
 };
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ impl Run {
         let target = Target {
             address,
             kind,
-            place: record.request.place.spec.clone(),
+            place: record.request.place.clone(),
             instance: instance.to_owned(),
             recorded: claim::known(kind, &record),
         };
@@ -76,7 +76,7 @@ impl Run {
         let timing = target.kind.timing();
         let deadline = Instant::now() + timing.timeout;
         loop {
-            match repeated(&self.stop, || target.kind.copy(target.at(), spec, live)).await {
+            match self.repeated(target, || target.kind.copy(target.at(), spec, live)).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(copy)) => {
                     let (address, instance) = (target.address.clone(), target.instance.clone());
@@ -106,7 +106,7 @@ impl Run {
                 _ => "for it to be gone".to_owned(),
             };
             if !accepted {
-                match repeated(&self.stop, || target.kind.delete(target.at(), spec, &live)).await {
+                match self.repeated(target, || target.kind.delete(target.at(), spec, &live)).await {
                     Ok(()) => accepted = true,
                     Err(e) if e.class() == Class::NotFound => return Ok(()),
                     Err(e) if e.class() == Class::NotNow && Instant::now() < deadline => on = e.chain(),

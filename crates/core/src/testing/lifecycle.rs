@@ -55,8 +55,8 @@ impl Lifecycle {
     /// If it is not seen, a step fails, or the next plan is not empty.
     pub async fn drift<F: Future<Output = ()>>(&self, what: &str, address: &str, behind: F) {
         behind.await;
-        let drift =
-            self.engine.drift().await.unwrap_or_else(|e| panic!("{what}: {}", crate::error::chain(&e)));
+        let drifted = self.engine.drift().await;
+        let drift = drifted.unwrap_or_else(|e| panic!("{what}: {}", crate::error::chain(&e))).drift;
         assert!(
             drift.iter().any(|d| d.address.0 == address),
             "{what}: not seen at `{address}` but {drift:?}"

@@ -250,6 +250,8 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<String, Object>,
     pub(crate) habits: Habits,
     rules: Vec<Rule>,
+    /// Regions that nobody reaches.
+    cut: BTreeSet<String>,
     calls: Vec<Call>,
     reads: u64,
     /// When each copy of data can be used, by its name.
@@ -290,6 +292,7 @@ impl World {
             objects: self.objects.clone(),
             habits: self.habits.clone(),
             rules: vec![],
+            cut: BTreeSet::new(),
             calls: vec![],
             reads: 0,
             copies: self.copies.clone(),
@@ -383,6 +386,7 @@ impl SimCloud {
             objects: BTreeMap::new(),
             habits: Habits::default(),
             rules: vec![],
+            cut: BTreeSet::new(),
             calls: vec![],
             reads: 0,
             copies: BTreeMap::new(),
@@ -439,6 +443,24 @@ impl SimCloud {
         self.with(|w| w.rules.clear());
     }
 
+    /// Cuts `region` off: calls to it have no effect, and what is under way is not answered.
+    pub fn cut(&self, region: &str) {
+        self.with(|w| w.cut.insert(region.to_owned()));
+    }
+
+    /// `region` can be reached again.
+    pub fn reconnect(&self, region: &str) {
+        self.with(|w| w.cut.remove(region));
+    }
+
+    /// Whether a call to this region is lost now.
+    fn reached(&self) -> Result<(), Refusal> {
+        match self.with(|w| w.cut.contains(&self.region)) {
+            true => Err(refusal("Unreachable", Class::Transient, format!("no way to {}", self.region))),
+            false => Ok(()),
+        }
+    }
+
     /// Every mutating call so far.
     pub fn calls(&self) -> Vec<Call> {
         self.with(|w| w.calls.clone())
@@ -491,6 +513,7 @@ impl SimCloud {
         let now = self.now();
         let mut effective = false;
         let answer = match fault {
+            _ if self.reached().is_err() => Err(refusal("Unreachable", Class::Transient, "no way there")),
             Some(Fault::Throttled) => Err(refusal("Throttling", Class::Throttled, "slow down")),
             Some(Fault::LostBefore) => Err(refusal("InternalError", Class::Transient, "lost before")),
             Some(Fault::NotNow) => Err(refusal("NotYet", Class::NotNow, "something has not spread")),
@@ -531,6 +554,7 @@ impl SimCloud {
         pause(latency / 2).await;
         drop(running);
         fuse.pass(Moment::AfterAnswer(what)).await;
+        let answer = self.reached().and(answer);
         answer.map_err(|r| error(kind, r))
     }
 
@@ -577,7 +601,7 @@ impl SimCloud {
             Some(_) => Some(refusal("AccessDenied", Class::Denied, "may not look")),
             None => None,
         };
-        match refused {
+        match refused.or(self.reached().err()) {
             Some(r) => Err(error(kind, r)),
             None => {
                 let now = self.now();
