@@ -85,6 +85,11 @@ impl Rule {
         Rule { access_key: Some(access_key.to_owned()), ..self }
     }
 
+    /// Only calls for this region. With [`Act::CutBefore`] and `*` it is a region that is down.
+    pub fn region(self, region: &str) -> Rule {
+        Rule { region: Some(region.to_owned()), ..self }
+    }
+
     /// Only calls that change something.
     pub fn changes(self) -> Rule {
         Rule { changes: true, ..self }
@@ -376,6 +381,14 @@ mod tests {
         assert_eq!(rules.judge("ec2:CreateVpc", "A", "r", true).act, None);
         assert_eq!(rules.judge("ec2:DeleteVpc", "B", "r", true).act, None);
         assert_eq!(rules.judge("ec2:CreateVpc", "B", "r", true).act, Some(Act::Throttle));
+    }
+
+    #[test]
+    fn a_rule_cuts_one_region_off() {
+        let rules = Rules::new(1);
+        rules.add(Rule::new("*", Act::CutBefore).region("us-west-2"));
+        assert_eq!(rules.judge("ec2:DescribeVpcs", "A", "us-east-1", false).act, None);
+        assert_eq!(rules.judge("ec2:DescribeVpcs", "A", "us-west-2", false).act, Some(Act::CutBefore));
     }
 
     #[test]
