@@ -178,7 +178,8 @@ pub async fn observe_with(
     let wanted = |p| resolved_place(p, &known).is_some_and(|place| elsewhere(&place));
     let others = recorded || stack.nodes().values().any(|node| wanted(&node.place));
     let lost = missed.iter().all(|(_, e)| e.source.class() == Class::Transient);
-    if !missed.is_empty() && !(others && lost) {
+    let partly = others && lost;
+    if !missed.is_empty() && !partly {
         return Err(ObserveError::Read(errors(missed)));
     }
     for (place, error) in missed {

@@ -33,17 +33,14 @@ struct Road {
 impl Reach {
     fn road<T>(&self, place: &PlaceData, act: impl FnOnce(&mut Road) -> T) -> T {
         let mut roads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Mostly it is there.
-        if !roads.contains_key(place) {
-            roads.insert(place.clone(), Road { answered: None, cut: watch::Sender::new(false) });
-        }
-        act(roads.get_mut(place).expect("it was put there"))
+        let new = || Road { answered: None, cut: watch::Sender::new(false) };
+        act(roads.entry(place.clone()).or_insert_with(new))
     }
 
     fn answered(&self, place: &PlaceData) {
         self.road(place, |road| {
             road.answered = Some(Instant::now());
-            road.cut.send_if_modified(|cut| std::mem::take(cut));
+            road.cut.send_if_modified(std::mem::take);
         });
     }
 

@@ -21,6 +21,7 @@ mod kms;
 mod logs;
 mod queues;
 mod rds;
+mod regions;
 mod replication;
 mod route53;
 mod secretsmanager;
