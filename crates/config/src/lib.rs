@@ -19,6 +19,7 @@ use causeway_core::moved::Moved;
 use causeway_stacks::{
     config::{GuardConfig, Problem, StackConfig},
     ecs::Ecs,
+    eks::Eks,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub struct Config {
     pub adopt: BTreeMap<String, String>,
     /// Coder on ECS.
     pub ecs: Option<Ecs>,
+    /// Coder on EKS.
+    pub eks: Option<Eks>,
 }
 
 impl Config {
@@ -84,12 +87,21 @@ impl Config {
         out.extend(self.guard.problems());
         out.extend(self.state.problems());
         out.extend(self.ecs.iter().flat_map(|ecs| ecs.problems(&self.stack)));
-        if self.ecs.is_none() {
-            out.push(Problem {
+        out.extend(self.eks.iter().flat_map(|eks| eks.problems(&self.stack)));
+        match (&self.ecs, &self.eks) {
+            (None, None) => out.push(Problem {
                 path: vec![],
                 message: "the file names no target".into(),
-                help: "add [ecs] for Coder on ECS; `deploy init` writes a file to start from".into(),
-            });
+                help: "add [ecs] for Coder on ECS, or [eks] for Coder on EKS; `deploy init` writes a file to start \
+                       from"
+                    .into(),
+            }),
+            (Some(_), Some(_)) => out.push(Problem::at(
+                "eks",
+                "the file names two targets",
+                "write a file for each, with a name of its own in [stack]",
+            )),
+            _ => {}
         }
         out
     }

@@ -14,6 +14,7 @@ use causeway_core::{
 use causeway_stacks::{
     config::{Problem, SecretSource},
     ecs::{self, Architecture, Given},
+    eks,
 };
 use std::path::PathBuf;
 
@@ -107,6 +108,9 @@ impl File {
             let mut config = config.clone();
             config.image.source = self.source().map(|path| path.display().to_string());
             ecs::ecs(&mut stack, &self.config.stack, &config, given);
+        }
+        if let Some(config) = &self.config.eks {
+            eks::eks(&mut stack, &self.config.stack, config);
         }
         let mut problems = self.moved(&mut stack);
         for name in &self.config.guard.protect {

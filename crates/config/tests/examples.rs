@@ -13,9 +13,9 @@ use causeway_core::{
 };
 use std::path::Path;
 
-#[test]
-fn the_ecs_example_plans_as_it_did() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/ecs.toml");
+/// The plan of an example for an empty account, as people read it.
+fn planned(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
     let file = File::read(&path).unwrap();
     let mut given = file.given(&|_| None).unwrap();
     // The snapshot is about the stack, not about the stand-in's bytes.
@@ -28,6 +28,20 @@ fn the_ecs_example_plans_as_it_did() {
         || plan(&stack, &State::default(), &Observed::default(), &registry, &PlanOptions::default()).unwrap();
     assert_eq!(plan(), plan(), "a plan is the same every time");
     assert!(guard(&plan(), &file.config.rules([])).is_empty());
-    let text = render::plan(&plan(), true).replace(&path.parent().unwrap().display().to_string(), "examples");
-    insta::assert_snapshot!(text);
+    render::plan(&plan(), true).replace(&path.parent().unwrap().display().to_string(), "examples")
+}
+
+#[test]
+fn the_ecs_example_plans_as_it_did() {
+    insta::assert_snapshot!(planned("ecs.toml"));
+}
+
+#[test]
+fn the_single_region_example_plans_as_it_did() {
+    insta::assert_snapshot!(planned("single-region.toml"));
+}
+
+#[test]
+fn the_three_regions_example_plans_as_it_did() {
+    insta::assert_snapshot!(planned("ai-coder.toml"));
 }

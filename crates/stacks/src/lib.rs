@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod ecs;
+pub mod eks;
 mod legal;
 pub mod nat;
 pub mod state;

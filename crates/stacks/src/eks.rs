@@ -1,0 +1,141 @@
+//! Coder on EKS: a region with the control plane of Coder, and regions with proxies.
+
+mod cluster;
+mod config;
+mod data;
+mod iam;
+mod karpenter;
+mod layout;
+mod legal;
+mod network;
+mod registry;
+mod roles;
+mod security;
+
+use crate::config::{Problem, StackConfig};
+use causeway_aws::{AwsStack, id::Arn, sts::CallerIdentity};
+use causeway_core::{Stack, Tags, Value};
+pub use config::*;
+
+impl Eks {
+    /// What cannot work in a stack like `common`, all of it.
+    pub fn problems(&self, common: &StackConfig) -> Vec<Problem> {
+        legal::problems(self, common)
+    }
+}
+
+/// Builds the stack: everything of a region is in a scope of its name. Regions stand side by side; a proxy's needs of the
+/// control plane's only the repositories and the secret with the key of LiteLLM, which are there early.
+pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks) {
+    for (key, value) in &common.tags {
+        stack.tag(key, value);
+    }
+    let home = in_region(stack, &common.region, |stack| {
+        let caller = stack.add("caller", CallerIdentity::default());
+        let regions: Vec<&str> = config.regions.keys().map(String::as_str).collect();
+        let repositories = registry::registry(stack, &config.registry, &caller.account, &regions);
+        let site = site(common, &common.region, &caller.account, &caller.partition);
+        let place = Place { config, site, network: &config.network, nodes: &config.system_nodes };
+        let built = in_place(stack, &place, &layout::CONTROL_PLANE);
+        data::data(stack, config, &built.network, &built.security);
+        let llm_key =
+            config.litellm.as_ref().map(|_| roles::llm_key(stack, &place.site, &built.security.key));
+        place.roles(stack, &built, &repositories, llm_key.as_ref(), true);
+        Home { account: caller.account.clone(), partition: caller.partition.clone(), repositories, llm_key }
+    });
+    for (name, region) in &config.regions {
+        let network = Network { cidr: region.cidr.clone(), ..config.network.clone() };
+        let nodes = region.system_nodes.as_ref().unwrap_or(&config.system_nodes);
+        let site = site(common, name, &home.account, &home.partition);
+        let place = Place { config, site, network: &network, nodes };
+        in_region(stack, name, |stack| {
+            let built = in_place(stack, &place, &layout::PROXY);
+            place.roles(stack, &built, &home.repositories, home.llm_key.as_ref(), false);
+        });
+    }
+}
+
+/// What the region of the control plane has for the others.
+struct Home {
+    account: Value<String>,
+    partition: Value<String>,
+    repositories: Vec<Value<Arn>>,
+    llm_key: Option<iam::KeySecret>,
+}
+
+/// What a region is built from.
+struct Place<'a> {
+    config: &'a Eks,
+    site: iam::Site,
+    network: &'a Network,
+    nodes: &'a SystemNodes,
+}
+
+/// What every region has.
+struct Built {
+    network: network::Networks,
+    security: security::Security,
+    cluster: cluster::Cluster,
+    karpenter: karpenter::Karpenter,
+}
+
+fn in_region<T>(stack: &mut Stack, region: &str, build: impl FnOnce(&mut Stack) -> T) -> T {
+    stack.region(region, |stack| stack.scope(region, build))
+}
+
+fn site(common: &StackConfig, region: &str, account: &Value<String>, partition: &Value<String>) -> iam::Site {
+    iam::Site {
+        region: region.to_owned(),
+        account: account.clone(),
+        partition: partition.clone(),
+        cluster: common.name.clone(),
+    }
+}
+
+fn in_place(stack: &mut Stack, place: &Place<'_>, layout: &[layout::Block]) -> Built {
+    let Place { config, site, nodes, .. } = place;
+    // A region without addresses was told when the file was read.
+    let cidr = place.network.cidr.clone().or_else(|| layout::default_cidr(&site.region)).unwrap_or_default();
+    let network = network::network(
+        stack,
+        &network::Wanted {
+            config: place.network,
+            cidr: &cidr,
+            layout,
+            cluster: &site.cluster,
+            instance_types: std::slice::from_ref(&nodes.instance_type),
+            region: &site.region,
+        },
+    );
+    let security = security::security(stack, &network.vpc_id, &site.cluster);
+    let cluster = cluster::cluster(stack, config, nodes, site, &network, &security);
+    let karpenter = karpenter::karpenter(stack, site, &cluster, config.permissions_boundary.as_deref());
+    Built { network, security, cluster, karpenter }
+}
+
+impl Place<'_> {
+    fn roles(
+        &self,
+        stack: &mut Stack,
+        built: &Built,
+        repositories: &[Value<Arn>],
+        llm_key: Option<&iam::KeySecret>,
+        control_plane: bool,
+    ) {
+        let wanted = roles::Wanted {
+            config: self.config,
+            site: &self.site,
+            cluster: &built.cluster,
+            karpenter: &built.karpenter,
+            repositories,
+            llm_key,
+            control_plane,
+        };
+        roles::roles(stack, &wanted);
+    }
+}
+
+/// The `Name` tag that AWS's own pages show.
+fn named(stack: &Stack, what: &str) -> Tags {
+    Tags::from([("Name", format!("{}-{what}", stack.name()))])
+}

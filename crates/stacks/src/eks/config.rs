@@ -1,0 +1,272 @@
+//! `[eks]`: what people choose about Coder on EKS.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `[eks]`: Coder on Kubernetes. The region of the stack has the control plane: Coder, its databases, LiteLLM and the
+/// registry. Others, where there are any, have workspace proxies and workspaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Eks {
+    /// The minor version of Kubernetes, like `1.34`. One in standard support: others cost six times as much.
+    pub version: String,
+    /// Who may reach the API of the clusters, and who may do what there.
+    pub access: Access,
+    /// The network of the stack's own region; what is not said about another region is as here.
+    #[serde(default)]
+    pub network: Network,
+    /// The nodes that run what makes all other nodes.
+    #[serde(default)]
+    pub system_nodes: SystemNodes,
+    /// Versions of add-ons, like `coredns = "v1.12.4-eksbuild.1"`. What is not named here gets the version that EKS
+    /// installs by default with this version of Kubernetes.
+    #[serde(default)]
+    pub addons: BTreeMap<String, String>,
+    /// Logs of the control planes.
+    #[serde(default)]
+    pub logs: Logs,
+    /// The database of Coder.
+    #[serde(default)]
+    pub database: Database,
+    /// The proxy of the language models. None if left out.
+    pub litellm: Option<LiteLlm>,
+    /// The image repositories.
+    #[serde(default)]
+    pub registry: Registry,
+    /// Issues certificates by DNS challenges in Route 53, in these hosted zones, by their ids. Where DNS is kept at
+    /// Cloudflare this stays empty.
+    #[serde(default)]
+    pub route53_zones: Vec<String>,
+    /// The ARN of a managed policy that limits every role that the stack makes.
+    pub permissions_boundary: Option<String>,
+    /// Other regions, by name: `[eks.regions.us-west-2]`.
+    #[serde(default)]
+    pub regions: BTreeMap<String, Region>,
+}
+
+/// `[eks.access]`: the API of the clusters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// From where it can be reached, as IPv4 CIDRs. Nodes reach it from inside.
+    pub from: Vec<String>,
+    /// Roles and users that may do everything, by ARN. Whoever deploys is always one.
+    #[serde(default)]
+    pub admins: Vec<String>,
+    /// Roles and users that may look at everything but secrets, by ARN.
+    #[serde(default)]
+    pub viewers: Vec<String>,
+}
+
+/// `[eks.network]`: the network of a region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// The addresses, a /16. Every region has one of its own if left out, so that regions can be peered.
+    pub cidr: Option<String>,
+    /// How private subnets reach the internet.
+    pub nat: Nat,
+    /// One way out for each zone, and not one for the region.
+    pub nat_per_zone: bool,
+    /// The machine of fck-nat.
+    pub nat_instance_type: String,
+    /// Keeps what goes to S3 and ECR inside AWS, by VPC endpoints. Those of ECR cost by the hour.
+    pub endpoints: Endpoints,
+    /// Days that flow logs are kept. None are made if left out.
+    pub flow_log_days: Option<u16>,
+}
+impl Default for Network {
+    fn default() -> Self {
+        Network {
+            cidr: None,
+            nat: Nat::FckNat,
+            nat_per_zone: false,
+            nat_instance_type: "t4g.micro".into(),
+            endpoints: Endpoints::S3,
+            flow_log_days: None,
+        }
+    }
+}
+
+/// How private subnets reach the internet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nat {
+    /// A small machine in an auto-scaling group: cheap, and away for a minute when it is replaced.
+    FckNat,
+    /// A NAT gateway of AWS: costs by the hour and by the byte.
+    Managed,
+}
+
+/// Which VPC endpoints a network has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Endpoints {
+    /// None.
+    None,
+    /// The free one of S3, where image layers are.
+    S3,
+    /// Those of S3, ECR and STS.
+    All,
+}
+
+/// `[eks.system_nodes]`: the managed node group `system`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SystemNodes {
+    /// Like `t3.xlarge`.
+    pub instance_type: String,
+    /// How many to start with; after that the number is left to whoever scales.
+    pub desired: u16,
+    /// At least.
+    pub min: u16,
+    /// At most.
+    pub max: u16,
+    /// In GiB.
+    pub disk: u16,
+}
+impl Default for SystemNodes {
+    fn default() -> Self {
+        SystemNodes { instance_type: "t3.xlarge".into(), desired: 2, min: 2, max: 10, disk: 50 }
+    }
+}
+
+/// `[eks.logs]`: logs of the control planes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logs {
+    /// Which, of `api`, `audit`, `authenticator`, `controllerManager` and `scheduler`.
+    pub types: Vec<String>,
+    /// How many days they are kept; one of the values that CloudWatch knows.
+    pub days: u16,
+}
+impl Default for Logs {
+    fn default() -> Self {
+        Logs { types: ["api", "audit", "authenticator"].map(str::to_owned).into(), days: 90 }
+    }
+}
+
+/// `[eks.database]`: PostgreSQL for Coder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// PostgreSQL, major or exact: `16` or `16.4`.
+    pub version: String,
+    /// Like `db.m5.large`.
+    pub instance_class: String,
+    /// In GiB; 20 at least.
+    pub storage: u32,
+    /// Grows by itself up to this many GiB.
+    pub max_storage: u32,
+    /// A standby in another zone.
+    pub multi_az: bool,
+    /// Days that automatic backups are kept, 7 to 35.
+    pub backup_days: u8,
+    /// AWS refuses to delete it, beside our own guards.
+    pub deletion_protection: bool,
+}
+impl Default for Database {
+    fn default() -> Self {
+        Database {
+            version: "16".into(),
+            instance_class: "db.m5.large".into(),
+            storage: 40,
+            max_storage: 200,
+            multi_az: true,
+            backup_days: 7,
+            deletion_protection: true,
+        }
+    }
+}
+
+/// `[eks.litellm]`: the proxy of the language models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiteLlm {
+    /// The models of Bedrock that it may use, as patterns.
+    #[serde(default = "anthropic")]
+    pub bedrock_models: Vec<String>,
+    /// Its database: an instance of its own. On Coder's instance if left out, as a second user and database; those are
+    /// made over a connection, so whoever deploys must reach the database.
+    pub database: Option<Database>,
+    /// Its cache.
+    #[serde(default)]
+    pub cache: Cache,
+}
+
+fn anthropic() -> Vec<String> {
+    vec!["anthropic.*".into()]
+}
+
+/// `[eks.litellm.cache]`: Valkey.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// Like `8.0`.
+    pub version: String,
+    /// Like `cache.r7g.large`.
+    pub node_type: String,
+    /// Spreads keys over several shards. The client has to know: LiteLLM is then given the nodes to start from.
+    pub cluster_mode: bool,
+    /// How many shards in cluster mode.
+    pub shards: u8,
+    /// Copies of each shard, which take over when it fails.
+    pub replicas: u8,
+    /// Days that snapshots are kept. 0: none are made.
+    pub snapshot_days: u8,
+}
+impl Default for Cache {
+    fn default() -> Self {
+        Cache {
+            version: "8.0".into(),
+            node_type: "cache.r7g.large".into(),
+            cluster_mode: false,
+            shards: 2,
+            replicas: 1,
+            snapshot_days: 1,
+        }
+    }
+}
+
+/// `[eks.registry]`: the image repositories.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registry {
+    /// Their names.
+    pub repositories: Vec<String>,
+    /// A tag always means the same image.
+    pub immutable_tags: bool,
+    /// How many images without a tag are kept in each.
+    pub keep_untagged: u16,
+    /// Other accounts that may pull, in 12 digits.
+    pub readers: Vec<String>,
+    /// Copies images to the other regions of the stack.
+    pub replicate: bool,
+    /// The repositories and all their images go when the stack goes.
+    pub force_delete: bool,
+}
+impl Default for Registry {
+    fn default() -> Self {
+        let repositories =
+            ["base-ws", "claude-ws", "goose-ws", "fetch-and-store", "coder-preview", "rotate-key"];
+        Registry {
+            repositories: repositories.map(str::to_owned).into(),
+            immutable_tags: true,
+            keep_untagged: 10,
+            readers: vec![],
+            replicate: true,
+            force_delete: false,
+        }
+    }
+}
+
+/// `[eks.regions.NAME]`: a region with a workspace proxy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Region {
+    /// The addresses of its network, a /16.
+    pub cidr: Option<String>,
+    /// Its system nodes, if they differ.
+    pub system_nodes: Option<SystemNodes>,
+}

@@ -1,0 +1,225 @@
+//! What outlives every deployment: the databases of Coder and LiteLLM, and the cache of LiteLLM.
+
+use super::{
+    config::{self, Cache, Eks},
+    network::Networks,
+    security::{Security, for_nodes},
+};
+use causeway_aws::{
+    elasticache::{self, ReplicationGroup},
+    id::SecurityGroupId,
+    rds::{Instance, ParameterGroup, SubnetGroup},
+    secretsmanager::{Secret, SecretValue},
+};
+use causeway_core::{Name, Set, Stack, Tags, Value, text};
+use std::collections::BTreeMap;
+
+/// <https://www.postgresql.org/docs/current/runtime-config-connection.html>
+const POSTGRES: u16 = 5432;
+const REDIS: u16 = 6379;
+
+pub(super) fn data(stack: &mut Stack, config: &Eks, networks: &Networks, security: &Security) {
+    let around = Around { networks, security };
+    stack.scope("database", |stack| {
+        let group = for_nodes(
+            stack,
+            "database",
+            "PostgreSQL of the control plane",
+            &networks.vpc_id,
+            POSTGRES,
+            &security.nodes,
+        );
+        let subnets = SubnetGroup {
+            name: format!("{}-database", stack.name()).into(),
+            description: "Where the databases may stand".into(),
+            subnet_ids: networks.private.clone(),
+            tags: Tags::default(),
+        };
+        let subnets = stack.add("subnets", subnets).name.clone();
+        let prefix = stack.name().to_owned();
+        stack.scope("coder", |stack| {
+            postgres(
+                stack,
+                &around,
+                &Postgres {
+                    name: "coder",
+                    identifier: prefix.clone(),
+                    wanted: &config.database,
+                    group: &group,
+                    subnets: &subnets,
+                },
+            )
+        });
+        if let Some(own) = config.litellm.as_ref().and_then(|litellm| litellm.database.as_ref()) {
+            let identifier = format!("{prefix}-litellm");
+            stack.scope("litellm", |stack| {
+                postgres(
+                    stack,
+                    &around,
+                    &Postgres { name: "litellm", identifier, wanted: own, group: &group, subnets: &subnets },
+                )
+            });
+        }
+    });
+    if let Some(litellm) = &config.litellm {
+        stack.scope("cache", |stack| cache(stack, &around, &litellm.cache));
+    }
+}
+
+struct Around<'a> {
+    networks: &'a Networks,
+    security: &'a Security,
+}
+
+struct Postgres<'a> {
+    /// The database inside it, and the user that owns it.
+    name: &'static str,
+    identifier: String,
+    wanted: &'a config::Database,
+    group: &'a Value<SecurityGroupId>,
+    subnets: &'a Value<String>,
+}
+
+/// An instance, its password, and the secret with the URL that leads to it.
+fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) {
+    let Postgres { name, wanted, .. } = *postgres;
+    let prefix = stack.name().to_owned();
+    let major = wanted.version.split('.').next().unwrap_or_default();
+    let parameters = stack.add(
+        "parameters",
+        ParameterGroup {
+            // A major upgrade needs another family, and with it another group beside the old one.
+            name: Name::generated(format!("{}-postgres{major}", postgres.identifier)),
+            family: format!("postgres{major}"),
+            description: "PostgreSQL that is spoken to over TLS only".into(),
+            parameters: BTreeMap::from([("rds.force_ssl".into(), "1".into())]),
+            tags: Tags::default(),
+        },
+    );
+    let password = stack.add(
+        "password",
+        Secret {
+            description: Some(format!("Password of the user {name} in PostgreSQL")),
+            kms_key_id: Some(around.security.key.clone()),
+            ..Secret::new(format!("{prefix}/{name}/database-password"), SecretValue::generated())
+        },
+    );
+    let instance = stack.add(
+        "instance",
+        Instance {
+            identifier: postgres.identifier.clone(),
+            engine: "postgres".into(),
+            engine_version: Some(wanted.version.clone()),
+            instance_class: wanted.instance_class.clone(),
+            allocated_storage: i32::try_from(wanted.storage).unwrap_or(i32::MAX),
+            max_allocated_storage: i32::try_from(wanted.max_storage).ok(),
+            storage_type: Some("gp3".into()),
+            iops: None,
+            storage_throughput: None,
+            storage_encrypted: Some(true),
+            // The key of RDS itself: ours goes when the stack goes, and the final snapshot has to outlive it.
+            kms_key_id: None,
+            db_name: Some(name.into()),
+            master_username: name.into(),
+            master_password_secret_arn: Some(password.arn.clone()),
+            master_password_version: Some(password.version_id.cast()),
+            manage_master_user_password: None,
+            master_user_secret_kms_key_id: None,
+            db_subnet_group_name: Some(postgres.subnets.clone()),
+            vpc_security_group_ids: Some(Set(vec![postgres.group.clone()])),
+            db_parameter_group_name: Some(parameters.name.clone()),
+            parameters_applied: None,
+            multi_az: Some(wanted.multi_az),
+            publicly_accessible: Some(false),
+            backup_retention_period: Some(i32::from(wanted.backup_days)),
+            preferred_backup_window: None,
+            preferred_maintenance_window: None,
+            deletion_protection: Some(wanted.deletion_protection),
+            auto_minor_version_upgrade: Some(true),
+            performance_insights_enabled: None,
+            performance_insights_retention_period: None,
+            enabled_cloudwatch_logs_exports: None,
+            copy_tags_to_snapshot: Some(true),
+            skip_final_snapshot: None,
+            tags: Tags::default(),
+        },
+    );
+    let url = text!(
+        "postgres://",
+        name,
+        ":{password}@",
+        instance.address,
+        ":",
+        instance.port,
+        "/",
+        name,
+        "?sslmode=require"
+    );
+    let url = Secret {
+        description: Some(format!("How {name} reaches its database")),
+        kms_key_id: Some(around.security.key.clone()),
+        ..Secret::new(
+            format!("{prefix}/{name}/database-url"),
+            SecretValue::Template {
+                text: url,
+                secrets: BTreeMap::from([("password".into(), password.arn.clone())]),
+                versions: Set(vec![password.version_id.cast()]),
+            },
+        )
+    };
+    let url = stack.add("url", url);
+    stack.output(format!("{name}_database_url_secret"), &url.arn);
+}
+
+fn cache(stack: &mut Stack, around: &Around<'_>, wanted: &Cache) {
+    let Around { networks, security } = around;
+    let prefix = stack.name().to_owned();
+    let group = for_nodes(stack, "cache", "The cache of LiteLLM", &networks.vpc_id, REDIS, &security.nodes);
+    let subnets = elasticache::SubnetGroup {
+        name: format!("{prefix}-cache").into(),
+        description: "Where the cache of LiteLLM may stand".into(),
+        subnet_ids: networks.private.clone(),
+        tags: Tags::default(),
+    };
+    let subnets = stack.add("subnets", subnets);
+    let password = stack.add(
+        "password",
+        Secret {
+            description: Some("Password of the cache of LiteLLM".into()),
+            kms_key_id: Some(security.key.clone()),
+            ..Secret::new(format!("{prefix}/litellm/cache-password"), SecretValue::generated())
+        },
+    );
+    let cluster = wanted.cluster_mode;
+    let cache = ReplicationGroup {
+        id: format!("{prefix}-litellm"),
+        description: "The cache of LiteLLM".into(),
+        engine: "valkey".into(),
+        engine_version: wanted.version.clone(),
+        cache_node_type: wanted.node_type.clone(),
+        port: Some(i32::from(REDIS)),
+        cluster_enabled: cluster,
+        num_node_groups: if cluster { i32::from(wanted.shards) } else { 1 },
+        replicas_per_node_group: i32::from(wanted.replicas),
+        automatic_failover_enabled: Some(true),
+        multi_az_enabled: Some(true),
+        cache_subnet_group_name: Some(subnets.name.clone()),
+        security_group_ids: Some(Set(vec![group])),
+        cache_parameter_group_name: None,
+        at_rest_encryption_enabled: Some(true),
+        kms_key_id: None,
+        transit_encryption_enabled: Some(true),
+        auth_token_secret_arn: Some(password.arn.clone()),
+        auth_token_version: Some(password.version_id.cast()),
+        snapshot_retention_limit: (wanted.snapshot_days > 0).then(|| i32::from(wanted.snapshot_days)),
+        snapshot_window: None,
+        preferred_maintenance_window: None,
+        auto_minor_version_upgrade: Some(true),
+        log_delivery: BTreeMap::new(),
+        // What it holds can be had again from where it came.
+        skip_final_snapshot: Some(true),
+        tags: Tags::default(),
+    };
+    let cache = stack.add("nodes", cache);
+    stack.output("cache_address", &cache.address);
+}
