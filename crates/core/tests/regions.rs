@@ -12,7 +12,7 @@ use causeway_core::{
     saved::{Program, SavedPlan},
     testing::{
         crash::Sim,
-        sim::{Fault, Gateway, Network, SimPlace, Subnet, Verb, When},
+        sim::{Fault, Gateway, Network, Role, SimPlace, Subnet, Verb, When},
     },
 };
 use proptest::{
@@ -209,12 +209,19 @@ async fn only_what_cannot_be_reached_is_away() {
     assert!(error.contains("9 of the resources could not be read"), "{error}");
     assert!(sim.engine().drift().await.is_err());
     sim.cloud.reconnect(EAST);
+    assert_eq!(sim.plan(&stack, &usual()).await.unwrap().away.len(), 1);
+    sim.cloud.reconnect(WEST);
+    // Only in the second region there is a role.
+    let mut stack = stack;
+    let role = Role { name: "role".into(), path: None, policy: "read".into(), tags: Default::default() };
+    stack.at(&place(WEST), |stack| drop(stack.add("role", role)));
     for fault in [Fault::Denied, Fault::Throttled] {
-        sim.cloud.fault(Some("sim.gateway"), Verb::Read, When::Always, fault);
+        sim.cloud.fault(Some("sim.role"), Verb::Read, When::Always, fault);
         let error = sim.plan(&stack, &usual()).await.unwrap_err().to_string();
-        assert!(error.contains("could not be read"), "{error}");
+        assert!(error.contains("1 of the resources could not be read"), "{error}");
         sim.cloud.heal();
     }
+    sim.cloud.fault(Some("sim.role"), Verb::Read, When::Always, Fault::LostBefore);
     assert_eq!(sim.plan(&stack, &usual()).await.unwrap().away.len(), 1);
 }
 
