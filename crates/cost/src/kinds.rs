@@ -55,8 +55,22 @@ pub(crate) fn price(address: &Address, all: &BTreeMap<Address, Thing>, table: &T
             bill.months("wafv2/web_acl/month", 1.0);
             bill.months("wafv2/rule/month", count(&spec["rules"]));
         }
-        // How many nodes of which size run is decided elsewhere.
-        "aws.eks.node_group" | "aws.autoscaling.group" => bill.price.unknown = true,
+        // As many as it starts with: how many run later is decided elsewhere.
+        "aws.eks.node_group" => {
+            let template = template(&spec["launch_template"]["id"], all);
+            let kinds = spec["instance_types"].as_array().and_then(|kinds| kinds.first());
+            let scaling = &spec["scaling"];
+            let machines = scaling["desired_size"].as_f64().or(scaling["min_size"].as_f64());
+            bill.machines(machines, kinds.and_then(Json::as_str), template);
+        }
+        "aws.autoscaling.group" => {
+            let template = template(&spec["launch_template_id"], all);
+            bill.machines(spec["desired_capacity"].as_f64().or(spec["min_size"].as_f64()), None, template);
+        }
+        "aws.ec2.instance" => bill.machines(Some(1.0), spec["instance_type"].as_str(), None),
+        "aws.ec2.vpc_endpoint" if text("vpc_endpoint_type") == "Interface" => {
+            bill.hours("ec2/interface_endpoint/hour", count(&spec["subnet_ids"]));
+        }
         _ => {}
     }
     let (factor, guessed) = table.region(&thing.region);
@@ -92,6 +106,24 @@ impl Bill<'_> {
         self.months(key, count * self.table.hours());
     }
 
+    /// `count` machines of this type, or of the one that their template names, with the disks of the template.
+    fn machines(&mut self, count: Option<f64>, kind: Option<&str>, template: Option<&Json>) {
+        let named = template.and_then(|template| template["instance_type"].as_str());
+        let (Some(count), Some(kind)) = (count, kind.or(named)) else {
+            self.price.unknown = true;
+            return;
+        };
+        self.hours(&format!("ec2/{kind}/hour"), count);
+        let Some(template) = template else { return };
+        let all = |list: &str, field: &str| -> f64 {
+            let list = template[list].as_array().into_iter().flatten();
+            list.map(|one| one[field].as_f64().unwrap_or(f64::from(one[field] == true))).sum()
+        };
+        self.months("ec2/gp3/gb-month", count * all("block_device_mappings", "volume_size"));
+        let public = all("network_interfaces", "associate_public_ip_address");
+        self.hours("ec2/public_ipv4/hour", count * public);
+    }
+
     /// As much as nobody can know before.
     fn guess(&mut self, what: &str, key: &str, volume: f64) {
         let amount = self.table.price(key).map_or(0.0, |(price, _)| price * volume);
@@ -118,6 +150,17 @@ fn count(list: &Json) -> f64 {
     members.map_or(0, Vec::len) as f64
 }
 
+/// The launch template with this id: by reference, or as the cloud numbered it.
+fn template<'a>(id: &Json, all: &'a BTreeMap<Address, Thing>) -> Option<&'a Json> {
+    let mut named = BTreeSet::new();
+    references(id, &mut named);
+    let found = all.iter().find(|(address, thing)| {
+        let numbered = || id.is_string() && thing.outputs["launch_template_id"] == *id;
+        thing.kind == "aws.ec2.launch_template" && (named.contains(*address) || numbered())
+    });
+    found.map(|(_, thing)| &thing.spec)
+}
+
 /// vCPUs and GB of the tasks of a service: its definition is one of ours, by reference or by name.
 fn task(service: &Json, all: &BTreeMap<Address, Thing>) -> (f64, f64) {
     let mut named = BTreeSet::new();
@@ -140,7 +183,7 @@ mod tests {
     use serde_json::json;
 
     fn bill(kind: &str, region: &str, spec: Json) -> Price {
-        let thing = Thing { kind: kind.into(), region: region.into(), spec };
+        let thing = Thing { kind: kind.into(), region: region.into(), spec, outputs: Json::Null };
         let address = Address::from("thing");
         price(&address, &BTreeMap::from([(address.clone(), thing)]), &Table::built_in())
     }
@@ -186,14 +229,45 @@ mod tests {
             kind: "aws.ecs.task_definition".into(),
             region: "us-east-1".into(),
             spec: json!({"family": "coder", "cpu": 2048, "memory": 4096}),
+            outputs: Json::Null,
         };
         let service = Thing {
             kind: "aws.ecs.service".into(),
             region: "us-east-1".into(),
             spec: json!({"desired_count": 2, "task_definition": "arn:aws:ecs:us-east-1:1:task-definition/coder:3"}),
+            outputs: Json::Null,
         };
         let all = BTreeMap::from([(Address::from("service"), service), (Address::from("task"), definition)]);
         let price = price(&Address::from("service"), &all, &Table::built_in());
         assert!(near(price.monthly, 2.0 * (2.0 * 0.04048 + 4.0 * 0.004445) * 730.0), "{price:?}");
+    }
+
+    #[test]
+    fn nodes_cost_what_their_machines_and_disks_do() {
+        let thing = |kind: &str, spec: Json, outputs: Json| Thing {
+            kind: kind.into(),
+            region: "us-east-1".into(),
+            spec,
+            outputs,
+        };
+        let disks = json!([{"device_name": "/dev/xvda", "volume_size": 50}]);
+        let template = thing(
+            "aws.ec2.launch_template",
+            json!({"instance_type": "m5.large", "block_device_mappings": disks}),
+            json!({"launch_template_id": "lt-1"}),
+        );
+        let nodes = json!({"scaling": {"min_size": 1, "desired_size": 2}, "instance_types": ["m5.xlarge"], "launch_template": {"id": "lt-1"}});
+        let group = json!({"launch_template_id": "lt-1", "min_size": 1});
+        let lost = json!({"launch_template_id": "lt-2", "min_size": 1});
+        let all = BTreeMap::from([
+            (Address::from("template"), template),
+            (Address::from("nodes"), thing("aws.eks.node_group", nodes, Json::Null)),
+            (Address::from("group"), thing("aws.autoscaling.group", group, Json::Null)),
+            (Address::from("lost"), thing("aws.autoscaling.group", lost, Json::Null)),
+        ]);
+        let price = |name: &str| price(&Address::from(name), &all, &Table::built_in());
+        assert!(near(price("nodes").monthly, 2.0 * (0.192 * 730.0 + 50.0 * 0.08)));
+        assert!(near(price("group").monthly, 0.096 * 730.0 + 50.0 * 0.08));
+        assert!(price("lost").unknown);
     }
 }

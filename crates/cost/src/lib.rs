@@ -46,6 +46,8 @@ pub(crate) struct Thing {
     pub(crate) kind: String,
     pub(crate) region: String,
     pub(crate) spec: Json,
+    /// What the cloud told of it; null before it is there.
+    pub(crate) outputs: Json,
 }
 
 /// What one resource costs each month.
@@ -68,6 +70,7 @@ pub fn of(plan: &Plan, state: &State, table: &Table) -> Cost {
             kind: request.kind.clone(),
             region: request.place.label(),
             spec: request.spec.as_json().clone(),
+            outputs: record.outputs.clone().unwrap_or_default(),
         };
         (address.clone(), thing)
     });
@@ -77,10 +80,13 @@ pub fn of(plan: &Plan, state: &State, table: &Table) -> Cost {
         match step.action {
             Action::Delete | Action::Forget => drop(after.remove(&step.address)),
             _ => {
+                let outputs =
+                    before.get(&step.address).map(|thing| thing.outputs.clone()).unwrap_or_default();
                 let thing = Thing {
                     kind: step.kind.clone(),
                     region: step.place.clone(),
                     spec: step.wanted.as_json().clone(),
+                    outputs,
                 };
                 after.insert(step.address.clone(), thing);
             }
