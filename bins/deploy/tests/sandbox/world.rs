@@ -89,12 +89,18 @@ fn sandbox() -> &'static Sandbox {
 impl World {
     /// An account of its own, with the example as its configuration.
     pub(crate) fn new(number: u64) -> Self {
-        let (key, secret) = sandbox().credentials(&format!("{number:012}")).unwrap();
-        let world = World { folder: TempDir::new().unwrap(), key, secret, forgotten: AtomicUsize::new(0) };
-        fs::write(world.file(), EXAMPLE).unwrap();
+        let world = World::with(number, EXAMPLE);
         world.image("v2.28.3", "");
         // Coder gets two minutes to migrate its database; a stand-in has nothing to migrate.
         world.edit("count = 1\n", "count = 1\nhealth_check_grace_seconds = 0\n");
+        world
+    }
+
+    /// An account of its own with this configuration, and no image.
+    pub(crate) fn with(number: u64, configuration: &str) -> Self {
+        let (key, secret) = sandbox().credentials(&format!("{number:012}")).unwrap();
+        let world = World { folder: TempDir::new().unwrap(), key, secret, forgotten: AtomicUsize::new(0) };
+        fs::write(world.file(), configuration).unwrap();
         world
     }
 
@@ -141,6 +147,11 @@ impl World {
     /// Its access key, for rules of the gateway.
     pub(crate) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The secret half of it.
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// Lets the gateway do `rule` to the calls of this account.
