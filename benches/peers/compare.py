@@ -1,9 +1,9 @@
 """Makes one small network with four tools on one sandbox, twice each, and prints seconds and API calls.
 
     cargo build --release --bin deploy --bin network
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install awscli boto3 ansible
-    cp -r benches/peers /tmp/peers/node && npm --prefix /tmp/peers/node install
-    python3 benches/peers/compare.py /tmp/peers
+    python3 -m venv target/peers && target/peers/bin/pip install awscli boto3 ansible
+    cp -r benches/peers target/peers/node && npm --prefix target/peers/node install
+    python3 benches/peers/compare.py target/peers
 
 Every round and tool has an account of its own. The tools take turns, so that all see the same machine.
 """
@@ -21,7 +21,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILT = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target")) / "release"
-PEERS = pathlib.Path(sys.argv[1])
+PEERS = pathlib.Path(sys.argv[1]).resolve()
 ROUNDS = 3
 
 TOOLS = {

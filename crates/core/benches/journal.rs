@@ -56,11 +56,7 @@ impl Store for Slow {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = plain::runtime();
     runtime.block_on(async {
         let (alone, _) = run(Duration::ZERO).await;
         let (slow, store) = run(Duration::from_millis(50)).await;

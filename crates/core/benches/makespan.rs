@@ -23,11 +23,7 @@ use tokio::time::Instant;
 type Edges = BTreeMap<Address, BTreeSet<Address>>;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = plain::runtime();
     println!(
         "{:22} {:>5} {:>3} {:>8} {:>8} {:>7} {:>8} {:>7}",
         "fixture", "steps", "N", "bound s", "ours s", "/bound", "FIFO s", "/bound"

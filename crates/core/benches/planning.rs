@@ -38,11 +38,7 @@ fn all() {
 }
 
 fn measure(what: &str, count: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
+    let runtime = plain::runtime();
     runtime.block_on(async {
         let cloud = Cloud::new(Duration::ZERO);
         let store = Arc::new(MemoryStore::default());
