@@ -6,6 +6,7 @@ use crate::{
     diff::{Change, Diff, diff, diff_sent},
     journal::{Phase, Record, State},
     observe::{ObserveError, Observed, kind_of, resolved_place},
+    place::PlaceData,
     registry::{AnyKind, AnyLive, Registry},
     resource::{Owner, Recovery, Status, Tags},
     secret::{SealKey, Sealed},
@@ -16,7 +17,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 /// The version of the plan document.
 pub const FORMAT: u32 = 1;
@@ -292,6 +293,7 @@ pub fn plan(
             ..Plan::default()
         },
     };
+    planner.twins();
     for address in stack.order()? {
         planner.wanted(&address)?;
     }
@@ -332,6 +334,30 @@ struct Decision {
 }
 
 impl<'a> Planner<'a> {
+    /// What two resources of the stack are both found by is one thing, which cannot be both.
+    fn twins(&mut self) {
+        let mut named: BTreeMap<(&str, &PlaceData, String), &Address> = BTreeMap::new();
+        for (address, node) in self.stack.nodes() {
+            let Some(kind) = self.registry.get(node.kind) else { continue };
+            let fields = kind.recovery().identity();
+            let found_by: Vec<&Json> = fields.iter().filter_map(|field| node.spec.get(*field)).collect();
+            // A generated name is another one for each.
+            if fields.is_empty() || found_by.iter().any(|json| json.get("$generated").is_some()) {
+                continue;
+            }
+            match named.entry((node.kind, &node.place, json!(found_by).to_string())) {
+                Entry::Vacant(free) => drop(free.insert(address)),
+                Entry::Occupied(first) => {
+                    let (fields, first) = (fields.join(", "), first.get());
+                    let why = format!(
+                        "has the same {fields} as `{first}`, so both would be one; change one of them"
+                    );
+                    self.plan.conflicts.push(Conflict { address: address.clone(), why });
+                }
+            }
+        }
+    }
+
     fn wanted(&mut self, address: &Address) -> Result<(), PlanError> {
         let Some(node) = self.stack.nodes().get(address) else { return Ok(()) };
         let kind = kind_of(self.registry, address, node.kind)?;

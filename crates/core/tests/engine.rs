@@ -16,7 +16,7 @@ use causeway_core::{
     store::Store,
     testing::{
         crash::{Sim, all_rules},
-        sim::{Fault, Network, Verb, When},
+        sim::{Fault, Network, Role, Verb, When},
     },
     value::Name,
 };
@@ -724,4 +724,22 @@ async fn a_create_that_goes_on_with_what_was_replaced_takes_it_back() {
     let before = instances.len();
     instances.dedup();
     assert_eq!((before, instances.len()), (2, 2), "each incarnation is in it once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_resources_that_would_be_one_are_told_before_anything_is_made() {
+    let sim = fresh();
+    let mut stack = nothing();
+    stack.at(&place(), |stack| {
+        for (name, called) in
+            [("a", Name::from("web")), ("b", Name::from("web")), ("c", Name::generated("web"))]
+        {
+            let role = Role { name: called, path: None, policy: "read".into(), tags: Default::default() };
+            stack.add(name, role);
+        }
+    });
+    let plan = sim.plan(&stack, &usual()).await.unwrap();
+    let told: Vec<_> = plan.conflicts.iter().map(|c| (c.address.0.as_str(), c.why.as_str())).collect();
+    assert_eq!(told, [("b", "has the same name as `a`, so both would be one; change one of them")]);
+    assert_eq!(sim.cloud.mutations(), 0);
 }
