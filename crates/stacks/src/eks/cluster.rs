@@ -135,9 +135,7 @@ pub(super) fn cluster(
         let group = system_nodes(
             stack,
             nodes,
-            site,
-            networks,
-            security,
+            &Around { site, networks, security },
             &cluster.name,
             &next.version.cast(),
             boundary(),
@@ -167,16 +165,22 @@ pub(super) fn node_policies(site: &Site) -> Set<Arn> {
     Set(names.iter().map(|name| site.managed(name)).collect())
 }
 
+/// What the nodes stand in.
+struct Around<'a> {
+    site: &'a Site,
+    networks: &'a Networks,
+    security: &'a Security,
+}
+
 fn system_nodes(
     stack: &mut Stack,
     nodes: &SystemNodes,
-    site: &Site,
-    networks: &Networks,
-    security: &Security,
+    around: &Around<'_>,
     cluster_name: &Value<String>,
     version: &Value<String>,
     boundary: Option<Value<Arn>>,
 ) -> Address {
+    let Around { site, networks, security } = around;
     let role = Role {
         managed_policy_arns: node_policies(site),
         permissions_boundary: boundary,
