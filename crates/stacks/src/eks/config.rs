@@ -51,7 +51,7 @@ pub struct Eks {
 pub struct Access {
     /// From where it can be reached, as IPv4 CIDRs. Nodes reach it from inside.
     pub from: Vec<String>,
-    /// Roles and users that may do everything, by ARN. Whoever deploys is always one.
+    /// Roles and users that may do everything, by ARN. Nobody else may, not even whoever deploys.
     #[serde(default)]
     pub admins: Vec<String>,
     /// Roles and users that may look at everything but secrets, by ARN.
