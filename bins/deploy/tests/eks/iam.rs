@@ -1,10 +1,8 @@
 //! Rows 63 to 75: who may do what.
 
-use crate::{EXAMPLE, OHIO, PROXIES, REGIONS, find, list, one, region, text, texts};
+use crate::{ACCOUNT, EXAMPLE, OHIO, PROXIES, REGIONS, find, list, one, region, text, texts};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-const ACCOUNT: &str = "000000007101";
 
 fn roles() -> &'static serde_json::Map<String, Json> {
     EXAMPLE.listing["iam"]["roles"].as_object().unwrap()

@@ -53,6 +53,9 @@ pub(crate) struct Example {
     plan: Vec<Made>,
 }
 
+/// Where the example is.
+pub(crate) const ACCOUNT: &str = "000000007101";
+
 pub(crate) static EXAMPLE: LazyLock<Example> = LazyLock::new(|| {
     let world = World::with(7101, AI_CODER);
     world.deploy(&["apply", "--yes"]).succeeds();

@@ -1,8 +1,8 @@
 //! Rows 13 to 35: the network.
 
 use crate::{
-    EXAMPLE, MANAGED, OHIO, PROXIES, REGIONS, VARIANT, find, list, mistakes, ohio, one, region, rules, set,
-    tags, text, texts,
+    ACCOUNT, EXAMPLE, MANAGED, OHIO, PROXIES, REGIONS, VARIANT, find, list, mistakes, ohio, one, region,
+    rules, set, tags, text, texts,
 };
 use causeway_aws::AwsStack as _;
 use causeway_core::Stack;
@@ -378,15 +378,12 @@ fn nat_policy(name: &str) -> &'static Json {
     policies.iter().find(|(policy, _)| policy.starts_with(&prefix)).unwrap().1
 }
 
-/// Stands for the ARN of the parameter. The sandbox does not tell it where AWS does, so that it is empty there; what the
-/// stack wants is looked at instead.
-const PARAMETER: &str = "parameter";
-
 #[test]
 fn row_029_nat_iam() {
     for name in REGIONS {
         let nat = nat_name(name);
         let own = json!({ "StringEquals": { "ec2:ResourceTag/Name": [nat] } });
+        let parameter = format!("arn:aws:ssm:{name}:{ACCOUNT}:parameter/{nat}-cloudwatch-agent-config");
         let wanted = [
             (
                 "ManageNetworkInterface",
@@ -394,7 +391,7 @@ fn row_029_nat_iam() {
                 "*",
                 own,
             ),
-            ("CWAgentSSMParameter", vec!["ssm:GetParameter"], PARAMETER, Json::Null),
+            ("CWAgentSSMParameter", vec!["ssm:GetParameter"], parameter.as_str(), Json::Null),
             (
                 "CWAgentMetrics",
                 vec!["cloudwatch:PutMetricData"],
@@ -419,9 +416,7 @@ fn row_029_nat_iam() {
         for (sid, actions, resource, condition) in wanted {
             let statement = find(&document["Statement"], "Sid", sid);
             assert_eq!(texts(&statement["Action"]), actions.into_iter().collect());
-            if resource != PARAMETER {
-                assert_eq!(statement["Resource"], json!([resource]));
-            }
+            assert_eq!(statement["Resource"], json!([resource]));
             assert_eq!(statement["Condition"], condition);
         }
         let roles = EXAMPLE.listing["iam"]["roles"].as_object().unwrap();

@@ -24,6 +24,7 @@ mod iam_policies;
 mod iam_simulation;
 mod rds_databases;
 mod rds_refusals;
+mod ssm_parameter_arns;
 mod sts_sessions;
 mod tokens;
 
@@ -157,6 +158,7 @@ const FIXES: &[Fix] = &[
     Fix { info: rds_refusals::INFO, run: rds_refusals::run },
     Fix { info: rds_databases::INFO, run: rds_databases::run },
     Fix { info: rds_databases::VERSIONS, run: rds_databases::versions },
+    Fix { info: ssm_parameter_arns::INFO, run: ssm_parameter_arns::run },
     Fix { info: sts_sessions::INFO, run: sts_sessions::run },
     Fix { info: rds_databases::SECRETS, run: rds_databases::secrets },
 ];
