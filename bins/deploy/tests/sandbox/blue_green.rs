@@ -40,7 +40,7 @@ fn changes(world: &World) -> Vec<String> {
 
 #[test]
 fn two_groups_take_turns_and_a_failing_image_changes_nothing() {
-    let world = World::new(40);
+    let world = World::new(45);
     let empty = world.inventory();
     world.edit(
         "[ecs.network]\n",
@@ -86,7 +86,7 @@ fn two_groups_take_turns_and_a_failing_image_changes_nothing() {
 
 #[test]
 fn a_running_service_becomes_blue_green_in_place() {
-    let world = World::new(41);
+    let world = World::new(46);
     world.deploy(&["apply", "--yes"]).succeeds();
     world.edit(
         "[ecs.network]\n",

@@ -210,10 +210,10 @@ fn differences(found: &Json, wanted: &Json) -> BTreeMap<String, (Json, Json)> {
 
 #[test]
 fn a_journal_of_another_account_is_refused() {
-    let world = World::new(6);
+    let world = World::new(8);
     world.deploy(&["apply", "--yes", "--only", "network/*"]).succeeds();
     let other = World::new(7);
     other.take_journal(&world);
     let refused = other.deploy(&["plan"]).exits(64);
-    assert!(refused.contains("000000000006") && refused.contains("000000000007"), "{refused}");
+    assert!(refused.contains("000000000008") && refused.contains("000000000007"), "{refused}");
 }
