@@ -48,6 +48,7 @@
 //! | `iam_simulation` | `SimulatePrincipalPolicy`, from the policies of a user or role, without conditions; the made-up `user/moto` may do everything |
 //! | `rds_refusals` | `ModifyDBSubnetGroup` (moto deletes the group), `DBSubnetGroupAlreadyExists`, `InvalidDBSubnetGroupStateFault`, deletion protection and final snapshots (`InvalidParameterCombination`), classes and versions that never were |
 //! | `rds_databases` | real PostgreSQL servers with their endpoints and passwords, engine versions, secrets of managed passwords |
+//! | `ssm_parameter_arns` | the ARN of a parameter that is described |
 //! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |
 //!
 //! Pending states are in `pending.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
