@@ -125,6 +125,9 @@ pub struct Services {
     /// Parameters.
     #[cfg(feature = "ssm")]
     pub ssm: crate::ssm::Ssm,
+    /// The index of all tags.
+    #[cfg(feature = "tag-index")]
+    pub tag_index: crate::TagIndex,
     /// Web application firewall.
     #[cfg(feature = "wafv2")]
     pub wafv2: crate::wafv2::Wafv2,
@@ -180,6 +183,8 @@ impl Aws {
             sqs: crate::sqs::Sqs::new(&config),
             #[cfg(feature = "ssm")]
             ssm: crate::ssm::Ssm::new(&config),
+            #[cfg(feature = "tag-index")]
+            tag_index: crate::TagIndex::new(&config),
             #[cfg(feature = "wafv2")]
             wafv2: crate::wafv2::Wafv2::new(&config),
         }))

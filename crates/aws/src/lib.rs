@@ -12,11 +12,15 @@ pub mod policy;
 mod shown;
 #[cfg(any(feature = "autoscaling", feature = "ec2"))]
 mod spreading;
+#[cfg(feature = "tag-index")]
+mod tag_index;
 mod tagged;
 pub mod terraform;
 
 pub use call::Call;
 pub use client::{Aws, AwsStack, Region, retries, sdk_config};
+#[cfg(feature = "tag-index")]
+pub use tag_index::TagIndex;
 pub use tagged::tagged;
 
 #[cfg(feature = "acm")]

@@ -1,6 +1,9 @@
 //! Many small look-ups as one call: the author of a resource asks for one, the client asks for all at once.
 
-use crate::error::{Class, Error};
+use crate::{
+    error::{Class, Error},
+    survey::Survey,
+};
 use futures::future::BoxFuture;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +18,10 @@ const WINDOW: Duration = Duration::from_millis(5);
 
 /// For how many windows a burst of look-ups is waited for, as long as there are more in each.
 const WINDOWS: usize = 5;
+
+/// For how many windows it is waited until all looks of a survey have begun. Preparing many calls takes a while where the
+/// machine is slow, and then every look-up that is missed is a call more.
+const BEGINNING: usize = 60;
 
 type Waiting<K, V> = BTreeMap<K, Vec<oneshot::Sender<Result<Option<V>, Shared>>>>;
 type Fetch<K, V> = dyn Fn(BTreeSet<K>) -> BoxFuture<'static, Result<BTreeMap<K, V>, Error>> + Send + Sync;
@@ -61,7 +68,7 @@ where
             first
         };
         if first {
-            tokio::spawn(self.clone().answer());
+            tokio::spawn(self.clone().answer(Survey::current()));
         }
         match receive.await {
             Ok(answer) => answer.map_err(Shared::into_error),
@@ -69,8 +76,14 @@ where
         }
     }
 
-    async fn answer(self) {
+    async fn answer(self, survey: Option<Survey>) {
         let waiting = || self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..BEGINNING {
+            if survey.as_ref().is_none_or(Survey::has_begun) {
+                break;
+            }
+            crate::wait::pause(WINDOW).await;
+        }
         let mut asked = 1;
         for _ in 0..WINDOWS {
             crate::wait::pause(WINDOW).await;

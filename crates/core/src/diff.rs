@@ -93,6 +93,13 @@ pub fn diff_sent(wanted: &Sealed, live: &Sealed, applied: &Sealed, sent: &Sealed
     out
 }
 
+/// Whether `live` is just what the last apply left. Neither may hold a secret.
+pub fn is_unchanged(applied: &Json, live: &Json) -> bool {
+    let mut out = Diff::default();
+    walk("", applied, live, [applied, applied], &mut out);
+    out.is_empty()
+}
+
 fn walk(path: &str, want: &Json, have: &Json, [applied, sent]: [&Json; 2], out: &mut Diff) {
     let mut push = |change| out.changes.push(FieldChange { path: path.to_owned(), change });
     match (want, have) {

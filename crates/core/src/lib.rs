@@ -36,6 +36,7 @@ pub mod secret;
 pub mod signature;
 pub mod stack;
 pub mod store;
+mod survey;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod timeline;

@@ -9,6 +9,7 @@ use crate::{
     registry::{AnyKind, AnyLive, At, Registry},
     resource::{Owner, Recovery, Status, Tags},
     stack::Stack,
+    survey::Survey,
     value::{Address, is_unknown, lookup_in, resolve},
     wait::Stop,
 };
@@ -111,11 +112,21 @@ impl Look<'_> {
 type Missed = Vec<(PlaceData, ReadError)>;
 
 async fn all<'a, K: Send>(looks: Vec<(K, Look<'a>)>, reach: &Reach) -> (Vec<(K, AnyLive)>, Missed) {
-    let answers: Vec<_> = stream::iter(looks)
-        .map(|(key, look)| async move { (key, look.read(reach).await, look.place) })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let survey = Survey::default();
+    // They begin in this order, so that the last of those that run at once knows that all others have.
+    let last = looks.len().min(AT_ONCE).saturating_sub(1);
+    let answers = stream::iter(looks.into_iter().enumerate())
+        .map(|(n, (key, look))| {
+            let survey = &survey;
+            async move {
+                if n == last {
+                    survey.begin();
+                }
+                (key, look.read(reach).await, look.place)
+            }
+        })
+        .buffer_unordered(AT_ONCE);
+    let answers: Vec<_> = survey.of(answers.collect()).await;
     let (mut found, mut missed) = (vec![], vec![]);
     for (key, answer, place) in answers {
         match answer {

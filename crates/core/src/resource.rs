@@ -275,6 +275,13 @@ pub struct Cx<'a, R: Resource> {
 }
 
 impl<R: Resource> Cx<'_, R> {
+    /// Whether this is one of the many looks that a plan begins with, and nothing else follows from it: whatever acts
+    /// looks again. A read may then take what a list or an index says that lags behind, as long as that is what the
+    /// last apply left. Of anything else the service itself is asked.
+    pub fn is_survey(&self) -> bool {
+        crate::survey::Survey::current().is_some()
+    }
+
     /// The idempotency token of this incarnation's create: 32 characters of `[0-9a-f]`, which every AWS API takes.
     pub fn token(&self) -> String {
         self.token_for("create")

@@ -93,15 +93,22 @@ impl Resource for Certificate {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let arn = match &cx.recorded {
-            Some(outputs) => Some(outputs.arn.0.clone()),
-            None => self.find(cx).await?,
+            Some(outputs) => Some(outputs.arn.clone()),
+            None => self.find(cx).await?.map(Arn),
         };
         let Some(arn) = arn else { return Ok(None) };
-        let Some(detail) = cx.client.acm.certificates.get(arn.clone()).await? else { return Ok(None) };
-        let tags = cx.client.acm.list_tags_for_certificate().certificate_arn(arn).send().await;
-        // Gone between the two calls.
-        let Some(tags) = tags.call("acm:ListTagsForCertificate").found()? else { return Ok(None) };
-        Ok(Some(self.live(detail, live_tags(tags.tags))))
+        let acm = &cx.client.acm;
+        let (detail, confirmed) = tokio::join!(
+            acm.certificates.get(arn.0.clone()),
+            cx.client.tag_index.confirms(cx, Some(&arn), &self.tags)
+        );
+        let Some(detail) = detail? else { return Ok(None) };
+        let tags = match confirmed {
+            Some(tags) => Some(tags),
+            None => acm.tags_of(arn.as_str()).await?,
+        };
+        // Without tags, it went between the two calls.
+        Ok(tags.map(|tags| self.live(detail, tags)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {

@@ -74,13 +74,24 @@ impl Resource for MetricAlarm {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let cloudwatch = &cx.client.cloudwatch;
-        let Some(alarm) = cloudwatch.alarms.get(cx.name(&self.name)).await? else { return Ok(None) };
-        let tags = cloudwatch.list_tags_for_resource().resource_arn(alarm.alarm_arn().unwrap_or_default());
-        let tags = tags.send().await.call("cloudwatch:ListTagsForResource").found()?;
-        let Some(tags) = tags else { return Ok(None) };
-        let tags = Tags::live(
-            tags.tags.unwrap_or_default().into_iter().filter_map(|tag| Some((tag.key?, tag.value?))),
+        let arn = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (alarm, confirmed) = tokio::join!(
+            cloudwatch.alarms.get(cx.name(&self.name)),
+            cx.client.tag_index.confirms(cx, arn, &self.tags)
         );
+        let Some(alarm) = alarm? else { return Ok(None) };
+        let tags = match confirmed {
+            Some(tags) => tags,
+            None => {
+                let list = cloudwatch.list_tags_for_resource();
+                let tags = list.resource_arn(alarm.alarm_arn().unwrap_or_default()).send().await;
+                let Some(tags) = tags.call("cloudwatch:ListTagsForResource").found()? else {
+                    return Ok(None);
+                };
+                let tags = tags.tags.unwrap_or_default().into_iter();
+                Tags::live(tags.filter_map(|tag| Some((tag.key?, tag.value?))))
+            }
+        };
         Ok(Some(self.live(cx.instance, alarm, tags)))
     }
 

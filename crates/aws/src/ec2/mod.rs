@@ -108,7 +108,6 @@ pub struct Ec2 {
     pub(crate) nat_gateways: Lookup<types::NatGateway>,
     pub(crate) network_interfaces: Lookup<types::NetworkInterface>,
     pub(crate) route_tables: Lookup<types::RouteTable>,
-    pub(crate) security_group_rules: Lookup<types::SecurityGroupRule>,
     /// All rules of a group, by the id of the group.
     pub(crate) rules_of_group: Coalesce<String, Vec<types::SecurityGroupRule>>,
     pub(crate) security_groups: Lookup<types::SecurityGroup>,
@@ -140,7 +139,6 @@ impl Ec2 {
             nat_gateways: Lookup::new(&api),
             network_interfaces: Lookup::new(&api),
             route_tables: Lookup::new(&api),
-            security_group_rules: Lookup::new(&api),
             rules_of_group: security_group_rule::of_groups(&api),
             security_groups: Lookup::new(&api),
             subnets: Lookup::new(&api),

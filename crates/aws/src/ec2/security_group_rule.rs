@@ -3,7 +3,7 @@
 
 use super::{
     Cidr, Spreads, live_tags,
-    lookup::{Described, PAGE, filter},
+    lookup::{PAGE, filter},
     tagged,
 };
 use crate::{
@@ -13,8 +13,7 @@ use crate::{
 use aws_sdk_ec2::{
     Client,
     types::{
-        self, Filter, IpPermission, IpRange, Ipv6Range, PrefixListId as PrefixList, ResourceType, Tag,
-        UserIdGroupPair,
+        self, IpPermission, IpRange, Ipv6Range, PrefixListId as PrefixList, ResourceType, UserIdGroupPair,
     },
 };
 use causeway_core::{
@@ -223,12 +222,13 @@ impl Resource for SecurityGroupRule {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let ec2 = &cx.client.ec2;
-        if let Some(recorded) = &cx.recorded {
-            let found = ec2.security_group_rules.by_id(recorded.security_group_rule_id.as_str()).await?;
-            return Ok(found.as_ref().map(live));
-        }
         let group = self.security_group_id.get()?.as_str().to_owned();
+        // A rule never leaves its group, and the group is asked for its rules anyway.
         let rules = ec2.rules_of_group.get(group).await?.unwrap_or_default();
+        if let Some(recorded) = &cx.recorded {
+            let id = recorded.security_group_rule_id.as_str();
+            return Ok(rules.iter().find(|r| r.security_group_rule_id() == Some(id)).map(live));
+        }
         // The rule that AWS puts into every new group is the group's own, and is on its way out.
         let defaults = default_egress(&rules);
         let own = rules.iter().filter(|r| !defaults.iter().any(|id| r.security_group_rule_id() == Some(id)));
@@ -322,27 +322,22 @@ pub(super) fn of_groups(api: &Client) -> Coalesce<String, Vec<types::SecurityGro
     Coalesce::new(MOST, move |groups: BTreeSet<String>| {
         let api = api.clone();
         async move {
+            let list =
+                api.describe_security_group_rules().filters(filter("group-id", groups)).max_results(PAGE);
+            let rules: Vec<_> = list
+                .into_paginator()
+                .items()
+                .send()
+                .try_collect()
+                .await
+                .call("ec2:DescribeSecurityGroupRules")?;
             let mut of: BTreeMap<String, Vec<_>> = BTreeMap::new();
-            for rule in types::SecurityGroupRule::describe(&api, vec![filter("group-id", groups)]).await? {
+            for rule in rules {
                 of.entry(rule.group_id().unwrap_or_default().to_owned()).or_default().push(rule);
             }
             Ok(of)
         }
     })
-}
-
-impl Described for types::SecurityGroupRule {
-    const ID: &'static str = "security-group-rule-id";
-    fn id(&self) -> Option<&str> {
-        self.security_group_rule_id()
-    }
-    fn tags(&self) -> &[Tag] {
-        self.tags()
-    }
-    async fn describe(api: &Client, filters: Vec<Filter>) -> Result<Vec<Self>, Error> {
-        let request = api.describe_security_group_rules().set_filters(Some(filters)).max_results(PAGE);
-        request.into_paginator().items().send().try_collect().await.call("ec2:DescribeSecurityGroupRules")
-    }
 }
 
 fn live(rule: &types::SecurityGroupRule) -> Live<SecurityGroupRule> {

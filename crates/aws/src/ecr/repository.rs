@@ -84,7 +84,12 @@ impl Resource for Repository {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let ecr = &cx.client.ecr;
-        let Some(repository) = ecr.repositories.get(cx.name(&self.name)).await? else { return Ok(None) };
+        let arn = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (repository, confirmed) = tokio::join!(
+            ecr.repositories.get(cx.name(&self.name)),
+            cx.client.tag_index.confirms(cx, arn, &self.tags)
+        );
+        let Some(repository) = repository? else { return Ok(None) };
         let name = repository.repository_name.unwrap_or_default();
         let arn = repository.repository_arn.unwrap_or_default();
         let (lifecycle_policy, repository_policy, tags) = tokio::try_join!(
@@ -99,12 +104,15 @@ impl Resource for Repository {
                 parse(policy.and_then(|p| p.policy_text), PolicyDocument::parse)
             },
             async {
+                if let Some(tags) = confirmed {
+                    return Ok(tags);
+                }
                 let tags = ecr.list_tags_for_resource().resource_arn(&arn).send().await;
                 let tags = tags.call("ecr:ListTagsForResource").found()?;
-                Ok(tags.and_then(|found| found.tags).unwrap_or_default())
+                let tags = tags.and_then(|found| found.tags).unwrap_or_default();
+                Ok(Tags::live(tags.into_iter().map(|tag| (tag.key, tag.value))))
             }
         )?;
-        let tags = Tags::live(tags.into_iter().map(|tag| (tag.key, tag.value)));
         let key = repository.encryption_configuration.and_then(|encryption| encryption.kms_key);
         Ok(Some(Live {
             spec: Repository {

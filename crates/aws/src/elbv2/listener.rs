@@ -89,9 +89,17 @@ impl Resource for Listener {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let balancer = self.load_balancer_arn.get()?;
-        let Some(all) = cx.client.elbv2.listeners.get(balancer.0.clone()).await? else { return Ok(None) };
-        let ours = all.into_iter().find(|l| l.thing.listener.port == Some(i32::from(self.port)));
-        Ok(ours.map(|found| live(self, found)))
+        let elbv2 = &cx.client.elbv2;
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (all, confirmed) = tokio::join!(
+            elbv2.listeners.get(balancer.0.clone()),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
+        let ours = |l: &Certified| l.listener.port == Some(i32::from(self.port));
+        let Some(found) = all?.unwrap_or_default().into_iter().find(ours) else { return Ok(None) };
+        let arn = found.listener.listener_arn.clone();
+        let found = elbv2.with_tags(found, arn.as_deref(), recorded, confirmed).await?;
+        Ok(Some(live(self, found)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {

@@ -74,10 +74,18 @@ impl Resource for ListenerRule {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let listener = self.listener_arn.get()?;
-        let Some(all) = cx.client.elbv2.rules.get(listener.0.clone()).await? else { return Ok(None) };
+        let elbv2 = &cx.client.elbv2;
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (all, confirmed) = tokio::join!(
+            elbv2.rules.get(listener.0.clone()),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
         let priority = self.priority.to_string();
-        let ours = all.into_iter().find(|r| r.thing.priority.as_ref() == Some(&priority));
-        Ok(ours.map(|found| live(self, listener, found)))
+        let ours = |r: &sdk::Rule| r.priority.as_ref() == Some(&priority);
+        let Some(found) = all?.unwrap_or_default().into_iter().find(ours) else { return Ok(None) };
+        let arn = found.rule_arn.clone();
+        let found = elbv2.with_tags(found, arn.as_deref(), recorded, confirmed).await?;
+        Ok(Some(live(self, listener, found)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
@@ -126,8 +134,8 @@ impl ListenerRule {
     async fn there(&self, cx: &Cx<'_, Self>) -> Result<Vec<sdk::Action>, Error> {
         let all = cx.client.elbv2.rules.get(self.listener_arn.get()?.0.clone()).await?.unwrap_or_default();
         let priority = self.priority.to_string();
-        let ours = all.into_iter().find(|r| r.thing.priority.as_ref() == Some(&priority));
-        Ok(ours.and_then(|r| r.thing.actions).unwrap_or_default())
+        let ours = all.into_iter().find(|r| r.priority.as_ref() == Some(&priority));
+        Ok(ours.and_then(|r| r.actions).unwrap_or_default())
     }
 }
 

@@ -131,18 +131,25 @@ impl Resource for LoadBalancer {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let Some(name) = name::of(&self.name, cx.instance)? else { return Ok(None) };
-        let Some(found) = cx.client.elbv2.load_balancers.get(name).await? else { return Ok(None) };
-        let attributes = cx
-            .client
-            .elbv2
-            .describe_load_balancer_attributes()
-            .set_load_balancer_arn(found.thing.load_balancer_arn.clone())
-            .send()
-            .await
-            .call("elasticloadbalancing:DescribeLoadBalancerAttributes")
-            .found()?;
+        let elbv2 = &cx.client.elbv2;
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (found, confirmed) = tokio::join!(
+            elbv2.load_balancers.get(name),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
+        let Some(found) = found? else { return Ok(None) };
+        let arn = found.load_balancer_arn.clone();
+        let (attributes, found) = tokio::join!(
+            elbv2.describe_load_balancer_attributes().set_load_balancer_arn(arn.clone()).send(),
+            elbv2.with_tags(found, arn.as_deref(), recorded, confirmed)
+        );
         // Gone between the two calls.
-        let Some(attributes) = attributes else { return Ok(None) };
+        let Some(attributes) =
+            attributes.call("elasticloadbalancing:DescribeLoadBalancerAttributes").found()?
+        else {
+            return Ok(None);
+        };
+        let found = found?;
         let attributes = attributes.attributes.unwrap_or_default();
         let attributes =
             attributes::live(&self.attributes, attributes.into_iter().map(|a| (a.key, a.value)), DEFAULTS);

@@ -21,7 +21,7 @@ pub use load_balancer::{LoadBalancer, LoadBalancerOutputs, LoadBalancerRefs};
 pub use target_group::{HealthCheck, TargetGroup, TargetGroupOutputs, TargetGroupRefs};
 pub use target_health::TargetHealth;
 
-use crate::{Aws, Call};
+use crate::{Aws, Call, id::Arn};
 use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2::{Client, types as sdk};
 use causeway_core::{Class, Error, Tags, coalesce::Coalesce, error::Found, registry::ProviderKinds};
@@ -38,21 +38,13 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
 pub struct Elbv2 {
     api: Client,
     /// By name.
-    pub(crate) load_balancers: Coalesce<String, Tagged<sdk::LoadBalancer>>,
+    pub(crate) load_balancers: Coalesce<String, sdk::LoadBalancer>,
     /// By name.
-    pub(crate) target_groups: Coalesce<String, Tagged<sdk::TargetGroup>>,
+    pub(crate) target_groups: Coalesce<String, sdk::TargetGroup>,
     /// By the ARN of their load balancer.
-    pub(crate) listeners: Coalesce<String, Vec<Tagged<Certified>>>,
+    pub(crate) listeners: Coalesce<String, Vec<Certified>>,
     /// By the ARN of their listener.
-    pub(crate) rules: Coalesce<String, Vec<Tagged<sdk::Rule>>>,
-    /// By ARN.
-    tags: Coalesce<String, Tags>,
-}
-
-/// What a look-up needs: everything of this service that is looked at together shares the calls for its tags.
-#[derive(Clone)]
-struct Asking {
-    api: Client,
+    pub(crate) rules: Coalesce<String, Vec<sdk::Rule>>,
     /// By ARN.
     tags: Coalesce<String, Tags>,
 }
@@ -75,19 +67,16 @@ impl Elbv2 {
     /// The client that `config` describes.
     pub fn new(config: &SdkConfig) -> Self {
         let api = crate::client::client!(aws_sdk_elasticloadbalancingv2, config);
-        let describe = api.clone();
-        // As many as one call takes: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
-        let asking =
-            Asking { api: api.clone(), tags: Coalesce::new(20, move |arns| tags(describe.clone(), arns)) };
-        let (balancers, groups, listeners, rules) =
-            (asking.clone(), asking.clone(), asking.clone(), asking.clone());
+        let (balancers, groups, listeners, rules, describe) =
+            (api.clone(), api.clone(), api.clone(), api.clone(), api.clone());
         Elbv2 {
             // The listing of the region, since asking by name fails for all when one of them is missing.
             load_balancers: Coalesce::new(usize::MAX, move |names| load_balancers(balancers.clone(), names)),
             target_groups: Coalesce::new(usize::MAX, move |names| target_groups(groups.clone(), names)),
             listeners: Coalesce::new(1, move |arns| each(listeners.clone(), arns, listeners_of)),
             rules: Coalesce::new(1, move |arns| each(rules.clone(), arns, rules_of)),
-            tags: asking.tags,
+            // As many as one call takes: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeTags.html
+            tags: Coalesce::new(20, move |arns| tags(describe.clone(), arns)),
             api,
         }
     }
@@ -105,6 +94,24 @@ impl Elbv2 {
         let looks =
             arns.map(|arn| async { Ok((arn.clone(), self.tags.get(arn).await?.unwrap_or_default())) });
         futures::future::try_join_all(looks).await
+    }
+
+    /// `thing`, which is at `arn`, with its tags. They are `confirmed` where the index of tags has for `recorded`, which
+    /// is the same thing, what the last apply left.
+    pub(crate) async fn with_tags<T>(
+        &self,
+        thing: T,
+        arn: Option<&str>,
+        recorded: Option<&Arn>,
+        confirmed: Option<Tags>,
+    ) -> Result<Tagged<T>, Error> {
+        let arn = arn.unwrap_or_default();
+        let confirmed = confirmed.filter(|_| recorded.is_some_and(|recorded| recorded.as_str() == arn));
+        let tags = match confirmed {
+            Some(tags) => tags,
+            None => self.tags.get(arn.to_owned()).await?.unwrap_or_default(),
+        };
+        Ok(Tagged { thing, tags })
     }
 
     /// Writes `steps` of tags to the thing at `arn`.
@@ -151,67 +158,58 @@ pub(crate) fn sdk_tags(tags: &Tags) -> Option<Vec<sdk::Tag>> {
 }
 
 async fn load_balancers(
-    asking: Asking,
+    api: Client,
     names: BTreeSet<String>,
-) -> Result<BTreeMap<String, Tagged<sdk::LoadBalancer>>, Error> {
-    let all = asking.api.describe_load_balancers().into_paginator().items().send();
+) -> Result<BTreeMap<String, sdk::LoadBalancer>, Error> {
+    let all = api.describe_load_balancers().into_paginator().items().send();
     let all = all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeLoadBalancers")?;
-    let wanted = all
-        .into_iter()
-        .filter_map(|b| Some((b.load_balancer_name.clone()?, b)))
-        .filter(|(name, _)| names.contains(name))
-        .collect::<Vec<_>>();
-    tagged(&asking.tags, wanted, |b| b.load_balancer_arn()).await
+    let named = all.into_iter().filter_map(|b| Some((b.load_balancer_name.clone()?, b)));
+    Ok(named.filter(|(name, _)| names.contains(name)).collect())
 }
 
 async fn target_groups(
-    asking: Asking,
+    api: Client,
     names: BTreeSet<String>,
-) -> Result<BTreeMap<String, Tagged<sdk::TargetGroup>>, Error> {
-    let all = asking.api.describe_target_groups().into_paginator().items().send();
+) -> Result<BTreeMap<String, sdk::TargetGroup>, Error> {
+    let all = api.describe_target_groups().into_paginator().items().send();
     let all = all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeTargetGroups")?;
-    let wanted = all
-        .into_iter()
-        .filter_map(|g| Some((g.target_group_name.clone()?, g)))
-        .filter(|(name, _)| names.contains(name))
-        .collect::<Vec<_>>();
-    tagged(&asking.tags, wanted, |g| g.target_group_arn()).await
+    let named = all.into_iter().filter_map(|g| Some((g.target_group_name.clone()?, g)));
+    Ok(named.filter(|(name, _)| names.contains(name)).collect())
 }
 
 /// Asks `of` for each parent in turn; a parent that is gone has no answer.
 async fn each<T, F, Fut>(
-    asking: Asking,
+    api: Client,
     parents: BTreeSet<String>,
     of: F,
 ) -> Result<BTreeMap<String, Vec<T>>, Error>
 where
-    F: Fn(Asking, String) -> Fut,
+    F: Fn(Client, String) -> Fut,
     Fut: Future<Output = Result<Option<Vec<T>>, Error>>,
 {
     let mut out = BTreeMap::new();
     for parent in parents {
-        if let Some(found) = of(asking.clone(), parent.clone()).await? {
+        if let Some(found) = of(api.clone(), parent.clone()).await? {
             out.insert(parent, found);
         }
     }
     Ok(out)
 }
 
-async fn listeners_of(asking: Asking, balancer: String) -> Result<Option<Vec<Tagged<Certified>>>, Error> {
-    let all = asking.api.describe_listeners().load_balancer_arn(balancer).into_paginator().items().send();
+async fn listeners_of(api: Client, balancer: String) -> Result<Option<Vec<Certified>>, Error> {
+    let all = api.describe_listeners().load_balancer_arn(balancer).into_paginator().items().send();
     let all =
         all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeListeners").found()?;
     let Some(all) = all else { return Ok(None) };
     let mut listeners = Vec::new();
-    for (i, listener) in all.into_iter().enumerate() {
+    for listener in all {
         let additional = match (listener.protocol(), listener.listener_arn()) {
-            (Some(sdk::ProtocolEnum::Https), Some(arn)) => additional_certificates(&asking.api, arn).await?,
+            (Some(sdk::ProtocolEnum::Https), Some(arn)) => additional_certificates(&api, arn).await?,
             _ => vec![],
         };
-        listeners.push((i, Certified { listener, additional }));
+        listeners.push(Certified { listener, additional });
     }
-    let tagged = tagged(&asking.tags, listeners, |l| l.listener.listener_arn()).await?;
-    Ok(Some(tagged.into_values().collect()))
+    Ok(Some(listeners))
 }
 
 async fn additional_certificates(api: &Client, listener: &str) -> Result<Vec<String>, Error> {
@@ -226,24 +224,10 @@ async fn additional_certificates(api: &Client, listener: &str) -> Result<Vec<Str
         .collect())
 }
 
-async fn rules_of(asking: Asking, listener: String) -> Result<Option<Vec<Tagged<sdk::Rule>>>, Error> {
-    let all = asking.api.describe_rules().listener_arn(listener).into_paginator().items().send();
+async fn rules_of(api: Client, listener: String) -> Result<Option<Vec<sdk::Rule>>, Error> {
+    let all = api.describe_rules().listener_arn(listener).into_paginator().items().send();
     let all = all.collect::<Result<Vec<_>, _>>().await.call("elasticloadbalancing:DescribeRules").found()?;
-    let Some(all) = all else { return Ok(None) };
-    let rules = all.into_iter().filter(|r| r.is_default != Some(true)).enumerate().collect();
-    Ok(Some(tagged(&asking.tags, rules, |r| r.rule_arn()).await?.into_values().collect()))
-}
-
-async fn tagged<K: Ord, T>(
-    tags: &Coalesce<String, Tags>,
-    things: Vec<(K, T)>,
-    arn: impl Fn(&T) -> Option<&str>,
-) -> Result<BTreeMap<K, Tagged<T>>, Error> {
-    let arns = things.iter().map(|(_, thing)| arn(thing).unwrap_or_default().to_owned());
-    let found = futures::future::try_join_all(arns.map(|arn| tags.get(arn))).await?;
-    let tagged =
-        |((key, thing), tags): (_, Option<Tags>)| (key, Tagged { thing, tags: tags.unwrap_or_default() });
-    Ok(things.into_iter().zip(found).map(tagged).collect())
+    Ok(all.map(|all| all.into_iter().filter(|r| r.is_default != Some(true)).collect()))
 }
 
 async fn tags(api: Client, arns: BTreeSet<String>) -> Result<BTreeMap<String, Tags>, Error> {

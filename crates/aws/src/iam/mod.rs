@@ -1,6 +1,7 @@
 //! Identity and Access Management: who may do what.
 
 mod instance_profile;
+mod listed;
 mod oidc_provider;
 mod policy;
 mod role;
@@ -28,14 +29,17 @@ pub struct Iam {
     api: aws_sdk_iam::Client,
     /// ARNs of customer managed policies, by name.
     pub(crate) policies: Coalesce<String, Arn>,
+    /// Roles by name, from the lists of all roles, which may lag behind.
+    listed_roles: Coalesce<String, listed::Listed>,
 }
 
 impl Iam {
     pub(crate) fn new(config: &SdkConfig) -> Self {
         let api = crate::client::client!(aws_sdk_iam, config);
-        let list = api.clone();
+        let (list, roles) = (api.clone(), api.clone());
         let policies = Coalesce::new(usize::MAX, move |names| policies_by_name(list.clone(), names));
-        Iam { api, policies }
+        let listed_roles = Coalesce::new(usize::MAX, move |names| listed::roles(roles.clone(), names));
+        Iam { api, policies, listed_roles }
     }
 }
 impl Deref for Iam {

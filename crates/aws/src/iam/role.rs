@@ -1,9 +1,12 @@
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
 
-use super::{PolicyDocument, Principal, Statement, document, live_tags, tag, tags};
+use super::{PolicyDocument, Principal, Statement, document, listed::Listed, live_tags, tag, tags};
 use crate::{Aws, Call, id::Arn, shown::shown};
+use aws_sdk_iam::types::Role as SdkRole;
 use causeway_core::{
-    Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found,
+    Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value,
+    diff::{Diff, is_unchanged},
+    error::Found as _,
     outputs,
 };
 use serde::{Deserialize, Serialize};
@@ -98,48 +101,16 @@ impl Resource for Role {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let name = cx.name(&self.name);
-        let iam = &cx.client.iam;
-        let Some(found) = iam.get_role().role_name(&name).send().await.call("iam:GetRole").found()? else {
-            return Ok(None);
-        };
-        let Some(role) = found.role else { return Ok(None) };
-        let policies = async { tokio::try_join!(inline_policies(cx, &name), attached(cx, &name)) };
-        // The role may go while its policies are being read.
-        let Some((mut inline_policies, managed_policy_arns)) = policies.await.found()? else {
-            return Ok(None);
-        };
-        let tags = live_tags(role.tags());
-        let boundary = role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn);
-        for missing in self.inline_policies.keys() {
-            inline_policies.entry(missing.clone()).or_insert_with(PolicyDocument::nothing);
+        if cx.recorded.is_some()
+            && cx.is_survey()
+            && let Some(listed) = cx.client.iam.listed_roles.get(name.clone()).await?
+        {
+            let live = self.live(cx.instance, Found::listed(listed)?)?;
+            if self.is_met_by(&live.spec)? {
+                return Ok(Some(live));
+            }
         }
-        Ok(Some(Live {
-            spec: Role {
-                name: self.name.live(cx.instance, &role.role_name),
-                assume_role_policy: document(
-                    role.assume_role_policy_document.as_deref().unwrap_or_default(),
-                    Self::KIND,
-                )?,
-                description: shown(self.description.as_ref(), role.description, String::new()),
-                path: shown(self.path.as_ref(), Some(role.path), "/".into()),
-                max_session_duration: shown(
-                    self.max_session_duration.as_ref(),
-                    role.max_session_duration,
-                    DEFAULT_SESSION,
-                ),
-                permissions_boundary: shown(
-                    self.permissions_boundary.as_ref(),
-                    boundary.map(|arn| Arn(arn).into()),
-                    Arn::from("").into(),
-                ),
-                inline_policies,
-                managed_policy_arns,
-                tags: tags.clone(),
-            },
-            outputs: RoleOutputs { arn: role.arn.into(), name: role.role_name, role_id: role.role_id },
-            status: Status::Ready,
-            owner: tags.owner(),
-        }))
+        Found::asked(cx, &name).await?.map(|found| self.live(cx.instance, found)).transpose()
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
@@ -253,6 +224,89 @@ impl Resource for Role {
         }
         cx.client.iam.delete_role().role_name(name).send().await.call("iam:DeleteRole").found()?;
         Ok(())
+    }
+}
+
+/// What IAM shows of a role.
+struct Found {
+    role: SdkRole,
+    inline_policies: BTreeMap<String, PolicyDocument>,
+    managed_policy_arns: Set<Arn>,
+}
+
+impl Found {
+    /// Asks for it and for all that it has. `None` where there is none, also when it goes meanwhile.
+    async fn asked(cx: &Cx<'_, Role>, name: &str) -> Result<Option<Found>, Error> {
+        let found = cx.client.iam.get_role().role_name(name).send().await.call("iam:GetRole").found()?;
+        let Some(role) = found.and_then(|found| found.role) else { return Ok(None) };
+        let policies = async { tokio::try_join!(inline_policies(cx, name), attached(cx, name)) };
+        let found = policies.await.found()?;
+        Ok(found.map(|(inline_policies, managed_policy_arns)| Found {
+            role,
+            inline_policies,
+            managed_policy_arns,
+        }))
+    }
+
+    fn listed(listed: Listed) -> Result<Found, Error> {
+        let Listed { detail, mut role } = listed;
+        role.permissions_boundary = detail.permissions_boundary;
+        role.tags = detail.tags;
+        let inline = detail.role_policy_list.unwrap_or_default().into_iter().map(|policy| {
+            let text = policy.policy_document.unwrap_or_default();
+            Ok::<_, Error>((policy.policy_name.unwrap_or_default(), document(&text, Role::KIND)?))
+        });
+        let attached = detail.attached_managed_policies.unwrap_or_default().into_iter();
+        Ok(Found {
+            role,
+            inline_policies: inline.collect::<Result<_, _>>()?,
+            managed_policy_arns: attached.filter_map(|policy| policy.policy_arn.map(Arn)).collect(),
+        })
+    }
+}
+
+impl Role {
+    fn live(&self, instance: &str, found: Found) -> Result<Live<Self>, Error> {
+        let Found { role, mut inline_policies, managed_policy_arns } = found;
+        let tags = live_tags(role.tags());
+        let boundary = role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn);
+        for missing in self.inline_policies.keys() {
+            inline_policies.entry(missing.clone()).or_insert_with(PolicyDocument::nothing);
+        }
+        let trust = role.assume_role_policy_document.as_deref().unwrap_or_default();
+        Ok(Live {
+            spec: Role {
+                name: self.name.live(instance, &role.role_name),
+                assume_role_policy: document(trust, Self::KIND)?,
+                description: shown(self.description.as_ref(), role.description, String::new()),
+                path: shown(self.path.as_ref(), Some(role.path), "/".into()),
+                max_session_duration: shown(
+                    self.max_session_duration.as_ref(),
+                    role.max_session_duration,
+                    DEFAULT_SESSION,
+                ),
+                permissions_boundary: shown(
+                    self.permissions_boundary.as_ref(),
+                    boundary.map(|arn| Arn(arn).into()),
+                    Arn::from("").into(),
+                ),
+                inline_policies,
+                managed_policy_arns,
+                tags: tags.clone(),
+            },
+            outputs: RoleOutputs { arn: role.arn.into(), name: role.role_name, role_id: role.role_id },
+            status: Status::Ready,
+            owner: tags.owner(),
+        })
+    }
+
+    /// Whether `live` is what the last apply left, which is this.
+    fn is_met_by(&self, live: &Role) -> Result<bool, Error> {
+        let json = |role: &Role| {
+            let json = serde_json::to_value(role);
+            json.map_err(|source| Error::Decode { what: "spec", kind: Self::KIND, source })
+        };
+        Ok(is_unchanged(&json(self)?, &json(live)?))
     }
 }
 

@@ -84,7 +84,12 @@ impl Resource for Key {
             None => kms.instances.get(cx.instance.to_owned()).await?,
         };
         let Some(KeyId(id)) = id else { return Ok(None) };
-        let found = kms.describe_key().key_id(&id).send().await.call("kms:DescribeKey").found()?;
+        let arn = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (found, confirmed) = tokio::join!(
+            kms.describe_key().key_id(&id).send(),
+            cx.client.tag_index.confirms(cx, arn, &self.tags)
+        );
+        let found = found.call("kms:DescribeKey").found()?;
         let Some(key) = found.and_then(|found| found.key_metadata) else { return Ok(None) };
         let Some(status) = status(&key) else { return Ok(None) };
         let rest = async {
@@ -97,7 +102,12 @@ impl Resource for Key {
                     let rotation = kms.get_key_rotation_status().key_id(&id).send().await;
                     rotation.call("kms:GetKeyRotationStatus")
                 },
-                tags_of(kms, &id)
+                async {
+                    match confirmed {
+                        Some(tags) => Ok(Some(tags)),
+                        None => tags_of(kms, &id).await,
+                    }
+                }
             )
         };
         let Some((policy, rotation, Some(tags))) = rest.await.found()? else { return Ok(None) };

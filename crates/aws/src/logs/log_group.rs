@@ -63,16 +63,25 @@ impl Resource for LogGroup {
         let logs = &cx.client.logs;
         let name = cx.name(&self.name);
         // There is no look-up by name; of all that begin like it, the name itself sorts first.
-        let groups = logs.describe_log_groups().log_group_name_prefix(&name).send().await;
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (groups, confirmed) = tokio::join!(
+            logs.describe_log_groups().log_group_name_prefix(&name).send(),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
         let groups = groups.call("logs:DescribeLogGroups")?.log_groups.unwrap_or_default();
         let Some(group) = groups.into_iter().find(|group| group.log_group_name() == Some(&name)) else {
             return Ok(None);
         };
         let arn = group.log_group_arn.or(group.arn).unwrap_or_default();
         let arn = Arn::from(arn.trim_end_matches(":*"));
-        let tags = logs.list_tags_for_resource().resource_arn(arn.as_str()).send().await;
-        let Some(tags) = tags.call("logs:ListTagsForResource").found()? else { return Ok(None) };
-        let tags = Tags::live(tags.tags.unwrap_or_default());
+        let tags = match confirmed {
+            Some(tags) => tags,
+            None => {
+                let tags = logs.list_tags_for_resource().resource_arn(arn.as_str()).send().await;
+                let Some(tags) = tags.call("logs:ListTagsForResource").found()? else { return Ok(None) };
+                Tags::live(tags.tags.unwrap_or_default())
+            }
+        };
         Ok(Some(Live {
             spec: LogGroup {
                 name: self.name.live(cx.instance, &name),

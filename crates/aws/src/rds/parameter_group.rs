@@ -56,13 +56,20 @@ impl Resource for ParameterGroup {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let Some(name) = actual_name(cx, &self.name) else { return Ok(None) };
-        let call = cx.client.rds.describe_db_parameter_groups().db_parameter_group_name(&name);
-        let found = call.send().await.call("rds:DescribeDBParameterGroups").found()?;
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (found, confirmed) = tokio::join!(
+            cx.client.rds.describe_db_parameter_groups().db_parameter_group_name(&name).send(),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
+        let found = found.call("rds:DescribeDBParameterGroups").found()?;
         let Some(group) = found.and_then(|f| f.db_parameter_groups?.into_iter().next()) else {
             return Ok(None);
         };
         let arn = group.db_parameter_group_arn().unwrap_or_default();
-        let tags = tags_of(&cx.client.rds, arn).await?;
+        let tags = match confirmed {
+            Some(tags) => tags,
+            None => tags_of(&cx.client.rds, arn).await?,
+        };
         let set = parameters(&cx.client.rds, &name, Some("user")).await?;
         Ok(Some(Live {
             outputs: ParameterGroupOutputs { name, arn: arn.into() },

@@ -46,10 +46,17 @@ impl Resource for SubnetGroup {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let Some(name) = actual_name(cx, &self.name) else { return Ok(None) };
-        let call = cx.client.rds.describe_db_subnet_groups().db_subnet_group_name(name);
-        let found = call.send().await.call("rds:DescribeDBSubnetGroups").found()?;
+        let arn = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (found, confirmed) = tokio::join!(
+            cx.client.rds.describe_db_subnet_groups().db_subnet_group_name(name).send(),
+            cx.client.tag_index.confirms(cx, arn, &self.tags)
+        );
+        let found = found.call("rds:DescribeDBSubnetGroups").found()?;
         let Some(group) = found.and_then(|f| f.db_subnet_groups?.into_iter().next()) else { return Ok(None) };
-        let tags = tags_of(&cx.client.rds, group.db_subnet_group_arn().unwrap_or_default()).await?;
+        let tags = match confirmed {
+            Some(tags) => tags,
+            None => tags_of(&cx.client.rds, group.db_subnet_group_arn().unwrap_or_default()).await?,
+        };
         Ok(Some(self.live(&group, tags)))
     }
 

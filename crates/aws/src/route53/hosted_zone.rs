@@ -83,22 +83,11 @@ impl Resource for HostedZone {
             None => self.find(cx).await?,
         };
         let Some(id) = id else { return Ok(None) };
-        let zone = cx.client.route53.get_hosted_zone().id(&id).send().await;
+        let route53 = &cx.client.route53;
+        let zone = route53.get_hosted_zone().id(&id).send().await;
         let Some(zone) = zone.call("route53:GetHostedZone").found()? else { return Ok(None) };
-        let tags = cx
-            .client
-            .route53
-            .list_tags_for_resource()
-            .resource_type(sdk::TagResourceType::Hostedzone)
-            .resource_id(&id)
-            .send()
-            .await
-            .call("route53:ListTagsForResource")
-            .found()?;
         // Gone between the two calls.
-        let Some(tags) = tags else { return Ok(None) };
-        let tags = tags.resource_tag_set.and_then(|s| s.tags).unwrap_or_default();
-        let tags = Tags::live(tags.into_iter().filter_map(|t| Some((t.key?, t.value.unwrap_or_default()))));
+        let Some(tags) = route53.tags_of(&id).await? else { return Ok(None) };
         Ok(live(self, zone, tags, &cx.token()))
     }
 

@@ -14,7 +14,7 @@ pub use record::{Alias, Record, RecordOutputs, RecordRefs};
 
 use crate::{Aws, Call};
 use aws_config::SdkConfig;
-use aws_sdk_route53::{Client, types as sdk};
+use aws_sdk_route53::{Client, operation::list_tags_for_resource::ListTagsForResourceOutput, types as sdk};
 use causeway_core::{Error, Tags, coalesce::Coalesce, error::Found, registry::ProviderKinds};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,22 +66,24 @@ impl Route53 {
 }
 
 impl Route53 {
+    /// The tags of the zone with this id. `None` where there is no such zone.
+    pub(crate) async fn tags_of(&self, zone: &str) -> Result<Option<Tags>, Error> {
+        let list = self.list_tags_for_resource().resource_type(sdk::TagResourceType::Hostedzone);
+        let found = list.resource_id(zone).send().await.call("route53:ListTagsForResource").found()?;
+        let tags = |found: ListTagsForResourceOutput| {
+            let tags = found.resource_tag_set.and_then(|set| set.tags).unwrap_or_default();
+            Tags::live(tags.into_iter().filter_map(|t| Some((t.key?, t.value.unwrap_or_default()))))
+        };
+        Ok(found.map(tags))
+    }
+
     /// The ids and tags of all zones.
     pub(crate) async fn tagged(&self) -> Result<Vec<(String, Tags)>, Error> {
         let mut found = vec![];
         for zone in self.zones.get(()).await?.unwrap_or_default() {
             let id = bare_id(&zone.id).to_owned();
-            let tags = self
-                .list_tags_for_resource()
-                .resource_type(sdk::TagResourceType::Hostedzone)
-                .resource_id(&id)
-                .send()
-                .await
-                .call("route53:ListTagsForResource")
-                .found()?;
-            let tags = tags.and_then(|t| t.resource_tag_set).and_then(|set| set.tags).unwrap_or_default();
-            let tags = tags.into_iter().filter_map(|t| Some((t.key?, t.value.unwrap_or_default())));
-            found.push((id, Tags::live(tags)));
+            let tags = self.tags_of(&id).await?.unwrap_or_default();
+            found.push((id, tags));
         }
         Ok(found)
     }

@@ -76,8 +76,12 @@ impl Resource for Topic {
                     attributes.call("sns:GetTopicAttributes")
                 },
                 async {
+                    if let Some(tags) = cx.client.tag_index.confirms(cx, Some(&arn), &self.tags).await {
+                        return Ok(tags);
+                    }
                     let tags = sns.list_tags_for_resource().resource_arn(arn.as_str()).send().await;
-                    tags.call("sns:ListTagsForResource")
+                    let tags = tags.call("sns:ListTagsForResource")?.tags.unwrap_or_default();
+                    Ok(Tags::live(tags.into_iter().map(|tag| (tag.key, tag.value))))
                 }
             )
         };
@@ -86,7 +90,6 @@ impl Resource for Topic {
         let policy = attributes.remove("Policy").map(|text| PolicyDocument::parse(&text)).transpose();
         let policy =
             policy.map_err(|source| Error::Decode { what: "a policy document", kind: Self::KIND, source })?;
-        let tags = Tags::live(tags.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
         Ok(Some(Live {
             spec: Topic {
                 name: self.name.live(cx.instance, &name),

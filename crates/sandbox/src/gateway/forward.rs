@@ -134,6 +134,8 @@ impl State {
             "ec2" => "2016-11-15",
             "rds" => "2014-10-31",
             "elasticloadbalancing" => "2015-12-01",
+            "monitoring" => "2010-08-01",
+            "sns" => "2010-03-31",
             _ => "2010-05-08",
         };
         let mut pairs = vec![("Action", action), ("Version", version)];
@@ -161,7 +163,10 @@ impl State {
         input: &Value,
     ) -> Result<Value, Answer> {
         let prefix = match service {
+            "acm" => "CertificateManager",
+            "ecr" => "AmazonEC2ContainerRegistry_V20150921",
             "ecs" => "AmazonEC2ContainerServiceV20141113",
+            "kms" => "TrentService",
             "logs" => "Logs_20140328",
             _ => service,
         };

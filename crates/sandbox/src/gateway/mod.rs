@@ -50,6 +50,7 @@
 //! | `rds_databases` | real PostgreSQL servers with their endpoints and passwords, engine versions, secrets of managed passwords |
 //! | `ssm_parameter_arns` | the ARN of a parameter that is described |
 //! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |
+//! | `tag_index` | `tag:GetResources` for a list of ARNs, over both emulators |
 //!
 //! Pending states are in `pending.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
 //! validation record exists; changes of a database apply at once, maintenance window or not; `StopServiceDeployment`
