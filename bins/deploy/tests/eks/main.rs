@@ -223,9 +223,9 @@ pub(crate) fn mistakes(added: &str) -> String {
     causeway_config::Config::parse("causeway.toml", &text).unwrap_err().render(120, false)
 }
 
-/// The most calls that a plan of three regions without a change may cost. It is to be 120; what is asked resource by
-/// resource, above all of IAM, is the rest. How much goes into one call depends on the moment: 385 and 398 were seen.
-const PLAN: usize = 450;
+/// The most calls that a plan of three regions without a change may cost. It is to be 120. How much goes into one call
+/// depends on the moment: 207 were seen.
+const PLAN: usize = 230;
 
 #[test]
 fn applied_twice_nothing_is_changed() {
