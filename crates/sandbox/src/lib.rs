@@ -3,7 +3,7 @@
 //!
 //! [`Sandbox::start`] is the whole of it for a test or for one command; [`background`] keeps one running for people. What runs
 //! is other people's software behind one address, the [`gateway`]'s: moto, fakecloud, PostgreSQL. ECS tasks are local processes
-//! that answer like Coder, see [`images`](crate#images).
+//! that answer like Coder, see [`images`](crate#images). EKS clusters have real control planes, see [`kubernetes`].
 //!
 //! # Images
 //!
@@ -24,6 +24,7 @@ pub mod cache;
 mod emulators;
 pub mod gateway;
 pub mod install;
+pub mod kubernetes;
 pub mod postgres;
 mod programs;
 mod shared;
@@ -44,6 +45,7 @@ use cache::{Cache, Lock};
 use emulators::Emulators;
 use gateway::{Backend, Backends, BoxError, Databases, Gateway, Pending};
 use install::{Installed, Progress};
+use kubernetes::Kubernetes;
 use postgres::{Master, Postgres};
 use supervise::{Ground, Process, Processes};
 
@@ -151,6 +153,17 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Something with a control plane failed.
+    #[error("{act} the control plane {name}")]
+    Cluster {
+        /// What was tried.
+        act: &'static str,
+        /// Its name.
+        name: String,
+        /// Why it failed.
+        #[source]
+        source: gateway::BoxError,
+    },
     /// The gateway could not be started.
     #[error("start the gateway")]
     Gateway(#[source] gateway::Error),
@@ -179,12 +192,13 @@ impl std::ops::Deref for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        let clusters = self.kubernetes.end();
         let processes = self.processes.end();
         let mut servers = self.take_servers();
         for server in &mut servers {
             server.end();
         }
-        drop((processes, servers));
+        drop((clusters, processes, servers));
     }
 }
 
@@ -214,27 +228,30 @@ impl Sandbox {
     /// As [`start`](Sandbox::start).
     pub async fn start_with(
         options: Options,
-        mut progress: impl FnMut(Progress<'_>) + Send + 'static,
+        progress: impl FnMut(Progress<'_>) + Send + 'static,
     ) -> Result<Sandbox, Error> {
+        let mut progress: kubernetes::Report = Box::new(progress);
         let cache = options.cache.or_else(Cache::find).ok_or(Error::NoCache)?;
         let home = cache.clone();
-        let installed = tokio::task::spawn_blocking(move || install::install(&home, &mut progress))
-            .await
-            .map_err(|_| Error::Spawn {
-                program: "the installation".into(),
-                source: std::io::Error::other("it was cancelled"),
-            })?
-            .map_err(Error::Install)?;
+        let install = move || (install::install(&home, &mut *progress), progress);
+        let (installed, progress) = tokio::task::spawn_blocking(install).await.map_err(|_| Error::Spawn {
+            program: "the installation".into(),
+            source: std::io::Error::other("it was cancelled"),
+        })?;
+        let installed = installed.map_err(Error::Install)?;
         let folder = RunFolder::make(&cache, options.name.as_deref())?;
         let ground = Ground { python: installed.python.clone(), run: folder.path.clone() };
         let processes = Processes::new();
         let emulators =
             Emulators::start(ground.clone(), installed.clone(), &options.region, processes.clone()).await?;
         let servers = Mutex::new(Some(BTreeMap::new()));
-        let parts = Arc::new(Parts { emulators, processes, ground, installed, servers });
+        let kubernetes =
+            Arc::new(Kubernetes::new(cache.clone(), ground.clone(), processes.clone(), progress));
+        let parts = Arc::new(Parts { emulators, processes, ground, installed, servers, kubernetes });
         let config = gateway::Config {
             backends: parts.clone(),
             databases: Some(parts.clone()),
+            clusters: Some(parts.kubernetes.clone()),
             pending: options.pending,
             seed: options.seed,
             port: options.port,
@@ -307,6 +324,11 @@ impl Sandbox {
         server.ok_or_else(missing)?.query(sql).await
     }
 
+    /// The control plane of an EKS cluster. `None` if there is no such cluster.
+    pub fn cluster(&self, account: &str, region: &str, name: &str) -> Option<kubernetes::Cluster> {
+        self.parts.kubernetes.cluster(&format!("{account}-{region}-{name}"))
+    }
+
     /// The processes of ECS tasks, by name.
     pub fn tasks(&self) -> Vec<Task> {
         task::all(&self.parts.ground.containers())
@@ -322,7 +344,8 @@ impl Sandbox {
         &self.folder.path
     }
 
-    /// The end of the log of `moto`, `fakecloud-ACCOUNT-REGION` or `postgres-ID`.
+    /// The end of the log of `moto`, `fakecloud-ACCOUNT-REGION` or `postgres-ID`; those of control planes are in `logs` of
+    /// [`run_dir`](Sandbox::run_dir).
     pub fn logs(&self, name: &str) -> String {
         supervise::tail(&self.parts.ground.log(name))
     }
@@ -331,7 +354,8 @@ impl Sandbox {
     pub async fn stop(self) {
         let Sandbox { gateway, parts, folder, .. } = self;
         gateway.stop().await;
-        let processes = parts.processes.end().into_iter().map(Process::stop);
+        let clusters = parts.kubernetes.end().into_iter();
+        let processes = clusters.chain(parts.processes.end()).map(Process::stop);
         let servers = parts.take_servers().into_iter().map(Postgres::stop);
         tokio::join!(futures::future::join_all(processes), futures::future::join_all(servers));
         drop(parts);
@@ -364,6 +388,7 @@ struct Parts {
     installed: Installed,
     /// `None` after the end.
     servers: Mutex<Option<BTreeMap<String, Arc<Postgres>>>>,
+    kubernetes: Arc<Kubernetes>,
 }
 
 impl Parts {

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Error;
+use crate::kubernetes::Client;
 use crate::user::User;
 
 /// How long a server may take until it answers. Idle machines need a tenth of it.
@@ -124,6 +125,8 @@ pub(crate) enum Check {
     Http(&'static str),
     /// This `pg_isready` says so.
     Postgres(PathBuf),
+    /// It is an API server of Kubernetes and says so to this client.
+    Ready(Client),
 }
 
 impl Check {
@@ -135,6 +138,7 @@ impl Check {
                 ask.args(["-q", "-h", "127.0.0.1", "-p", &address.port().to_string()]).env_clear();
                 ask.status().await.is_ok_and(|status| status.success())
             }
+            Check::Ready(client) => client.at(format!("https://{address}")).ready().await,
         }
     }
 }

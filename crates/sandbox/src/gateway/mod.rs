@@ -39,6 +39,7 @@
 //! | `ecs_deployments` | rolling and blue/green deployments, circuit breaker and rollback, service deployments, events, reasons of stopped tasks |
 //! | `elasticache` | subnet groups and replication groups, told in memory: changes, ends, nodes, tags, and what does not fit together |
 //! | `eks_clusters` | `vpcId` and the security group of a cluster, in EC2, with its rules and tags; `InvalidParameterException` for unknown subnets, groups and roles; deletion protection |
+//! | `eks_endpoints` | a real control plane behind every cluster, see [`kubernetes`](crate::kubernetes) |
 //! | `eks_updates` | `UPDATING`, one update at a time (`ResourceInUseException`), of one kind and one minor version (`InvalidParameterException`); nodes not newer than their cluster |
 //! | `eks_versions` | Kubernetes 1.35 with the add-ons of 1.34; `InvalidParameterException` for versions that EKS has not |
 //! | `eks_insights` | the kubelet version skew, from the versions of node groups |
@@ -64,9 +65,11 @@
 mod call;
 mod fix;
 mod forward;
+mod inside;
 mod operation;
 mod pending;
 mod refusal;
+mod review;
 mod route;
 mod rule;
 mod serve;
@@ -84,7 +87,9 @@ use tokio::task::JoinHandle;
 
 pub use call::Call;
 pub use fix::{FixInfo, fixes};
+pub use inside::Inside;
 pub use pending::Pending;
+pub(crate) use review::{POLICY_GROUP, policy_groups};
 pub use route::{Backend, ROUTES};
 pub use rule::{Act, Latency, Rule, RuleId};
 
@@ -134,12 +139,42 @@ impl std::fmt::Debug for Database {
     }
 }
 
+/// Real control planes behind EKS clusters. Ids are unique in the sandbox (account, region and name).
+pub trait Clusters: Send + Sync + 'static {
+    /// Opens the address of a new cluster.
+    fn open(&self, cluster: Cluster, aws: Inside) -> BoxFuture<'_, Result<Endpoint, BoxError>>;
+    /// Closes the address, stops what runs behind it and forgets its data.
+    fn close<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), BoxError>>;
+}
+
+/// An EKS cluster that asks for a control plane.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Unique in the sandbox; letters, digits, `-` and `_`.
+    pub id: String,
+    /// The Kubernetes version that was asked for, like `1.35`.
+    pub version: String,
+    /// Who issues the tokens of its service accounts.
+    pub issuer: String,
+}
+
+/// Where a control plane is reached.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Like `https://127.0.0.1:40001`.
+    pub url: String,
+    /// The certificate that its clients trust, as PEM.
+    pub certificate_authority: String,
+}
+
 /// How a gateway is set up.
 pub struct Config {
     /// Where the emulators are.
     pub backends: Arc<dyn Backends>,
     /// `None`: RDS instances have an address that moto made up and nobody answers there.
     pub databases: Option<Arc<dyn Databases>>,
+    /// `None`: EKS clusters have an address that fakecloud made up and nobody answers there.
+    pub clusters: Option<Arc<dyn Clusters>>,
     /// How long resources pend.
     pub pending: Pending,
     /// Seed of the dice that rules with a probability throw.
@@ -151,7 +186,7 @@ pub struct Config {
 impl Config {
     /// Default settings: short pending times, no databases, any port.
     pub fn new(backends: Arc<dyn Backends>) -> Config {
-        Config { backends, databases: None, pending: Pending::default(), seed: 0, port: 0 }
+        Config { backends, databases: None, clusters: None, pending: Pending::default(), seed: 0, port: 0 }
     }
 }
 
@@ -179,6 +214,7 @@ pub struct Gateway {
 
 /// What the parts of the gateway share.
 pub(crate) struct State {
+    pub(crate) address: SocketAddr,
     pub(crate) backends: Arc<dyn Backends>,
     pub(crate) client: forward::Client,
     pub(crate) calls: Mutex<Vec<Call>>,
@@ -203,12 +239,13 @@ impl Gateway {
         let listener = TcpListener::bind(("127.0.0.1", config.port)).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
         let state = Arc::new(State {
+            address: addr,
             backends: config.backends,
             client: forward::client(),
             calls: Mutex::new(Vec::new()),
             rules: rule::Rules::new(config.seed),
             pending: pending::Pendings::new(config.pending),
-            fixes: fix::Memory::new(config.databases),
+            fixes: fix::Memory::new(config.databases, config.clusters),
         });
         let server = tokio::spawn(serve::serve(listener, state.clone()));
         Ok(Gateway { addr, state, server })

@@ -20,7 +20,7 @@ use super::operation::{Operation, Wire, mutates, operation};
 use super::refusal::{Answer, denied, expired, internal, quota, refuse, throttle};
 use super::route::{Backend, Protocol, Scope, route};
 use super::rule::{Act, Rule, RuleId};
-use super::{BoxError, State, lock};
+use super::{BoxError, State, lock, review};
 
 /// The largest body that is read whole. AWS allows no service but S3 and the registry, which stream, anywhere near it.
 const LARGEST: usize = 16 << 20;
@@ -102,6 +102,9 @@ async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Res
     let path = parts.uri.path();
     if let Some(page) = path.strip_prefix("/_causeway/") {
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        if let Some(place) = page.strip_prefix("review/") {
+            return Ok(respond(review::review(&state, place, &body).await));
+        }
         return Ok(respond(people(&state, &parts.method, page, &body)));
     }
     // The registry has its own authentication and no region.

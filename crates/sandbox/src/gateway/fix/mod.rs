@@ -13,6 +13,7 @@ mod ecs_deployments;
 mod ecs_target_groups;
 mod ecs_task_definitions;
 mod eks_clusters;
+mod eks_endpoints;
 mod eks_insights;
 mod eks_updates;
 mod eks_versions;
@@ -39,7 +40,7 @@ use serde_json::Value;
 use super::operation::{Operation, decode};
 use super::refusal::Answer;
 use super::route::{Backend, Scope};
-use super::{Databases, State};
+use super::{Clusters, Databases, State};
 
 /// A buffered call on its way to an emulator.
 #[derive(Clone, Debug)]
@@ -85,6 +86,8 @@ impl Request {
 /// What a correction remembers between calls.
 pub(crate) struct Memory {
     pub(crate) databases: Option<Arc<dyn Databases>>,
+    pub(crate) clusters: Option<Arc<dyn Clusters>>,
+    pub(crate) endpoints: eks_endpoints::Endpoints,
     pub(crate) caches: elasticache::Caches,
     pub(crate) twins: elbv2_targets::Twins,
     pub(crate) deployments: ecs_deployments::Deployments,
@@ -97,9 +100,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(databases: Option<Arc<dyn Databases>>) -> Memory {
+    pub(crate) fn new(databases: Option<Arc<dyn Databases>>, clusters: Option<Arc<dyn Clusters>>) -> Memory {
         Memory {
             databases,
+            clusters,
+            endpoints: Default::default(),
             caches: Default::default(),
             twins: Default::default(),
             deployments: Default::default(),
@@ -149,6 +154,7 @@ const FIXES: &[Fix] = &[
     Fix { info: ecs_deployments::INFO, run: ecs_deployments::run },
     Fix { info: elasticache::INFO, run: elasticache::run },
     Fix { info: eks_clusters::INFO, run: eks_clusters::run },
+    Fix { info: eks_endpoints::INFO, run: eks_endpoints::run },
     Fix { info: eks_updates::INFO, run: eks_updates::run },
     Fix { info: eks_versions::INFO, run: eks_versions::run },
     Fix { info: eks_insights::INFO, run: eks_insights::run },
