@@ -145,6 +145,49 @@ impl<T> Value<T> {
     }
 }
 
+/// Around a value that stands in text. Private to whoever uses them, so no text of anybody else has them.
+const INLINE: [char; 2] = ['\u{f8f0}', '\u{f8f1}'];
+
+impl<T: Serialize> Value<T> {
+    /// The value as text for a struct of others that has no place for a [`Value`]. Once such a struct is JSON, [`lifted`]
+    /// makes it a reference again.
+    ///
+    /// # Panics
+    /// If the value does not serialise, which plain data always does.
+    pub fn inline(&self) -> String {
+        match serde_json::to_value(self).expect("a value is plain data") {
+            Json::String(known) => known,
+            json => format!("{}{json}{}", INLINE[0], INLINE[1]),
+        }
+    }
+}
+
+/// Makes references of what [`Value::inline`] wrote into texts.
+pub fn lifted(json: &Json) -> Json {
+    match json {
+        Json::String(text) if text.contains(INLINE[0]) => in_parts(text),
+        Json::Array(items) => Json::Array(items.iter().map(lifted).collect()),
+        Json::Object(fields) => Json::Object(fields.iter().map(|(k, v)| (k.clone(), lifted(v))).collect()),
+        other => other.clone(),
+    }
+}
+
+/// One part is the value itself, several are a text of them.
+fn in_parts(text: &str) -> Json {
+    let mut parts = vec![];
+    for piece in text.split(INLINE[0]) {
+        let (value, rest) = piece.split_once(INLINE[1]).map_or((None, piece), |(v, rest)| (Some(v), rest));
+        parts.extend(value.and_then(|value| serde_json::from_str(value).ok()));
+        if !rest.is_empty() {
+            parts.push(Json::String(rest.to_owned()));
+        }
+    }
+    match parts.as_slice() {
+        [one] => one.clone(),
+        _ => serde_json::to_value(joined(parts)).unwrap_or(Json::Null),
+    }
+}
+
 impl<T> From<T> for Value<T> {
     fn from(v: T) -> Self {
         Value::Known(v)
@@ -444,6 +487,18 @@ impl<'de> Deserialize<'de> for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_can_stand_in_the_text_of_a_struct_of_others() {
+        let role: Value<String> = Value::reference(&"role".into(), "arn");
+        let text =
+            json!({"exactly": role.inline(), "within": format!("arn={}!", role.inline()), "none": "arn"});
+        assert_eq!(
+            lifted(&text),
+            json!({"exactly": {"$ref": "role#arn"}, "within": {"$text": ["arn=", {"$ref": "role#arn"}, "!"]}, "none": "arn"})
+        );
+        assert_eq!(Value::Known("known".to_owned()).inline(), "known");
+    }
 
     #[test]
     fn text_is_known_as_soon_as_its_parts_are() {

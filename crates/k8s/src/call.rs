@@ -1,0 +1,63 @@
+//! What a failed call of the Kubernetes API means for the engine: decided by reason and status.
+//! <https://kubernetes.io/docs/reference/using-api/api-concepts/>
+
+use causeway_core::{Class, Error};
+use kube::core::Status;
+
+/// Names the call in the error and classifies it; everything else stays in the source chain.
+pub(crate) trait Call<T> {
+    /// `call` with the verb of the API: `kubernetes:patch`.
+    fn call(self, call: &'static str) -> Result<T, Error>;
+}
+
+impl<T> Call<T> for Result<T, kube::Error> {
+    fn call(self, call: &'static str) -> Result<T, Error> {
+        self.map_err(|error| Error::Call { call, class: class(&error), source: said(error) })
+    }
+}
+
+fn class(error: &kube::Error) -> Class {
+    match error {
+        kube::Error::Api(status) => of(status),
+        kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::HttpError(_) => Class::Transient,
+        _ => Class::Final,
+    }
+}
+
+fn of(status: &Status) -> Class {
+    match (status.code, status.reason.as_str()) {
+        // A namespace that is being removed takes nothing new, and a quota may be freed.
+        (403, _) if caused(status, "NamespaceTerminating") => Class::NotNow,
+        // Who may enter a new cluster spreads within a minute.
+        (401, _) => Class::Transient,
+        (403, _) => Class::Denied,
+        (404, _) => Class::NotFound,
+        (429, _) => Class::Throttled,
+        (409, "AlreadyExists") => Class::Final,
+        // Somebody was faster with the same object.
+        (409, _) if !caused(status, "FieldManagerConflict") => Class::NotNow,
+        (500.., _) => Class::Transient,
+        _ => Class::Final,
+    }
+}
+
+/// Whether the API server gives `reason` as a cause.
+pub(crate) fn caused(status: &Status, reason: &str) -> bool {
+    status.details.as_ref().is_some_and(|details| details.causes.iter().any(|cause| cause.reason == reason))
+}
+
+/// The API server's own words, once.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Said {
+    message: String,
+}
+
+fn said(error: kube::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => {
+            Box::new(Said { message: status.message.clone() })
+        }
+        other => Box::new(other),
+    }
+}

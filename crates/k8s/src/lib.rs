@@ -1,0 +1,32 @@
+//! Kubernetes objects as resources: any kind by server-side apply, waited for until it serves, in a cluster that may be
+//! made by the same stack.
+//!
+//! A [`Manifest`] is composed from the types of `k8s-openapi`, or from those of [`custom`] for what controllers add. Only the
+//! fields that are set are ours: the API server keeps who owns which, and what others add stays.
+
+mod access;
+mod call;
+pub mod custom;
+mod looks;
+mod manifest;
+mod noun;
+mod rollout;
+mod shown;
+pub mod workload;
+
+pub use access::{Access, Kubernetes, Token, Tokens};
+pub use k8s_openapi;
+pub use manifest::{MANAGER, Manifest, ManifestOutputs, ManifestRefs, STACK};
+pub use noun::{Noun, Scope};
+
+use causeway_core::{Error, Registry};
+use std::future::Future;
+
+/// Adds every kind of object. `connect` makes the client of a cluster when it is first needed.
+pub fn register<F, Fut>(registry: &mut Registry, connect: F)
+where
+    F: Fn(Access) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Kubernetes, Error>> + Send + 'static,
+{
+    noun::register(registry.provider(connect));
+}
