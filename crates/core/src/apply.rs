@@ -22,7 +22,7 @@ use crate::{
     secret::{SealKey, Sealed},
     stack::Stack,
     value::{Address, lookup_in},
-    wait::{Stop, pause},
+    wait::{Pace, Stop, pause},
 };
 use serde_json::Value as Json;
 use std::{
@@ -440,6 +440,7 @@ impl Run {
         let timing = target.kind.timing();
         let timeout = timing.timeout + target.kind.takes_longer(spec);
         let deadline = Instant::now() + timeout;
+        let pace = Pace::new(timing.poll);
         let mut said = String::new();
         loop {
             let on = match self.read(target, spec).await? {
@@ -457,7 +458,7 @@ impl Run {
                 (self.listener)(Event::Waiting { address: target.address.clone(), on: on.clone() });
                 said = on;
             }
-            pause(timing.poll).await;
+            pace.pause().await;
         }
     }
 }

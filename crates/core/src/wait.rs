@@ -2,6 +2,7 @@
 
 use crate::error::{Class, Error};
 use std::{future::Future, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Sleeps. Everything in Causeway that has to let time pass goes through here, so that tests can turn the clock.
@@ -46,6 +47,36 @@ impl Stop {
     /// Returns once [`Stop::abort`] was called.
     pub async fn aborted(&self) {
         self.abort.cancelled().await;
+    }
+}
+
+/// The first pause between two looks: most things that are not there at once are there soon after.
+const FIRST: Duration = Duration::from_millis(250);
+
+/// A look comes late by no more than this part of the time that was waited.
+const LATE: u32 = 16;
+
+/// The pauses between looks at something that takes its time: they grow with the time that it has taken, so that what is
+/// quick is not waited for as long as what is slow.
+pub(crate) struct Pace {
+    since: Instant,
+    longest: Duration,
+}
+
+impl Pace {
+    /// From now on; no pause is longer than `longest`.
+    pub(crate) fn new(longest: Duration) -> Self {
+        Pace { since: Instant::now(), longest }
+    }
+
+    /// How long it has taken so far.
+    pub(crate) fn waited(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Pauses until the next look.
+    pub(crate) async fn pause(&self) {
+        pause((self.waited() / LATE).max(FIRST).min(self.longest)).await;
     }
 }
 
@@ -104,5 +135,34 @@ where
             }
             answer => return answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long after `takes` it is seen, and with how many looks.
+    async fn seen(takes: Duration, longest: Duration) -> (Duration, u32) {
+        let (begun, pace, mut looks) = (Instant::now(), Pace::new(longest), 1);
+        while begun.elapsed() < takes {
+            pace.pause().await;
+            looks += 1;
+        }
+        (begun.elapsed() - takes, looks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_quick_is_seen_soon_and_what_is_slow_costs_few_looks() {
+        let longest = Duration::from_secs(5);
+        for seconds in [6, 48, 600] {
+            let takes = Duration::from_secs(seconds);
+            let (late, looks) = seen(takes, longest).await;
+            assert!(late <= takes / LATE, "{seconds} s: {late:?} late");
+            // As many as at an even pace, and those of the beginning.
+            assert!(u64::from(looks) <= seconds / 5 + 65, "{seconds} s: {looks} looks");
+        }
+        assert!(seen(Duration::from_millis(100), longest).await.0 <= FIRST);
+        assert_eq!(seen(Duration::from_millis(100), Duration::from_millis(1)).await.0, Duration::ZERO);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     secret::Sealed,
     stack::Node,
     value::{Address, Unresolved, is_unknown, references, resolve},
-    wait::pause,
+    wait::Pace,
 };
 use serde_json::{Value as Json, json};
 use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
@@ -260,6 +260,7 @@ impl Run {
             _ => Duration::ZERO,
         };
         let deadline = Instant::now() + settle;
+        let pace = Pace::new(target.kind.timing().poll.min(settle));
         loop {
             let live = self.read(target, spec).await?;
             if live.is_some() || Instant::now() >= deadline {
@@ -267,7 +268,7 @@ impl Run {
             }
             let on = "for its tags to be searchable".to_owned();
             (self.listener)(Event::Waiting { address: target.address.clone(), on });
-            pause(target.kind.timing().poll.min(settle)).await;
+            pace.pause().await;
         }
     }
 
@@ -383,7 +384,7 @@ impl Run {
         planned: Option<&Diff>,
     ) -> Result<AnyLive, StepError> {
         let wanted = self.seal(spec);
-        let mut last: Option<(Diff, Instant)> = None;
+        let mut last: Option<(Diff, Pace)> = None;
         loop {
             let rest = diff_sent(&wanted, &self.seal(&live.spec), applied, &sent);
             if rest.is_empty() {
@@ -391,13 +392,13 @@ impl Run {
             }
             self.within(target.kind, &rest, planned)?;
             match &last {
-                Some((before, _)) if given_up(&rest, before) => return Ok(live),
-                Some((same, since)) if *same == rest => {
-                    if since.elapsed() > LAG {
+                Some((before, ..)) if given_up(&rest, before) => return Ok(live),
+                Some((same, pace)) if *same == rest => {
+                    if pace.waited() > LAG {
                         let fields = rest.changes.into_iter().map(|c| c.path).collect();
                         return Err(StepError::NotConverged { fields });
                     }
-                    pause(target.kind.timing().poll).await;
+                    pace.pause().await;
                 }
                 _ => {
                     self.update_once(target, spec, &live, &rest).await?;
@@ -405,7 +406,7 @@ impl Run {
                     if rest.changes.iter().all(|c| never_shown(&c.change)) {
                         sent.clone_from(&wanted);
                     }
-                    last = Some((rest, Instant::now()));
+                    last = Some((rest, Pace::new(target.kind.timing().poll)));
                 }
             }
             live = self.until_ready(target, spec).await?;
@@ -434,11 +435,12 @@ impl Run {
         rest: &Diff,
     ) -> Result<(), StepError> {
         let deadline = Instant::now() + target.kind.timing().timeout;
+        let pace = Pace::new(target.kind.timing().poll);
         loop {
             match self.repeated(target, || target.kind.update(target.at(), spec, live, rest)).await {
                 Err(error) if error.class() == Class::NotNow && Instant::now() < deadline => {
                     (self.listener)(Event::Waiting { address: target.address.clone(), on: error.chain() });
-                    pause(target.kind.timing().poll).await;
+                    pace.pause().await;
                 }
                 answer => return Ok(answer?),
             }

@@ -11,7 +11,7 @@ use crate::{
     registry::AnyLive,
     resource::{Owner, Status},
     value::{Address, is_unknown, resolve},
-    wait::pause,
+    wait::Pace,
 };
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -75,6 +75,7 @@ impl Run {
     async fn copy(&self, target: &Target<'_>, spec: &Json, live: &AnyLive) -> Result<(), StepError> {
         let timing = target.kind.timing();
         let deadline = Instant::now() + timing.timeout;
+        let pace = Pace::new(timing.poll);
         loop {
             match self.repeated(target, || target.kind.copy(target.at(), spec, live)).await {
                 Ok(None) => return Ok(()),
@@ -88,7 +89,7 @@ impl Run {
                         return Err(StepError::TimedOut { after: timing.timeout, on });
                     }
                     (self.listener)(Event::Waiting { address: target.address.clone(), on });
-                    pause(timing.poll).await;
+                    pace.pause().await;
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -99,6 +100,7 @@ impl Run {
     async fn delete(&self, target: &Target<'_>, spec: &Json, mut live: AnyLive) -> Result<(), StepError> {
         let timing = target.kind.timing();
         let deadline = Instant::now() + timing.timeout;
+        let pace = Pace::new(timing.poll);
         let mut accepted = false;
         loop {
             let mut on = match &live.status {
@@ -121,7 +123,7 @@ impl Run {
                 return Err(StepError::TimedOut { after: timing.timeout, on });
             }
             (self.listener)(Event::Waiting { address: target.address.clone(), on });
-            pause(timing.poll).await;
+            pace.pause().await;
         }
     }
 }
