@@ -193,5 +193,9 @@ def identities():
     }
 
 
-regions = {name: region(name) for name in sys.argv[1:]}
-print(json.dumps({"regions": regions, "iam": identities()}, default=str))
+def listing(names):
+    return {"regions": {name: region(name) for name in names}, "iam": identities()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(listing(sys.argv[1:]), default=str))

@@ -5,21 +5,18 @@
 //! A cycle ends three runs in one account: one that makes everything, one that changes and replaces things, one that removes
 //! everything. `CAUSEWAY_CASES` says how many cycles, or `all`; there are few by default, spread evenly.
 
-use crate::place::{Boto3, Moment, Place, differences};
-use causeway_core::Stack;
-use causeway_sandbox::{Options, Sandbox, gateway::Pending};
-use serde_json::Value as Json;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+use crate::{
+    lanes::{Came, Lanes, asked},
+    place::{Boto3, Moment, Place, When, differences},
+    world::INVENTORY,
 };
+use causeway_core::Stack;
+use causeway_sandbox::Sandbox;
+use serde_json::Value as Json;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// Cycles when nobody asks for more.
 const CYCLES: usize = 10;
-
-/// Accounts at a time: runs mostly wait.
-const AT_ONCE: usize = 6;
 
 /// Cycles before the sandbox starts anew, which gives its memory back.
 const PER_SANDBOX: usize = 24;
@@ -74,7 +71,8 @@ fn reference(sandbox: &Arc<Sandbox>, boto3: &Boto3) -> Reference {
         for (call, times) in &all {
             let earlier = before.get(call).copied().unwrap_or(0);
             for nth in 1..=times - earlier {
-                moments.extend([false, true].map(|after| Moment { call: call.clone(), nth, after }));
+                let when = [When::Before, When::After];
+                moments.extend(when.map(|when| Moment { call: call.clone(), nth, when }));
             }
         }
         before = all;
@@ -84,13 +82,13 @@ fn reference(sandbox: &Arc<Sandbox>, boto3: &Boto3) -> Reference {
     Reference { inventories: [a, b, c], moments: [x, y, z] }
 }
 
-/// One cycle: what was wrong, and how many runs were ended.
-fn cycle(place: &Place, boto3: &Boto3, reference: &Reference, moments: [&Moment; 3]) -> (usize, Vec<String>) {
-    let (mut came, mut wrong) = (0, vec![]);
+/// One cycle.
+fn cycle(place: &Place, boto3: &Boto3, reference: &Reference, moments: [&Moment; 3]) -> Came {
+    let Came { mut ended, mut wrong } = Came::default();
     for (run, moment) in moments.into_iter().enumerate() {
         let stack = stack(place, run);
         let what = format!("{} ended at {moment:?}", RUNS[run]);
-        came += usize::from(place.crash(&stack, moment));
+        ended += usize::from(place.crash(&stack, moment));
         // The call that was held may have left others on their way.
         if let Err(why) = place.run(&stack) {
             wrong.push(format!("{what}: the next run: {why}"));
@@ -105,33 +103,17 @@ fn cycle(place: &Place, boto3: &Boto3, reference: &Reference, moments: [&Moment;
             wrong.push(format!("{what}: {differs:?}"));
         }
     }
-    (came, wrong)
-}
-
-fn start(host: &tokio::runtime::Runtime) -> Arc<Sandbox> {
-    let options = Options { pending: Pending::all(Duration::from_millis(100)), ..Options::default() };
-    Arc::new(host.block_on(Sandbox::start(options)).unwrap())
-}
-
-/// How many cycles are asked for, of `all`.
-fn cycles(all: usize) -> usize {
-    match std::env::var("CAUSEWAY_CASES").as_deref() {
-        Ok("all") => all,
-        Ok(number) => number.parse().expect("CAUSEWAY_CASES is a number or `all`"),
-        Err(_) => CYCLES,
-    }
-    .clamp(1, all)
+    Came { ended, wrong }
 }
 
 #[test]
 fn ended_at_any_call_the_next_run_finishes() {
     let begun = Instant::now();
-    let host = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut sandbox = start(&host);
-    let mut boto3 = Boto3::start(&sandbox);
-    let reference = reference(&sandbox, &boto3);
+    let mut lanes = Lanes::start(INVENTORY);
+    let (sandbox, boto3) = lanes.first();
+    let reference = reference(sandbox, boto3);
     let all = reference.moments.iter().map(Vec::len).max().unwrap_or(0);
-    let cycles = cycles(all);
+    let cycles = asked(CYCLES, all);
     println!(
         "moments to {}; {cycles} cycles of {all}; the undisturbed one took {:?}",
         (0..3).map(|i| format!("{} {}", RUNS[i], reference.moments[i].len())).collect::<Vec<_>>().join(", "),
@@ -142,44 +124,11 @@ fn ended_at_any_call_the_next_run_finishes() {
         let of = &reference.moments[run];
         if of.is_empty() { None } else { of.get((i * all / cycles + run * 7) % of.len()) }
     };
-    let (mut came, mut wrong) = (0, vec![]);
-    let numbers: Vec<usize> = (0..cycles).collect();
-    for (n, batch) in numbers.chunks(PER_SANDBOX).enumerate() {
-        if n > 0 {
-            drop(boto3);
-            match Arc::into_inner(sandbox) {
-                Some(sandbox) => host.block_on(sandbox.stop()),
-                None => panic!("an account outlived its batch"),
-            }
-            sandbox = start(&host);
-            boto3 = Boto3::start(&sandbox);
-        }
-        let waiting = Mutex::new(batch.iter().copied());
-        std::thread::scope(|scope| {
-            let lanes: Vec<_> = (0..AT_ONCE)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let (mut came, mut wrong) = (0, vec![]);
-                        loop {
-                            let Some(i) = waiting.lock().unwrap().next() else { return (came, wrong) };
-                            let moments = [0, 1, 2].map(|run| moment(run, i).unwrap());
-                            let place = Place::new(&sandbox, 1000 + i as u64);
-                            let (ended, violations) = cycle(&place, &boto3, &reference, moments);
-                            came += ended;
-                            wrong.extend(violations);
-                        }
-                    })
-                })
-                .collect();
-            for lane in lanes {
-                let (ended, violations) = lane.join().unwrap();
-                came += ended;
-                wrong.extend(violations);
-            }
-        });
-        println!("{came} runs ended, {} violations, {:?}", wrong.len(), begun.elapsed());
-    }
+    let Came { ended, wrong } = lanes.all(cycles, PER_SANDBOX, |sandbox, boto3, i| {
+        let moments = [0, 1, 2].map(|run| moment(run, i).unwrap());
+        cycle(&Place::new(sandbox, 1000 + i as u64), boto3, &reference, moments)
+    });
     assert!(wrong.is_empty(), "{} violations:\n{}", wrong.len(), wrong.join("\n"));
     // A moment may not come, as runs are not the same to the last call; most do.
-    assert!(came * 10 >= cycles * 3 * 9, "only {came} of {} runs were ended", cycles * 3);
+    assert!(ended * 10 >= cycles * 3 * 9, "only {ended} of {} runs were ended", cycles * 3);
 }

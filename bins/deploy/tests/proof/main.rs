@@ -5,7 +5,9 @@
 
 mod canaries;
 mod crash;
+mod crash_eks;
 mod faults;
+mod lanes;
 mod place;
 #[path = "../sandbox/world.rs"]
 mod world;

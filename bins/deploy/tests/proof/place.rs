@@ -1,7 +1,7 @@
 //! An account of a sandbox, a folder, and the library in between: what the binary does, without its process, so that a
 //! process can be ended at any moment at little cost.
 
-use crate::world::{EXAMPLE, INVENTORY, World, write_image};
+use crate::world::{EXAMPLE, World, write_image};
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_credential_types::Credentials;
 use causeway_config::File;
@@ -31,6 +31,9 @@ use tokio::runtime::Runtime;
 /// Longer than any run takes here.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Long enough for a run to get from one call to the next.
+const NEXT: Duration = Duration::from_millis(500);
+
 /// The moment at which a run is ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Moment {
@@ -38,8 +41,19 @@ pub(crate) struct Moment {
     pub(crate) call: String,
     /// The how manieth of its name, from 1.
     pub(crate) nth: u64,
-    /// Whether the call has had its effect; its answer never came, either way.
-    pub(crate) after: bool,
+    /// Where in the call.
+    pub(crate) when: When,
+}
+
+/// Where in a call a run is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// It has had no effect.
+    Before,
+    /// It has had its effect, and its answer has not come.
+    After,
+    /// Its answer has come, and what follows of it was done up to the next call.
+    Answered,
 }
 
 /// One account and one folder.
@@ -49,6 +63,7 @@ pub(crate) struct Place {
     account: String,
     key: String,
     secret: String,
+    region: String,
 }
 
 /// What a process of ours would be: its tasks end where they stand when it is dropped.
@@ -61,15 +76,22 @@ fn ended(process: Runtime) {
 }
 
 impl Place {
+    /// The example of the ECS target.
     pub(crate) fn new(sandbox: &Arc<Sandbox>, number: u64) -> Self {
-        let account = format!("{number:012}");
-        let (key, secret) = sandbox.credentials(&account).unwrap();
-        let place =
-            Place { sandbox: Arc::clone(sandbox), folder: TempDir::new().unwrap(), account, key, secret };
+        let place = Place::with(sandbox, number, EXAMPLE);
         write_image(&place.folder.path().join("image"), "v2.28.3", "");
-        fs::write(place.file(), EXAMPLE).unwrap();
         place.edit("count = 1\n", "count = 1\nhealth_check_grace_seconds = 0\n");
         place
+    }
+
+    /// The account of this number, with this configuration.
+    pub(crate) fn with(sandbox: &Arc<Sandbox>, number: u64, configuration: &str) -> Self {
+        let account = format!("{number:012}");
+        let (key, secret) = sandbox.credentials(&account).unwrap();
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("causeway.toml"), configuration).unwrap();
+        let region = File::read(&folder.path().join("causeway.toml")).unwrap().config.stack.region;
+        Place { sandbox: Arc::clone(sandbox), folder, account, key, secret, region }
     }
 
     fn file(&self) -> std::path::PathBuf {
@@ -90,10 +112,11 @@ impl Place {
 
     fn engine(&self) -> impl Future<Output = Engine> + use<> {
         let (key, secret, account) = (self.key.clone(), self.secret.clone(), self.account.clone());
+        let region = Region::new(self.region.clone());
         let (endpoint, journal) = (self.sandbox.endpoint().to_owned(), self.folder.path().join("journal"));
         async move {
             let config = aws_config::defaults(BehaviorVersion::latest())
-                .region(Region::new("us-east-1"))
+                .region(region)
                 .endpoint_url(endpoint)
                 .credentials_provider(Credentials::new(key, secret, None, None, "test"))
                 .retry_config(RetryConfig::disabled())
@@ -144,8 +167,9 @@ impl Place {
     /// Applies `stack` and ends the process at `moment`. Whether that moment came.
     pub(crate) fn crash(&self, stack: &Stack, moment: &Moment) -> bool {
         let gateway = self.sandbox.gateway();
-        let act = if moment.after { Act::HoldAfter } else { Act::HoldBefore };
+        let act = if moment.when == When::Before { Act::HoldBefore } else { Act::HoldAfter };
         let rule = gateway.set(Rule::new(&moment.call, act).access_key(&self.key).nth(moment.nth));
+        let mut rules = vec![rule];
         let process = process();
         let begun = Instant::now();
         let came = process.block_on(async {
@@ -154,12 +178,21 @@ impl Place {
                 _ = self.apply(stack.clone()) => false,
             }
         });
+        if came && moment.when == When::Answered {
+            // The answer goes on its way, and no call after it.
+            let next = gateway.set(Rule::new("*", Act::HoldBefore).access_key(&self.key));
+            gateway.release(rule);
+            process.block_on(gateway.wait_held(next, 1, NEXT));
+            rules.push(next);
+        }
         ended(process);
         // A call that is held before its effect must not go on: the gateway has to see first that nobody waits for it.
-        while gateway.held(rule) > 0 && begun.elapsed() < LIMIT {
+        while rules.iter().any(|rule| gateway.held(*rule) > 0) && begun.elapsed() < LIMIT {
             std::thread::sleep(Duration::from_millis(5));
         }
-        gateway.unset(rule);
+        for rule in rules {
+            gateway.unset(rule);
+        }
         came
     }
 
@@ -170,7 +203,13 @@ impl Place {
         out
     }
 
-    fn calls(&self) -> Vec<Call> {
+    /// How many calls of this name have had an effect so far, or may have had one.
+    pub(crate) fn effective(&self, name: &str) -> u64 {
+        self.calls().iter().filter(|c| c.forwarded && c.name() == name).count() as u64
+    }
+
+    /// The calls so far, in the order of their ends.
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.sandbox.gateway().calls().into_iter().filter(|c| c.access_key == self.key).collect()
     }
 
@@ -215,10 +254,11 @@ for line in sys.stdin:
 "#;
 
 impl Boto3 {
-    pub(crate) fn start(sandbox: &Sandbox) -> Self {
+    /// For a script that prints what is in an account.
+    pub(crate) fn start(sandbox: &Sandbox, script: &str) -> Self {
         let mut python = Command::new(&sandbox.installed().python);
         python.env_clear().envs(sandbox.env()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        python.args(["-c", SERVER, INVENTORY]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        python.args(["-c", SERVER, script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = python.spawn().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         Boto3(Mutex::new((child, answers)))
@@ -248,7 +288,7 @@ pub(crate) fn anonymous(inventory: &Json, world: &World) -> Json {
     serde_json::from_str(&inventory.to_string().replace(account, "ACCOUNT")).unwrap()
 }
 
-/// What differs, by name.
+/// What differs, by name; of lists only what is in one of them.
 pub(crate) fn differences(found: &Json, wanted: &Json) -> BTreeMap<String, String> {
     let empty = serde_json::Map::new();
     let (found, wanted) = (found.as_object().unwrap_or(&empty), wanted.as_object().unwrap_or(&empty));
@@ -257,9 +297,25 @@ pub(crate) fn differences(found: &Json, wanted: &Json) -> BTreeMap<String, Strin
         .into_iter()
         .filter(|n| found.get(*n) != wanted.get(*n))
         .map(|n| {
-            let show =
-                |of: &serde_json::Map<String, Json>| of.get(n).map_or_else(String::new, Json::to_string);
-            (n.clone(), format!("{} instead of {}", show(found), show(wanted)))
+            let [found, wanted] = [found.get(n), wanted.get(n)];
+            let told = match (found.and_then(Json::as_array), wanted.and_then(Json::as_array)) {
+                (Some(found), Some(wanted)) => {
+                    format!("{} instead of {}", without(found, wanted), without(wanted, found))
+                }
+                _ => format!("{found:?} instead of {wanted:?}"),
+            };
+            (n.clone(), told)
         })
         .collect()
+}
+
+/// What is more often in `all` than in `others`.
+fn without(all: &[Json], others: &[Json]) -> Json {
+    let mut rest = all.to_vec();
+    for other in others {
+        if let Some(i) = rest.iter().position(|one| one == other) {
+            rest.swap_remove(i);
+        }
+    }
+    rest.into()
 }
