@@ -21,12 +21,14 @@ use causeway_core::{
     plan::PlanError,
     store::{LocalStore, Store},
 };
+use causeway_postgres::Way;
 use causeway_sandbox::{
     Options, Sandbox, account,
     background::{self, Running},
     cache::Cache,
     install::Progress,
 };
+use causeway_stacks::eks::Connection;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -114,6 +116,16 @@ pub(crate) fn configuration(global: &Global) -> Result<File, Failure> {
     Ok(File::read(&global.file)?)
 }
 
+/// How databases are reached from here.
+fn way(file: &File) -> Way {
+    let litellm = file.config.eks.as_ref().and_then(|eks| eks.litellm.as_ref());
+    let Some(Connection { root_certificates, tunnel }) = litellm.map(|litellm| &litellm.connection) else {
+        return Way::default();
+    };
+    let root_certificates = root_certificates.as_ref().map(|path| file.folder().join(path));
+    Way { root_certificates, through: tunnel.clone() }
+}
+
 /// Answers for environment variables.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -176,7 +188,7 @@ impl Session {
         }
         let mut registry = Registry::default();
         causeway_aws::register(&mut registry, sdk.clone());
-        causeway_postgres::register(&mut registry, Arc::new(InSecretsManager(sdk.clone())));
+        causeway_postgres::register(&mut registry, way(&file), Arc::new(InSecretsManager(sdk.clone())));
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
         Ok(Session { file, engine, cloud, store, sdk, place, beside, lasts, sandbox })

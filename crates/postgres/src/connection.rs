@@ -2,11 +2,11 @@
 
 use crate::{
     call::Call,
-    server::{Passwords, Server},
+    server::{Passwords, Server, Way},
     tls::Tls,
 };
 use causeway_core::{Error, place::Client as PlaceClient};
-use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 use tokio_postgres::{Client, Config, NoTls, Row, Transaction, config::SslMode, types::ToSql};
 
@@ -19,6 +19,7 @@ pub struct Postgres(Arc<Shared>);
 
 struct Shared {
     server: Server,
+    way: Way,
     passwords: Arc<dyn Passwords>,
     client: Mutex<Option<Client>>,
 }
@@ -28,9 +29,9 @@ impl PlaceClient for Postgres {
 }
 
 impl Postgres {
-    /// Speaks to `server`, with the password that `passwords` gives.
-    pub fn new(server: Server, passwords: Arc<dyn Passwords>) -> Self {
-        Postgres(Arc::new(Shared { server, passwords, client: Mutex::default() }))
+    /// Speaks to `server`, this `way`, with the password that `passwords` gives.
+    pub fn new(server: Server, way: Way, passwords: Arc<dyn Passwords>) -> Self {
+        Postgres(Arc::new(Shared { server, way, passwords, client: Mutex::default() }))
     }
 
     /// The rows that `statement` answers with.
@@ -80,7 +81,7 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Client, Error> {
-        let server = &self.server;
+        let (server, way) = (&self.server, &self.way);
         let (address, port) = (server.address.get()?, server.port.get()?);
         let password = self.passwords.password(server.password.get()?).await?;
         let mut config = Config::new();
@@ -89,9 +90,9 @@ impl Shared {
             .password(password_in(password.expose()?))
             .dbname(&server.database)
             .application_name("causeway");
-        let at = server.through.clone().unwrap_or_else(|| format!("{address}:{port}"));
+        let at = way.through.clone().unwrap_or_else(|| format!("{address}:{port}"));
         let failed = |source| Error::Connect { place: format!("PostgreSQL at {at}"), source };
-        let Some(roots) = &server.root_certificates else {
+        let Some(roots) = &way.root_certificates else {
             if !is_here(&at) {
                 return Err(Error::Invalid(format!(
                     "the connection to PostgreSQL at {at} would not be secret: name a file with the certificates that \
@@ -107,8 +108,9 @@ impl Shared {
             return Ok(client);
         };
         config.ssl_mode(SslMode::Require);
-        let tls = Tls::new(Path::new(roots), address)
-            .map_err(|why| Error::Invalid(format!("the certificates in {roots} cannot be used: {why}")))?;
+        let tls = Tls::new(roots, address).map_err(|why| {
+            Error::Invalid(format!("the certificates in {} cannot be used: {why}", roots.display()))
+        })?;
         let stream = reach(&at).await.map_err(failed)?;
         let (client, connection) = config.connect_raw(stream, tls).await.call("connecting to PostgreSQL")?;
         tokio::spawn(connection);

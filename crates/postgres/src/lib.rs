@@ -15,16 +15,16 @@ mod tls;
 pub use connection::Postgres;
 pub use database::{Database, DatabaseOutputs, DatabaseRefs};
 pub use role::{Role, RoleOutputs, RoleRefs};
-pub use server::{Passwords, Server};
+pub use server::{Passwords, Server, Way};
 
 use causeway_core::Registry;
 use std::sync::Arc;
 
-/// Registers the kinds. `passwords` fetches what specs only name.
-pub fn register(registry: &mut Registry, passwords: Arc<dyn Passwords>) {
+/// Registers the kinds. Every server is reached this `way`; `passwords` fetches what specs only name.
+pub fn register(registry: &mut Registry, way: Way, passwords: Arc<dyn Passwords>) {
     let kinds = registry.provider(move |server: Server| {
-        let passwords = Arc::clone(&passwords);
-        async move { Ok(Postgres::new(server, passwords)) }
+        let (way, passwords) = (way.clone(), Arc::clone(&passwords));
+        async move { Ok(Postgres::new(server, way, passwords)) }
     });
     kinds.add::<Role>().add::<Database>();
 }

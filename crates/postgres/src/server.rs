@@ -3,6 +3,7 @@
 use causeway_core::{Error, Secret, Value, place::Place};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// A PostgreSQL server, and as whom to speak to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,19 +18,23 @@ pub struct Server {
     pub password: Value<String>,
     /// The database that is connected to. `postgres` is always there.
     pub database: String,
-    /// A file of certificates (PEM) of which one has signed the server's. For RDS it is
-    /// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>. `None`: without TLS, and only to an address of
-    /// this machine.
-    #[serde(default)]
-    pub root_certificates: Option<String>,
-    /// `host:port` where a tunnel to the server listens, for a server that cannot be reached from here. Its certificate is
-    /// still that of `address`.
-    #[serde(default)]
-    pub through: Option<String>,
 }
 
 impl Place for Server {
     const PROVIDER: &'static str = "postgres";
+}
+
+/// How servers are reached from here. Not a part of where they are: it differs from one machine to the next, and what is
+/// inside a server does not move with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// A file of certificates (PEM) of which one has signed the server's. For RDS it is
+    /// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>. `None`: without TLS, and only to an address of
+    /// this machine.
+    pub root_certificates: Option<PathBuf>,
+    /// `host:port` where a tunnel to the server listens, for a server that cannot be reached from here. Its certificate is
+    /// still that of its address.
+    pub through: Option<String>,
 }
 
 /// Fetches passwords that specs only name.

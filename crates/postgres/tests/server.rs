@@ -10,7 +10,7 @@ use causeway_core::{
     store::MemoryStore,
     testing::Lifecycle,
 };
-use causeway_postgres::{Database, Passwords, Role, Server};
+use causeway_postgres::{Database, Passwords, Role, Server, Way};
 use causeway_sandbox::postgres::{Master, Postgres};
 use futures::future::BoxFuture;
 use std::{net::SocketAddr, sync::Arc};
@@ -41,8 +41,12 @@ async fn server(name: &str) -> Postgres {
 }
 
 fn registry() -> Registry {
+    by(Way::default())
+}
+
+fn by(way: Way) -> Registry {
     let mut registry = Registry::new();
-    causeway_postgres::register(&mut registry, Arc::new(Known));
+    causeway_postgres::register(&mut registry, way, Arc::new(Known));
     registry
 }
 
@@ -53,8 +57,6 @@ fn at(address: SocketAddr) -> Server {
         user: "coder".into(),
         password: "master".to_owned().into(),
         database: "postgres".into(),
-        root_certificates: None,
-        through: None,
     }
 }
 
@@ -161,22 +163,21 @@ async fn a_server_shows_who_it_is_before_it_gets_a_password() {
     let postgres = server("secret").await;
     let proxy = tls_proxy::start(postgres.address()).await;
     let certificates = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
-    let by = |name: &str, roots: &str| Server {
-        address: name.to_owned().into(),
-        root_certificates: Some(format!("{certificates}/{roots}")),
-        through: Some(proxy.to_string()),
-        ..at(postgres.address())
-    };
-    let plan = async |server: &Server| {
-        let engine = Engine::new(registry(), Arc::new(MemoryStore::default()));
-        let planned = engine.plan(&stack(server, role("first"), None), &PlanOptions::default()).await;
+    let plan = async |name: &str, roots: &str| {
+        let way = Way {
+            root_certificates: Some(format!("{certificates}/{roots}").into()),
+            through: Some(proxy.to_string()),
+        };
+        let engine = Engine::new(by(way), Arc::new(MemoryStore::default()));
+        let server = Server { address: name.to_owned().into(), ..at(postgres.address()) };
+        let planned = engine.plan(&stack(&server, role("first"), None), &PlanOptions::default()).await;
         planned.map(|p| p.plan.steps.len()).map_err(|e| causeway_core::error::chain(&e))
     };
-    assert_eq!(plan(&by("db.internal", "ca.pem")).await, Ok(2));
-    let wrong = plan(&by("db.internal", "other.pem")).await.unwrap_err();
+    assert_eq!(plan("db.internal", "ca.pem").await, Ok(2));
+    let wrong = plan("db.internal", "other.pem").await.unwrap_err();
     assert!(wrong.contains("UnknownIssuer"), "{wrong}");
-    let wrong = plan(&by("other.internal", "ca.pem")).await.unwrap_err();
+    let wrong = plan("other.internal", "ca.pem").await.unwrap_err();
     assert!(wrong.contains("not valid for name"), "{wrong}");
-    let wrong = plan(&by("db.internal", "none.pem")).await.unwrap_err();
+    let wrong = plan("db.internal", "none.pem").await.unwrap_err();
     assert!(wrong.contains("none.pem cannot be used"), "{wrong}");
 }

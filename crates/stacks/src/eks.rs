@@ -13,7 +13,7 @@ mod roles;
 mod security;
 
 use crate::config::{Problem, StackConfig};
-use causeway_aws::{AwsStack, id::Arn, sts::CallerIdentity};
+use causeway_aws::{AwsStack, iam::Deployer, id::Arn, sts::CallerIdentity};
 use causeway_core::{Stack, Tags, Value};
 pub use config::*;
 
@@ -33,21 +33,30 @@ pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks) {
     let home = in_region(stack, &common.region, |stack| {
         let caller = stack.add("caller", CallerIdentity::default());
         let regions: Vec<&str> = config.regions.keys().map(String::as_str).collect();
+        let admitted = config.access.admits_deployer();
+        let deployer = admitted.then(|| stack.add("deployer", Deployer::default()).arn.clone());
         let repositories = registry::registry(stack, &config.registry, &caller.account, &regions);
         let site = site(common, &common.region, &caller.account, &caller.partition);
-        let place = Place { config, site, network: &config.network, nodes: &config.system_nodes };
+        let place = Place {
+            config,
+            site,
+            network: &config.network,
+            nodes: &config.system_nodes,
+            deployer: deployer.as_ref(),
+        };
         let built = in_place(stack, &place, &layout::CONTROL_PLANE);
         data::data(stack, config, &built.network, &built.security);
         let llm_key =
             config.litellm.as_ref().map(|_| roles::llm_key(stack, &place.site, &built.security.key));
         place.roles(stack, &built, &repositories, llm_key.as_ref(), true);
-        Home { account: caller.account.clone(), partition: caller.partition.clone(), repositories, llm_key }
+        let (account, partition) = (caller.account.clone(), caller.partition.clone());
+        Home { account, partition, deployer, repositories, llm_key }
     });
     for (name, region) in &config.regions {
         let network = Network { cidr: region.cidr.clone(), ..config.network.clone() };
         let nodes = region.system_nodes.as_ref().unwrap_or(&config.system_nodes);
         let site = site(common, name, &home.account, &home.partition);
-        let place = Place { config, site, network: &network, nodes };
+        let place = Place { config, site, network: &network, nodes, deployer: home.deployer.as_ref() };
         in_region(stack, name, |stack| {
             let built = in_place(stack, &place, &layout::PROXY);
             place.roles(stack, &built, &home.repositories, home.llm_key.as_ref(), false);
@@ -59,6 +68,8 @@ pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks) {
 struct Home {
     account: Value<String>,
     partition: Value<String>,
+    /// Who deploys, if that is somebody who may enter the clusters.
+    deployer: Option<Value<Arn>>,
     repositories: Vec<Value<Arn>>,
     llm_key: Option<iam::KeySecret>,
 }
@@ -69,6 +80,7 @@ struct Place<'a> {
     site: iam::Site,
     network: &'a Network,
     nodes: &'a SystemNodes,
+    deployer: Option<&'a Value<Arn>>,
 }
 
 /// What every region has.
@@ -108,7 +120,7 @@ fn in_place(stack: &mut Stack, place: &Place<'_>, layout: &[layout::Block]) -> B
         },
     );
     let security = security::security(stack, &network.vpc_id, &site.cluster);
-    let cluster = cluster::cluster(stack, config, nodes, site, &network, &security);
+    let cluster = cluster::cluster(stack, config, nodes, site, &network, &security, place.deployer);
     let karpenter = karpenter::karpenter(stack, site, &cluster, config.permissions_boundary.as_deref());
     Built { network, security, cluster, karpenter }
 }

@@ -1,7 +1,7 @@
 //! Rows 36 to 51: the clusters.
 
 use crate::{
-    EXAMPLE, OHIO, REGIONS, VARIANT, find, list, mistakes, ohio, one, region, rules, set, tags, text, texts,
+    ACCOUNT, EXAMPLE, MANAGED, OHIO, REGIONS, VARIANT, find, list, mistakes, ohio, one, region, rules, set, tags, text, texts,
     world::World,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -154,16 +154,24 @@ fn row_043_oidc_provider() {
     }
 }
 
-/// Everybody who may enter is named in the file, whoever made the cluster too: an entry that EKS makes by itself is in
-/// no plan.
+/// Every entry is one of the plan's, also that of whoever deploys: none is made by EKS for having made the cluster. Where
+/// admins are named, they are all there are; and whoever deploys can be left out.
 #[test]
 fn row_044_access_entries() {
+    let admin = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy";
     for name in REGIONS {
-        let entry = one(&cluster(name)["entries"]);
-        assert_eq!(entry["type"], "EC2_LINUX");
-        assert_eq!(entry["principalArn"], role(&format!("ai-coder-{name}-karpenter-node"))["Arn"]);
-        assert!(list(&entry["policies"]).is_empty() && list(&entry["kubernetesGroups"]).is_empty());
+        let entries = &cluster(name)["entries"];
+        assert_eq!(list(entries).len(), 2);
+        let nodes = text(&role(&format!("ai-coder-{name}-karpenter-node"))["Arn"]);
+        let nodes = find(entries, "principalArn", nodes);
+        assert_eq!(nodes["type"], "EC2_LINUX");
+        assert!(list(&nodes["policies"]).is_empty() && list(&nodes["kubernetesGroups"]).is_empty());
+        let deployer = find(entries, "principalArn", &format!("arn:aws:iam::{ACCOUNT}:user/moto"));
+        assert_eq!(deployer["type"], "STANDARD");
+        let policy = one(&deployer["policies"]);
+        assert_eq!((&policy["policyArn"], &policy["accessScope"]["type"]), (&json!(admin), &json!("cluster")));
     }
+    assert_eq!(one(&one(&ohio(&MANAGED)["clusters"])["entries"])["type"], "EC2_LINUX");
     let entries = &one(&ohio(&VARIANT.before)["clusters"])["entries"];
     assert_eq!(list(entries).len(), 3);
     for (who, policy) in [("platform", "AmazonEKSClusterAdminPolicy"), ("support", "AmazonEKSViewPolicy")] {

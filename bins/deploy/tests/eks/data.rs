@@ -61,6 +61,8 @@ fn row_053_coder_database() {
     );
 }
 
+/// An instance of its own, or a user and a database on that of Coder: the URL leads into it, also after the password has
+/// changed, and not to what is Coder's.
 #[test]
 fn row_054_litellm_database() {
     let litellm = database("ai-coder-litellm");
@@ -71,6 +73,22 @@ fn row_054_litellm_database() {
         (&json!("litellm"), &json!("db.m5.large"))
     );
     assert_eq!(litellm["VpcSecurityGroups"], database("ai-coder")["VpcSecurityGroups"]);
+    let shared = one(&ohio(&VARIANT.before)["databases"]);
+    let url = &ohio(&VARIANT.before)["urls"]["options/litellm/database-url"];
+    assert_eq!(
+        (&url["host"], &url["port"]),
+        (&shared["Endpoint"]["Address"], &shared["Endpoint"]["Port"])
+    );
+    let [before, after] = &VARIANT.litellm;
+    for told in [before, after] {
+        assert_eq!(told.first, "litellm|litellm|f|f");
+        assert!(told.stranger.contains("permission denied for table users"), "{}", told.stranger);
+    }
+    // What was written with the first password is there with the second.
+    assert_eq!((before.kept.as_str(), after.kept.as_str()), ("1", "2"));
+    assert_eq!(ohio(&VARIANT.after)["urls"]["options/litellm/database-url"]["length"], PASSWORD.len());
+    let told = mistakes("[eks.litellm.connection]\ntunnel = \"15432\"");
+    assert!(told.contains("is not where a tunnel listens"), "{told}");
 }
 
 /// From the nodes alone, where it was the whole network.
@@ -144,7 +162,18 @@ fn row_058_cache_client() {
     assert_eq!(one(&cache["NodeGroups"])["PrimaryEndpoint"]["Port"], 6379);
     assert!(cache.get("ConfigurationEndpoint").is_none_or(Json::is_null));
     let spread = one(&ohio(&VARIANT.before)["caches"]);
-    assert!(text(&spread["ConfigurationEndpoint"]["Address"]).starts_with("clustercfg."), "{spread}");
+    let nodes = text(&spread["ConfigurationEndpoint"]["Address"]);
+    assert!(nodes.starts_with("clustercfg."), "{spread}");
+    // What LiteLLM is started with: REDIS_HOST is for one address, REDIS_CLUSTER_NODES for a cluster.
+    let primary = &one(&cache["NodeGroups"])["PrimaryEndpoint"]["Address"];
+    assert_eq!(
+        EXAMPLE.outputs["litellm_cache"],
+        json!({ "REDIS_HOST": primary, "REDIS_PORT": "6379", "REDIS_SSL": "True" })
+    );
+    let told = &VARIANT.outputs["litellm_cache"];
+    let start: Json = serde_json::from_str(text(&told["REDIS_CLUSTER_NODES"])).unwrap();
+    assert_eq!(start, json!([{ "host": nodes, "port": 6379 }]));
+    assert_eq!((told.get("REDIS_HOST"), &told["REDIS_SSL"]), (None, &json!("True")));
 }
 
 #[test]

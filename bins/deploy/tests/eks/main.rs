@@ -46,9 +46,16 @@ fn calls(world: &World, flags: &[&str]) -> (String, Vec<Made>) {
     )
 }
 
+fn outputs(world: &World) -> Json {
+    let document: Json = serde_json::from_str(&world.stdout(&["outputs", "--json"])).unwrap();
+    document["result"]["outputs"].clone()
+}
+
 /// `examples/ai-coder.toml` in an empty account.
 pub(crate) struct Example {
     listing: Json,
+    /// What the stack tells people.
+    outputs: Json,
     again: Vec<Made>,
     plan: Vec<Made>,
 }
@@ -60,9 +67,10 @@ pub(crate) static EXAMPLE: LazyLock<Example> = LazyLock::new(|| {
     let world = World::with(7101, AI_CODER);
     world.deploy(&["apply", "--yes"]).succeeds();
     let listing = listing(&world, &REGIONS);
+    let outputs = outputs(&world);
     let again = calls(&world, &["apply", "--yes"]).1;
     let plan = calls(&world, &["plan", "--detailed-exitcode"]).1;
-    Example { listing, again, plan }
+    Example { listing, outputs, again, plan }
 });
 
 /// What the example does not choose, and what it becomes.
@@ -73,6 +81,47 @@ pub(crate) struct Options {
     after: Json,
     /// What changing it called.
     change: Vec<Made>,
+    /// What the stack tells people.
+    outputs: Json,
+    /// What PostgreSQL says to LiteLLM, before and after.
+    litellm: [Inside; 2],
+}
+
+/// What a database says to who is inside, and to others.
+pub(crate) struct Inside {
+    /// Who is where, and whether that is a superuser or may make databases.
+    first: String,
+    /// How often somebody wrote something.
+    kept: String,
+    /// What it is told that tries to read a table of Coder.
+    stranger: String,
+}
+
+/// Gets into the database of LiteLLM with the URLs that are kept for it and for Coder: over no TLS, which servers of the
+/// sandbox do not have.
+fn inside(world: &World) -> Inside {
+    let urls = world.boto3(
+        "manager = boto3.client('secretsmanager', region_name='us-east-2')\n\
+         for name in ('litellm', 'coder'):\n    \
+         print(manager.get_secret_value(SecretId=f'options/{name}/database-url')['SecretString'])",
+    );
+    let mut urls = urls.lines().map(|url| url.replace("sslmode=require", "sslmode=disable"));
+    let (own, coder) = (urls.next().unwrap(), urls.next().unwrap());
+    let psql = causeway_sandbox::shared().unwrap().installed().postgres.join("psql");
+    let ask = |url: &str, sql: &str| {
+        let output = world.command(psql.to_str().unwrap()).args(["-XqAt", url, "-c", sql]).output().unwrap();
+        let said = if output.status.success() { output.stdout } else { output.stderr };
+        String::from_utf8(said).unwrap().trim().to_owned()
+    };
+    let who = "SELECT current_user, current_database(), rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user";
+    let first = ask(&own, who);
+    ask(&own, "CREATE TABLE IF NOT EXISTS kept (id int)");
+    ask(&own, "INSERT INTO kept VALUES (1)");
+    let kept = ask(&own, "SELECT count(*) FROM kept");
+    ask(&coder, "CREATE TABLE IF NOT EXISTS users (id int)");
+    assert_eq!(ask(&coder, "SELECT count(*) FROM users"), "0");
+    let stranger = ask(&own.replace("/litellm?", "/coder?"), "SELECT count(*) FROM users");
+    Inside { first, kept, stranger }
 }
 
 const OPTIONS: &str = r#"
@@ -133,20 +182,23 @@ pub(crate) static VARIANT: LazyLock<Options> = LazyLock::new(|| {
          [iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust) for name in ('platform', 'support')]",
     );
     world.deploy(&["apply", "--yes"]).succeeds();
-    let before = listing(&world, &[OHIO]);
+    let (before, first) = (listing(&world, &[OHIO]), inside(&world));
+    let outputs = outputs(&world);
     world.boto3(&format!(
         "manager = boto3.client('secretsmanager', region_name='us-east-2')\n\
-         manager.put_secret_value(SecretId='options/coder/database-password', SecretString={PASSWORD:?})"
+         for name in ('coder', 'litellm'):\n    \
+         manager.put_secret_value(SecretId=f'options/{{name}}/database-password', SecretString={PASSWORD:?})"
     ));
     world.edit("version = \"1.33\"", "version = \"1.34\"");
     world.edit("nat_per_zone = true\n", "nat_per_zone = true\nnat_instance_type = \"t3.micro\"\n");
     let change = calls(&world, &["apply", "--yes"]).1;
-    Options { before, after: listing(&world, &[OHIO]), change }
+    Options { before, after: listing(&world, &[OHIO]), change, outputs, litellm: [first, inside(&world)] }
 });
 
 pub(crate) static MANAGED: LazyLock<Json> = LazyLock::new(|| {
+    let text = SINGLE_REGION.replace("[eks.access]\n", "[eks.access]\ndeployer = false\n");
     let text = format!(
-        "{SINGLE_REGION}\n[eks.network]\nnat = \"managed\"\nnat_per_zone = true\nendpoints = \"none\"\n"
+        "{text}\n[eks.network]\nnat = \"managed\"\nnat_per_zone = true\nendpoints = \"none\"\n"
     );
     let world = World::with(7103, &text);
     world.deploy(&["apply", "--yes"]).succeeds();

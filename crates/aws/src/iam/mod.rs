@@ -1,5 +1,6 @@
 //! Identity and Access Management: who may do what.
 
+mod deployer;
 mod instance_profile;
 mod listed;
 mod oidc_provider;
@@ -9,6 +10,7 @@ mod service_linked_role;
 pub mod trust;
 
 pub use crate::policy::{Condition, Effect, PolicyDocument, Principal, Statement};
+pub use deployer::{Deployer, DeployerOutputs, DeployerRefs};
 pub use instance_profile::{InstanceProfile, InstanceProfileOutputs, InstanceProfileRefs};
 pub use oidc_provider::{OidcProvider, OidcProviderOutputs, OidcProviderRefs};
 pub use policy::{Policy, PolicyOutputs, PolicyRefs};
@@ -56,6 +58,7 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
         .add::<InstanceProfile>()
         .add::<OidcProvider>()
         .add::<ServiceLinkedRole>()
+        .add::<Deployer>()
 }
 
 /// There is no look-up by name: the ARN holds the account and the path.

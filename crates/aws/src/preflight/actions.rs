@@ -243,6 +243,7 @@ const TABLE: &[Needs] = &[
         update: ["events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource",
             "events:UntagResource"],
         delete: ["events:RemoveTargets", "events:DeleteRule"]),
+    needs!("aws.iam.deployer", read: ["sts:GetCallerIdentity", "iam:GetRole"]),
     needs!("aws.iam.instance_profile",
         read: ["iam:GetInstanceProfile"], create: ["iam:CreateInstanceProfile"],
         along: ["iam:TagInstanceProfile", "iam:PassRole"],

@@ -56,7 +56,9 @@ pub(super) fn needed(preflight: &Preflight) -> (BTreeSet<&'static str>, BTreeSet
     {
         match actions::actions(kind, action) {
             Some(actions) => needed.extend(actions),
-            None => drop(undeclared.insert(kind.to_owned())),
+            None if kind.starts_with("aws.") => drop(undeclared.insert(kind.to_owned())),
+            // What is inside a server is its users' affair, and not IAM's.
+            None => {}
         }
     }
     (needed, undeclared)

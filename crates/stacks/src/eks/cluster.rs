@@ -35,6 +35,9 @@ const ON_NODES: [&str; 3] = ["coredns", "aws-ebs-csi-driver", "metrics-server"];
 pub(super) const ADDONS: [&str; 6] =
     [BEFORE_NODES[0], BEFORE_NODES[1], BEFORE_NODES[2], ON_NODES[0], ON_NODES[1], ON_NODES[2]];
 
+/// Who may do everything.
+const ADMIN: &str = "AmazonEKSClusterAdminPolicy";
+
 const NAMESPACE: &str = "kube-system";
 const EBS_ACCOUNT: &str = "ebs-csi-controller-sa";
 
@@ -45,6 +48,7 @@ pub(super) fn cluster(
     site: &Site,
     networks: &Networks,
     security: &Security,
+    deployer: Option<&Value<Arn>>,
 ) -> Cluster {
     let boundary = || config.permissions_boundary.as_deref().map(|arn| Arn::from(arn).into());
     stack.scope("cluster", |stack| {
@@ -86,8 +90,12 @@ pub(super) fn cluster(
             stack.add(&format!("group-tag-{key}"), tag);
         }
         let oidc = stack.add("oidc", OidcProvider::service_accounts(cluster.oidc_issuer.clone()));
+        if let Some(arn) = deployer {
+            let policies = [AccessPolicy::cluster(ADMIN)];
+            stack.add("deployer", AccessEntry::standard(cluster.name.clone(), arn.clone(), policies));
+        }
         for (kind, policy, arns) in [
-            ("admin", "AmazonEKSClusterAdminPolicy", &config.access.admins),
+            ("admin", ADMIN, &config.access.admins),
             ("viewer", "AmazonEKSViewPolicy", &config.access.viewers),
         ] {
             for (i, arn) in arns.iter().enumerate() {

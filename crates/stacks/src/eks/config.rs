@@ -51,12 +51,22 @@ pub struct Eks {
 pub struct Access {
     /// From where it can be reached, as IPv4 CIDRs. Nodes reach it from inside.
     pub from: Vec<String>,
-    /// Roles and users that may do everything, by ARN. Nobody else may, not even whoever deploys.
+    /// Roles and users that may do everything, by ARN.
     #[serde(default)]
     pub admins: Vec<String>,
+    /// Whether the role or the user that deploys may do everything, too: what runs in the clusters is put there by the same
+    /// deployment. If left out, it may where `admins` names nobody.
+    pub deployer: Option<bool>,
     /// Roles and users that may look at everything but secrets, by ARN.
     #[serde(default)]
     pub viewers: Vec<String>,
+}
+
+impl Access {
+    /// Whether whoever deploys may enter.
+    pub fn admits_deployer(&self) -> bool {
+        self.deployer.unwrap_or(self.admins.is_empty())
+    }
 }
 
 /// `[eks.network]`: the network of a region.
@@ -190,9 +200,25 @@ pub struct LiteLlm {
     /// Its database: an instance of its own. On Coder's instance if left out, as a second user and database; those are
     /// made over a connection, so whoever deploys must reach the database.
     pub database: Option<Database>,
+    /// How whoever deploys reaches Coder's instance. Only without a database of its own.
+    #[serde(default)]
+    pub connection: Connection,
     /// Its cache.
     #[serde(default)]
     pub cache: Cache,
+}
+
+/// `[eks.litellm.connection]`: the way to the instance for whoever deploys. It differs from one machine to the next, so
+/// nothing in AWS depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Connection {
+    /// The certificates of RDS, a file that AWS publishes as
+    /// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>. A relative path starts at the folder of this
+    /// file. Needed everywhere but in the sandbox.
+    pub root_certificates: Option<String>,
+    /// `HOST:PORT` where a tunnel to the instance listens: it stands in private subnets.
+    pub tunnel: Option<String>,
 }
 
 fn anthropic() -> Vec<String> {

@@ -11,7 +11,8 @@ use causeway_aws::{
     rds::{Instance, ParameterGroup, SubnetGroup},
     secretsmanager::{Secret, SecretValue},
 };
-use causeway_core::{Name, Set, Stack, Tags, Value, text};
+use causeway_core::{Handle, Name, Set, Stack, Tags, Value, text};
+use causeway_postgres::Server;
 use std::collections::BTreeMap;
 
 /// <https://www.postgresql.org/docs/current/runtime-config-connection.html>
@@ -37,7 +38,7 @@ pub(super) fn data(stack: &mut Stack, config: &Eks, networks: &Networks, securit
         };
         let subnets = stack.add("subnets", subnets).name.clone();
         let prefix = stack.name().to_owned();
-        stack.scope("coder", |stack| {
+        let coder = stack.scope("coder", |stack| {
             postgres(
                 stack,
                 &around,
@@ -50,16 +51,16 @@ pub(super) fn data(stack: &mut Stack, config: &Eks, networks: &Networks, securit
                 },
             )
         });
-        if let Some(own) = config.litellm.as_ref().and_then(|litellm| litellm.database.as_ref()) {
-            let identifier = format!("{prefix}-litellm");
-            stack.scope("litellm", |stack| {
-                postgres(
-                    stack,
-                    &around,
-                    &Postgres { name: "litellm", identifier, wanted: own, group: &group, subnets: &subnets },
-                )
-            });
-        }
+        let Some(litellm) = &config.litellm else { return };
+        stack.scope("litellm", |stack| match &litellm.database {
+            Some(own) => {
+                let identifier = format!("{prefix}-litellm");
+                let wanted =
+                    Postgres { name: "litellm", identifier, wanted: own, group: &group, subnets: &subnets };
+                postgres(stack, &around, &wanted);
+            }
+            None => beside(stack, &around, &coder, "litellm"),
+        });
     });
     if let Some(litellm) = &config.litellm {
         stack.scope("cache", |stack| cache(stack, &around, &litellm.cache));
@@ -80,10 +81,16 @@ struct Postgres<'a> {
     subnets: &'a Value<String>,
 }
 
+/// An instance that is there, and the password of its first user.
+struct Made {
+    instance: Handle<Instance>,
+    user: &'static str,
+    password: Handle<Secret>,
+}
+
 /// An instance, its password, and the secret with the URL that leads to it.
-fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) {
+fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) -> Made {
     let Postgres { name, wanted, .. } = *postgres;
-    let prefix = stack.name().to_owned();
     let major = wanted.version.split('.').next().unwrap_or_default();
     let parameters = stack.add(
         "parameters",
@@ -96,14 +103,7 @@ fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) {
             tags: Tags::default(),
         },
     );
-    let password = stack.add(
-        "password",
-        Secret {
-            description: Some(format!("Password of the user {name} in PostgreSQL")),
-            kms_key_id: Some(around.security.key.clone()),
-            ..Secret::new(format!("{prefix}/{name}/database-password"), SecretValue::generated())
-        },
-    );
+    let password = password(stack, around, name);
     let instance = stack.add(
         "instance",
         Instance {
@@ -144,6 +144,59 @@ fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) {
             tags: Tags::default(),
         },
     );
+    url(stack, around, name, &instance, &password);
+    Made { instance, user: name, password }
+}
+
+/// A second user and its database on an instance that is there, made over a connection to it, and the secret with the URL
+/// that leads to them.
+fn beside(stack: &mut Stack, around: &Around<'_>, on: &Made, name: &str) {
+    let password = password(stack, around, name);
+    let server = Server {
+        address: on.instance.address.clone(),
+        port: on.instance.port.clone(),
+        user: on.user.to_owned(),
+        password: on.password.arn.cast(),
+        database: "postgres".into(),
+    };
+    stack.at(&server, |stack| {
+        let role = causeway_postgres::Role {
+            name: name.to_owned(),
+            password: Some(password.arn.cast()),
+            password_version: Some(password.version_id.cast()),
+            connection_limit: None,
+            tags: Tags::default(),
+        };
+        let role = stack.add("role", role);
+        let database = causeway_postgres::Database {
+            name: name.to_owned(),
+            owner: role.name.clone(),
+            public_connect: Some(false),
+            tags: Tags::default(),
+        };
+        stack.add("database", database);
+    });
+    url(stack, around, name, &on.instance, &password);
+}
+
+fn password(stack: &mut Stack, around: &Around<'_>, name: &str) -> Handle<Secret> {
+    let named = format!("{}/{name}/database-password", stack.name());
+    let secret = Secret {
+        description: Some(format!("Password of the user {name} in PostgreSQL")),
+        kms_key_id: Some(around.security.key.clone()),
+        ..Secret::new(named, SecretValue::generated())
+    };
+    stack.add("password", secret)
+}
+
+/// How `name` reaches the database that is called as it is.
+fn url(
+    stack: &mut Stack,
+    around: &Around<'_>,
+    name: &str,
+    instance: &Handle<Instance>,
+    password: &Handle<Secret>,
+) {
     let url = text!(
         "postgres://",
         name,
@@ -159,7 +212,7 @@ fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) {
         description: Some(format!("How {name} reaches its database")),
         kms_key_id: Some(around.security.key.clone()),
         ..Secret::new(
-            format!("{prefix}/{name}/database-url"),
+            format!("{}/{name}/database-url", stack.name()),
             SecretValue::Template {
                 text: url,
                 secrets: BTreeMap::from([("password".into(), password.arn.clone())]),
@@ -169,6 +222,21 @@ fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) {
     };
     let url = stack.add("url", url);
     stack.output(format!("{name}_database_url_secret"), &url.arn);
+}
+
+/// What LiteLLM is told of its cache, beside the password: as variables of its environment. A client of a cluster starts
+/// from its nodes and asks them for the rest; one that was given a host would be sent away by every other shard.
+/// <https://docs.litellm.ai/docs/proxy/caching>
+fn client(cache: &Handle<ReplicationGroup>, cluster: bool) -> BTreeMap<&'static str, Value<String>> {
+    let mut out = BTreeMap::from([("REDIS_SSL", "True".into())]);
+    if cluster {
+        let nodes = text!("[{\"host\":\"", cache.address, "\",\"port\":", cache.port, "}]");
+        out.insert("REDIS_CLUSTER_NODES", nodes);
+    } else {
+        out.insert("REDIS_HOST", cache.address.clone());
+        out.insert("REDIS_PORT", text!(cache.port));
+    }
+    out
 }
 
 fn cache(stack: &mut Stack, around: &Around<'_>, wanted: &Cache) {
@@ -222,4 +290,5 @@ fn cache(stack: &mut Stack, around: &Around<'_>, wanted: &Cache) {
     };
     let cache = stack.add("nodes", cache);
     stack.output("cache_address", &cache.address);
+    stack.output("litellm_cache", client(&cache, cluster));
 }

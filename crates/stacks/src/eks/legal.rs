@@ -1,6 +1,6 @@
 //! What cannot work, and what AWS would refuse only in the middle of a run.
 
-use super::config::{Database, Eks, LiteLlm, SystemNodes};
+use super::config::{Connection, Database, Eks, LiteLlm, SystemNodes};
 use super::layout::{default_cidr, slash_16};
 use crate::{
     config::{Problem, StackConfig},
@@ -219,6 +219,19 @@ fn database(at: &str, database: &Database, out: &mut Vec<Problem>) {
 fn models(litellm: &LiteLlm, out: &mut Vec<Problem>) {
     if let Some(own) = &litellm.database {
         database("eks.litellm.database", own, out);
+        if litellm.connection != Connection::default() {
+            let help = "nothing connects to an instance of its own; leave `database` out to use Coder's, or this";
+            let message = "there is nothing to be reached on the instance of Coder";
+            out.push(Problem::at("eks.litellm.connection", message, help));
+        }
+    }
+    let tunnel = litellm.connection.tunnel.as_deref();
+    let is_tunnel = |at: &str| {
+        at.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if let Some(at) = tunnel.filter(|at| !is_tunnel(at)) {
+        let message = format!("`{at}` is not where a tunnel listens");
+        out.push(Problem::at("eks.litellm.connection.tunnel", message, "it looks like `127.0.0.1:15432`"));
     }
     for model in
         litellm.bedrock_models.iter().filter(|model| model.is_empty() || model.contains(['/', ':', ' ']))
