@@ -5,7 +5,7 @@ use crate::{
     server::{Passwords, Server, Way},
     tls::Tls,
 };
-use causeway_core::{Error, place::Client as PlaceClient};
+use causeway_core::{Class, Error, Secret, place::Client as PlaceClient};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 use tokio_postgres::{Client, Config, NoTls, Row, Transaction, config::SslMode, types::ToSql};
@@ -81,9 +81,20 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Client, Error> {
+        let name = self.server.password.get()?;
+        match self.enter(&self.passwords.password(name).await?).await {
+            // The password was changed where it is kept, and whoever asks now is about to tell the server.
+            Err(refused) if refused.class() == Class::Denied => match self.passwords.previous(name).await? {
+                Some(previous) => self.enter(&previous).await.map_err(|_| refused),
+                None => Err(refused),
+            },
+            answer => answer,
+        }
+    }
+
+    async fn enter(&self, password: &Secret) -> Result<Client, Error> {
         let (server, way) = (&self.server, &self.way);
         let (address, port) = (server.address.get()?, server.port.get()?);
-        let password = self.passwords.password(server.password.get()?).await?;
         let mut config = Config::new();
         config
             .user(&server.user)

@@ -44,4 +44,12 @@ pub trait Passwords: Send + Sync + 'static {
     /// # Errors
     /// When there is none, or it may not be read.
     fn password<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, Error>>;
+
+    /// The password that `name` stood for before it was changed, if that is kept: for a server that was not told yet.
+    ///
+    /// # Errors
+    /// When it may not be read.
+    fn previous<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<Secret>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }

@@ -29,9 +29,15 @@ impl Passwords for Known {
             "master" => r#"{"username":"coder","password":"master-password"}"#,
             "first" => FIRST,
             "second" => SECOND,
+            "changed" => "what the master's is to become",
             other => return Box::pin(async move { Err(Error::Invalid(format!("no password `{other}`"))) }),
         };
         Box::pin(async move { Ok(Secret::new(password)) })
+    }
+
+    fn previous<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Secret>, Error>> {
+        let previous = (name == "changed").then(|| Secret::new("master-password"));
+        Box::pin(async move { Ok(previous) })
     }
 }
 
@@ -156,6 +162,21 @@ async fn what_somebody_else_made_is_not_taken_unasked() {
     assert!(text.contains("role") && text.contains("there"), "{text}");
     let comment = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'litellm'";
     assert_eq!(postgres.query(comment).await.unwrap(), "by hand");
+}
+
+#[tokio::test]
+async fn a_password_that_the_server_was_not_told_yet_is_no_obstacle() {
+    let postgres = server("changed").await;
+    let plan = async |password: &str| {
+        let engine = Engine::new(registry(), Arc::new(MemoryStore::default()));
+        let server = Server { password: password.to_owned().into(), ..at(postgres.address()) };
+        let planned = engine.plan(&stack(&server, role("first"), None), &PlanOptions::default()).await;
+        planned.map(|p| p.plan.steps.len()).map_err(|e| causeway_core::error::chain(&e))
+    };
+    assert_eq!(plan("changed").await, Ok(2));
+    // It stood for nothing else before.
+    let refused = plan("first").await.unwrap_err();
+    assert!(refused.contains("28P01"), "{refused}");
 }
 
 #[tokio::test]

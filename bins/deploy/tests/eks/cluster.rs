@@ -1,8 +1,8 @@
 //! Rows 36 to 51: the clusters.
 
 use crate::{
-    ACCOUNT, EXAMPLE, MANAGED, OHIO, REGIONS, VARIANT, find, list, mistakes, ohio, one, region, rules, set, tags, text, texts,
-    world::World,
+    ACCOUNT, EXAMPLE, MANAGED, OHIO, REGIONS, VARIANT, find, list, mistakes, ohio, one, region, rules, set,
+    tags, text, texts, world::World,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value as Json, json};
@@ -169,7 +169,10 @@ fn row_044_access_entries() {
         let deployer = find(entries, "principalArn", &format!("arn:aws:iam::{ACCOUNT}:user/moto"));
         assert_eq!(deployer["type"], "STANDARD");
         let policy = one(&deployer["policies"]);
-        assert_eq!((&policy["policyArn"], &policy["accessScope"]["type"]), (&json!(admin), &json!("cluster")));
+        assert_eq!(
+            (&policy["policyArn"], &policy["accessScope"]["type"]),
+            (&json!(admin), &json!("cluster"))
+        );
     }
     assert_eq!(one(&one(&ohio(&MANAGED)["clusters"])["entries"])["type"], "EC2_LINUX");
     let entries = &one(&ohio(&VARIANT.before)["clusters"])["entries"];

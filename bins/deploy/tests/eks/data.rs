@@ -75,10 +75,7 @@ fn row_054_litellm_database() {
     assert_eq!(litellm["VpcSecurityGroups"], database("ai-coder")["VpcSecurityGroups"]);
     let shared = one(&ohio(&VARIANT.before)["databases"]);
     let url = &ohio(&VARIANT.before)["urls"]["options/litellm/database-url"];
-    assert_eq!(
-        (&url["host"], &url["port"]),
-        (&shared["Endpoint"]["Address"], &shared["Endpoint"]["Port"])
-    );
+    assert_eq!((&url["host"], &url["port"]), (&shared["Endpoint"]["Address"], &shared["Endpoint"]["Port"]));
     let [before, after] = &VARIANT.litellm;
     for told in [before, after] {
         assert_eq!(told.first, "litellm|litellm|f|f");

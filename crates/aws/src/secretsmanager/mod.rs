@@ -8,7 +8,7 @@ pub use value::SecretValue;
 
 use crate::{Aws, Call, id::Arn};
 use aws_config::SdkConfig;
-use causeway_core::{Error, registry::ProviderKinds};
+use causeway_core::{Error, error::Found, registry::ProviderKinds};
 use std::ops::Deref;
 
 /// Speaks to Secrets Manager.
@@ -31,6 +31,16 @@ impl SecretsManager {
             Some(text) => Ok(causeway_core::Secret::Plain(text)),
             None => Err(Error::Invalid(format!("the value of {secret} is not text"))),
         }
+    }
+
+    /// The value that a secret had before the last change, if it was changed.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub async fn previous(&self, secret: &Arn) -> Result<Option<causeway_core::Secret>, Error> {
+        let call = self.api.get_secret_value().secret_id(secret.as_str()).version_stage("AWSPREVIOUS");
+        let found = call.send().await.call("secretsmanager:GetSecretValue").found()?;
+        Ok(found.and_then(|value| value.secret_string).map(causeway_core::Secret::Plain))
     }
 }
 impl Deref for SecretsManager {
