@@ -197,9 +197,8 @@ pub(crate) static VARIANT: LazyLock<Options> = LazyLock::new(|| {
 
 pub(crate) static MANAGED: LazyLock<Json> = LazyLock::new(|| {
     let text = SINGLE_REGION.replace("[eks.access]\n", "[eks.access]\ndeployer = false\n");
-    let text = format!(
-        "{text}\n[eks.network]\nnat = \"managed\"\nnat_per_zone = true\nendpoints = \"none\"\n"
-    );
+    let text =
+        format!("{text}\n[eks.network]\nnat = \"managed\"\nnat_per_zone = true\nendpoints = \"none\"\n");
     let world = World::with(7103, &text);
     world.deploy(&["apply", "--yes"]).succeeds();
     listing(&world, &[OHIO])

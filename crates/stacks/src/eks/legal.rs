@@ -220,7 +220,8 @@ fn models(litellm: &LiteLlm, out: &mut Vec<Problem>) {
     if let Some(own) = &litellm.database {
         database("eks.litellm.database", own, out);
         if litellm.connection != Connection::default() {
-            let help = "nothing connects to an instance of its own; leave `database` out to use Coder's, or this";
+            let help =
+                "nothing connects to an instance of its own; leave `database` out to use Coder's, or this";
             let message = "there is nothing to be reached on the instance of Coder";
             out.push(Problem::at("eks.litellm.connection", message, help));
         }
