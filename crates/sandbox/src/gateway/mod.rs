@@ -92,6 +92,7 @@ pub use pending::Pending;
 pub(crate) use review::{POLICY_GROUP, policy_groups};
 pub use route::{Backend, ROUTES};
 pub use rule::{Act, Latency, Rule, RuleId};
+pub(crate) use xml::Element;
 
 /// What a backend or a database hook failed with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

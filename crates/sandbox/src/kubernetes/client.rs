@@ -116,6 +116,44 @@ impl Client {
             _ => Ok(()),
         }
     }
+
+    /// The changes of a list since `version`.
+    pub(crate) async fn watch(&self, path: &str, version: &str) -> Result<Watch, Error> {
+        let path =
+            format!("{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion={version}");
+        let failed = |source| Error::Send { method: Method::GET, path: path.clone(), source };
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let message = response.text().await.unwrap_or_default();
+            return Err(Error::Answer { method: Method::GET, path, status, message });
+        }
+        Ok(Watch { response, path, rest: Vec::new() })
+    }
+}
+
+/// The changes of a list.
+pub(crate) struct Watch {
+    response: reqwest::Response,
+    path: String,
+    rest: Vec<u8>,
+}
+
+impl Watch {
+    /// The next event; `None` when the server has ended the watch.
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>, Error> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line).unwrap_or_default()));
+            }
+            let failed = |source| Error::Send { method: Method::GET, path: self.path.clone(), source };
+            match self.response.chunk().await.map_err(failed)? {
+                Some(piece) => self.rest.extend_from_slice(&piece),
+                None => return Ok(None),
+            }
+        }
+    }
 }
 
 fn http(authority: &str, identity: &Identity) -> Result<reqwest::Client, reqwest::Error> {

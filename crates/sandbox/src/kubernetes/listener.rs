@@ -37,7 +37,7 @@ pub(super) async fn serve(cluster: Arc<Inner>, listener: TcpListener) {
     ended.run_until_cancelled(accept).await;
 }
 
-async fn connection(cluster: &Inner, mut client: TcpStream) -> Result<(), BoxError> {
+async fn connection(cluster: &Arc<Inner>, mut client: TcpStream) -> Result<(), BoxError> {
     if !cluster.aws.passes("Connect").await {
         return Ok(());
     }

@@ -7,7 +7,12 @@
 //! - nodes and pods by KWOK, as [`images`](self#images) says: a node for each that EKS's node groups want, with the capacity of
 //!   its instance type;
 //! - EKS's authentication by the gateway, which sends the token to STS and looks the caller up in the access entries;
-//! - access policies by groups that are bound to roles, where EKS has an authorizer of its own.
+//! - access policies by groups that are bound to roles, where EKS has an authorizer of its own,
+//! - cert-manager, the AWS load balancer controller and Karpenter by stand-ins that act while a pod of their image is ready,
+//! - webhooks and the metrics API, by any pod that is ready: it allows everything, and knows no metrics,
+//! - what kubelets log.
+//!
+//! [`Cluster::set`] makes a stand-in slow, has it fail, or turns it off.
 //!
 //! # Images
 //!
@@ -29,7 +34,10 @@ mod kubeconfig;
 mod listener;
 mod nodes;
 mod programs;
+mod standin;
 mod tls;
+mod tunnel;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -55,6 +63,9 @@ pub(crate) use client::Client;
 
 use authority::Authority;
 use programs::{Server, Spec};
+use standin::Stage;
+use tunnel::Tunnel;
+use world::World;
 
 /// Hears how an installation goes on.
 pub(crate) type Report = Box<dyn FnMut(Progress<'_>) + Send>;
@@ -166,6 +177,7 @@ impl Kubernetes {
             ended: CancellationToken::new(),
             cut: Mutex::new(CancellationToken::new()),
             running: OnceCell::new(),
+            behaviours: Mutex::default(),
             issuer: told.issuer.clone(),
         }));
         let endpoint = gateway::Endpoint {
@@ -222,6 +234,38 @@ struct Inner {
     /// Cancelled and made anew when connections are to be cut.
     cut: Mutex<CancellationToken>,
     running: OnceCell<Running>,
+    /// What was told of stand-ins; the others work.
+    behaviours: Mutex<BTreeMap<Controller, Behaviour>>,
+}
+
+/// A controller that the sandbox stands in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Controller {
+    /// cert-manager's controller and its injector.
+    CertManager,
+    /// The AWS load balancer controller.
+    LoadBalancers,
+    /// Karpenter.
+    Karpenter,
+    /// Every pod as a webhook: of admission, of conversion, and as a metrics API.
+    Webhooks,
+}
+
+/// How a stand-in behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Behaviour {
+    /// As it should.
+    #[default]
+    Works,
+    /// It takes notice of a new object only after this time, and of a change too as long as the object is that young; a webhook
+    /// answers after it.
+    Slow(Duration),
+    /// It says that it failed, in the status or an event of the object; a webhook refuses.
+    Fails,
+    /// It does nothing; a webhook is unreachable.
+    Down,
 }
 
 /// A control plane that has started.
@@ -280,6 +324,12 @@ impl Cluster {
         std::mem::take(&mut *cut).cancel();
     }
 
+    /// Tells a stand-in how to behave from now on.
+    pub fn set(&self, controller: Controller, behaviour: Behaviour) {
+        let mut told = self.0.behaviours.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(controller, behaviour);
+    }
+
     fn end(&self) -> Vec<Process> {
         self.0.ended.cancel();
         self.0.processes.end()
@@ -287,23 +337,47 @@ impl Cluster {
 }
 
 impl Inner {
-    async fn running(&self) -> Result<&Running, Error> {
+    fn behaviour(&self, controller: Controller) -> Behaviour {
+        let told = self.behaviours.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get(&controller).copied().unwrap_or_default()
+    }
+
+    /// Does something until the cluster ends.
+    fn meanwhile(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.ended.clone().run_until_cancelled_owned(task));
+    }
+
+    async fn running(self: &Arc<Inner>) -> Result<&Running, Error> {
         self.running.get_or_try_init(|| self.start()).await
     }
 
-    async fn start(&self) -> Result<Running, Error> {
+    async fn start(self: &Arc<Inner>) -> Result<Running, Error> {
         let failed = |source: BoxError| Error::Cluster { act: "start", name: self.prefix.clone(), source };
         let ground = &self.shared.ground;
         let programs = self.shared.programs(Version::Newest).await?;
         let etcd = self.shared.etcd(&programs).await?;
         let review = self.aws.review();
+        let world = World::new();
+        let vouching = Arc::new(Authority::new("sandbox pods").map_err(|error| failed(error.into()))?);
+        let proxy = self.authority.server("tunnel", &["127.0.0.1".into()]).map_err(|e| failed(e.into()))?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| failed(error.into()))?;
+        let tunnel = listener.local_addr().map_err(|error| failed(error.into()))?;
+        self.meanwhile(
+            Tunnel {
+                world: world.clone(),
+                identity: proxy,
+                vouching: vouching.clone(),
+                cluster: Arc::downgrade(self),
+            }
+            .serve(listener),
+        );
         let spec = Spec {
             id: &self.prefix,
             authority: &self.authority,
             folder: &self.folder,
             issuer: &self.issuer,
             review: Some(&review),
-            tunnel: None,
+            tunnel: Some(tunnel),
         };
         let Server { process, address, client } =
             programs::api_server(ground, &programs, etcd, &spec).await?;
@@ -313,7 +387,10 @@ impl Inner {
         access::bind(&client).await.map_err(|error| failed(error.into()))?;
         let mut step = Step::default();
         step.take(&client, &self.aws).await;
-        tokio::spawn(self.ended.clone().run_until_cancelled_owned(step.keep(client, self.aws.clone())));
+        self.meanwhile(step.keep(client.clone(), self.aws.clone()));
+        self.meanwhile(world.clone().follow(client.clone()));
+        let stage = Stage { world, client, aws: self.aws.clone(), vouching };
+        self.meanwhile(standin::play(stage, self.clone()));
         let admin = self.authority.client("admin", Some("system:masters")).map_err(|e| failed(e.into()))?;
         let url = format!("https://{}", self.address);
         let text = kubeconfig::kubeconfig(&self.prefix, &url, self.authority.certificate(), &admin);

@@ -51,6 +51,11 @@ impl Shape {
         Ok(Shape { cpus, memory, pods: if cpus > 30 { pods.min(250) } else { pods.min(110) } })
     }
 
+    /// Whether a pod that asks for so many thousandths of a core and MiB fits, beside what runs on every node.
+    pub(super) fn holds(&self, cpu: u64, memory: u64) -> bool {
+        self.cpus * 1000 >= cpu + 300 && self.memory >= memory + 700 + 11 * self.pods
+    }
+
     /// Capacity, and what EKS's AMIs leave to pods.
     pub(super) fn resources(&self, disk: u64) -> (Value, Value) {
         // The reservations of the EKS AMI's bootstrap: 6 % of the first core, 1 % of the second, 0.5 % of the next two, 0.25 %

@@ -169,6 +169,9 @@ fn api_server_arguments(etcd: SocketAddr, spec: &Spec<'_>) -> Result<Vec<String>
         format!("--proxy-client-cert-file={proxy}"),
         format!("--proxy-client-key-file={proxy_key}"),
         "--allow-privileged=true".to_owned(),
+        // As on EKS, whose control planes are outside the network of Services.
+        "--enable-aggregator-routing=true".to_owned(),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
         "--profiling=false".to_owned(),
         // A busy machine must not make the server refuse what a test asks at once.
         "--max-requests-inflight=2000".to_owned(),
@@ -250,6 +253,8 @@ pub(crate) async fn controllers(
             format!("--kubeconfig={kwok}"),
             format!("--config={}", stages.display()),
             "--manage-all-nodes=true".to_owned(),
+            // Nobody's VPC: it is by these that the sandbox knows the pod that is meant.
+            "--cidr=100.64.0.1/16".to_owned(),
             // A node whose lease is old would be taken for dead.
             "--node-lease-duration-seconds=40".to_owned(),
             format!("--server-address=127.0.0.1:{port}"),

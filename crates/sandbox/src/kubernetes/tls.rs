@@ -11,6 +11,11 @@ use crate::gateway::BoxError;
 
 /// Accepts TLS as `identity`, for HTTP/1.1.
 pub(super) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, BoxError> {
+    Ok(TlsAcceptor::from(config(identity)?))
+}
+
+/// How [`acceptor`] does it.
+pub(super) fn config(identity: &Identity) -> Result<Arc<ServerConfig>, BoxError> {
     let certificates: Vec<_> =
         CertificateDer::pem_slice_iter(identity.certificate.as_bytes()).collect::<Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
@@ -20,5 +25,5 @@ pub(super) fn acceptor(identity: &Identity) -> Result<TlsAcceptor, BoxError> {
         .with_no_client_auth()
         .with_single_cert(certificates, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }

@@ -104,7 +104,40 @@ def token(cluster, header="x-k8s-aws-id"):
     return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
+def tag(cluster, key):
+    ec2.create_tags(Resources=describe(cluster)["subnets"], Tags=[{"Key": key, "Value": "1"}])
+
+
+def balancers(cluster):
+    elb = boto3.client("elbv2")
+    made = []
+    for one in elb.describe_load_balancers()["LoadBalancers"]:
+        arn = one["LoadBalancerArn"]
+        tags = elb.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
+        listeners = elb.describe_listeners(LoadBalancerArn=arn)["Listeners"]
+        made.append(
+            {
+                "address": one["DNSName"],
+                "type": one["Type"],
+                "ports": [listener["Port"] for listener in listeners],
+                "tags": {tag["Key"]: tag["Value"] for tag in tags},
+            }
+        )
+    return made
+
+
+def unprotect(cluster):
+    elb = boto3.client("elbv2")
+    for one in elb.describe_load_balancers()["LoadBalancers"]:
+        elb.modify_load_balancer_attributes(
+            LoadBalancerArn=one["LoadBalancerArn"],
+            Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
+        )
+
+
 def delete(name):
+    for group in eks.list_nodegroups(clusterName=name)["nodegroups"]:
+        eks.delete_nodegroup(clusterName=name, nodegroupName=group)
     eks.delete_cluster(name=name)
 
 

@@ -1,0 +1,245 @@
+//! What stands in for controllers that do not run.
+
+use causeway_sandbox::kubernetes::{Behaviour, Controller};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Cluster, deployment, names, sandbox};
+
+const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+
+/// Defines a kind whose fields may be anything.
+async fn define(cluster: &Cluster, group: &str, plural: &str, kind: &str, scope: &str) {
+    let object = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("{plural}.{group}") },
+        "spec": {
+            "group": group, "scope": scope,
+            "names": { "plural": plural, "kind": kind, "singular": kind.to_lowercase() },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": { "status": {} },
+                "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            }],
+        },
+    });
+    cluster.make_object("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", object).await;
+    let path = format!("/apis/{group}/v1/{plural}");
+    cluster.until("a kind", &path, |list| list["items"].is_array().then_some(())).await;
+}
+
+fn ready(object: &Value) -> Option<()> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True").then_some(())
+}
+
+async fn controller(cluster: &Cluster, namespace: &str, image: &str) {
+    let name = image.rsplit('/').next().unwrap().split(':').next().unwrap();
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
+    cluster.make_object(&path, deployment(name, image, 1)).await;
+    let path = format!("{path}/{name}");
+    cluster.until(name, &path, |it| (it["status"]["readyReplicas"] == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_webhook_answers_once_its_pod_is_ready_and_its_authority_is_injected() {
+    let cluster = Cluster::make("000000000505", "AmazonEKSClusterAdminPolicy");
+    let namespace =
+        |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+    cluster.make_object("/api/v1/namespaces", namespace("cert-manager")).await;
+    for (plural, kind, scope) in
+        [("certificates", "Certificate", "Namespaced"), ("clusterissuers", "ClusterIssuer", "Cluster")]
+    {
+        define(&cluster, "cert-manager.io", plural, kind, scope).await;
+    }
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "hook" },
+        "spec": { "selector": { "app": "cert-manager-webhook" }, "ports": [{ "port": 443, "targetPort": 10250 }] },
+    });
+    cluster.make_object("/api/v1/namespaces/cert-manager/services", service).await;
+    let hook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": { "name": "hook", "annotations": { "cert-manager.io/inject-ca-from-secret": "cert-manager/hook-ca" } },
+        "webhooks": [{
+            "name": "hook.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Fail",
+            "clientConfig": { "service": { "name": "hook", "namespace": "cert-manager", "path": "/validate" } },
+            "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"] }],
+            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "default" } },
+        }],
+    });
+    cluster.make_object(ADMISSION, hook).await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let guarded = async |name: &str| {
+        let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } });
+        let (status, answer) = cluster.ask(Method::POST, path, Some(object)).await;
+        (status, answer["message"].as_str().unwrap_or_default().to_owned())
+    };
+    // The API server hears of a webhook a moment after us.
+    let mut early = guarded("early").await;
+    for attempt in 0..50 {
+        if early.0 != 201 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        early = guarded(&format!("early-{attempt}")).await;
+    }
+    let (status, said) = early;
+    assert!(status == 500 && said.contains("no endpoints available for service \"hook\""), "{status} {said}");
+    cluster.aws("nodes", &["system", "1"]);
+    for image in ["controller", "cainjector", "webhook"] {
+        controller(&cluster, "cert-manager", &format!("quay.io/jetstack/cert-manager-{image}:v1")).await;
+    }
+    let injected = |it: &Value| it["webhooks"][0]["clientConfig"]["caBundle"].as_str().map(|_| ());
+    cluster.until("the authority", &format!("{ADMISSION}/hook"), injected).await;
+    let start = std::time::Instant::now();
+    // And of endpoints and of the authority.
+    while guarded("guarded").await.0 != 201 {
+        assert!(start.elapsed().as_secs() < 20, "{:?}", guarded("guarded").await);
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let plane = sandbox().cluster(cluster.account, cluster.region, cluster.name).unwrap();
+    plane.set(Controller::Webhooks, Behaviour::Fails);
+    let (status, said) = guarded("refused").await;
+    assert!(status == 403 && said.contains("told to refuse"), "{status} {said}");
+    plane.set(Controller::Webhooks, Behaviour::Down);
+    let (status, said) = guarded("unreachable").await;
+    assert!(status == 500 && said.contains("failed calling webhook"), "{status} {said}");
+    plane.set(Controller::Webhooks, Behaviour::Works);
+
+    // A certificate waits for its issuer.
+    let certificate = json!({
+        "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": { "name": "web" },
+        "spec": { "secretName": "web-tls", "dnsNames": ["coder.example.com"], "issuerRef": { "kind": "ClusterIssuer", "name": "le" } },
+    });
+    let path = "/apis/cert-manager.io/v1/namespaces/default/certificates";
+    cluster.make_object(path, certificate).await;
+    let path = format!("{path}/web");
+    let waits = |it: &Value| (it["status"]["conditions"][0]["reason"] == "DoesNotExist").then_some(());
+    cluster.until("a certificate that waits", &path, waits).await;
+    let issuer = json!({ "apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": { "name": "le" }, "spec": {} });
+    cluster.make_object("/apis/cert-manager.io/v1/clusterissuers", issuer).await;
+    cluster.until("a certificate", &path, ready).await;
+    let secret = cluster.get("/api/v1/namespaces/default/secrets/web-tls").await;
+    assert_eq!(secret["type"], "kubernetes.io/tls");
+}
+
+#[tokio::test]
+async fn a_pod_without_its_secret_does_not_start_until_it_is_there() {
+    let cluster = Cluster::make("000000000506", "AmazonEKSClusterAdminPolicy");
+    cluster.aws("nodes", &["system", "1"]);
+    let mut object = deployment("web", "a/web", 1);
+    let secret =
+        json!([{ "name": "URL", "valueFrom": { "secretKeyRef": { "name": "database", "key": "url" } } }]);
+    object["spec"]["template"]["spec"]["containers"][0]["env"] = secret;
+    cluster.make_object("/apis/apps/v1/namespaces/default/deployments", object).await;
+    let pods = "/api/v1/namespaces/default/pods?labelSelector=app%3Dweb";
+    let waits = |list: &Value| {
+        let waiting = &list["items"][0]["status"]["containerStatuses"][0]["state"]["waiting"];
+        (waiting["reason"] == "CreateContainerConfigError")
+            .then(|| waiting["message"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(cluster.until("a pod that waits", pods, waits).await, "secret \"database\" not found");
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "database" }, "stringData": { "url": "x" } });
+    cluster.make_object("/api/v1/namespaces/default/secrets", secret).await;
+    let path = "/apis/apps/v1/namespaces/default/deployments/web";
+    cluster.until("a ready pod", path, |it| (it["status"]["readyReplicas"] == 1).then_some(())).await;
+    let pod = names(&cluster.get(pods).await).remove(0);
+    let url = format!("{}/api/v1/namespaces/default/pods/{pod}/log", cluster.endpoint);
+    let log = cluster.http.get(url).bearer_auth(&cluster.token).send().await.unwrap().text().await.unwrap();
+    assert_eq!(log, "the sandbox plays a/web\n");
+}
+
+#[tokio::test]
+async fn a_service_gets_its_load_balancer_and_lets_it_go() {
+    let cluster = Cluster::make("000000000507", "AmazonEKSClusterAdminPolicy");
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": "web", "annotations": {
+            "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing",
+            "service.beta.kubernetes.io/aws-load-balancer-attributes": "deletion_protection.enabled=true",
+            "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags": "team=coder",
+        } },
+        "spec": { "type": "LoadBalancer", "loadBalancerClass": "service.k8s.aws/nlb", "ports": [{ "port": 443 }] },
+    });
+    let services = "/api/v1/namespaces/default/services";
+    cluster.make_object(services, service).await;
+    cluster.aws("nodes", &["system", "1"]);
+    // Nothing happens without the controller, nor without subnets that are tagged for it.
+    assert_eq!(cluster.aws("balancers", &[]), json!([]));
+    controller(&cluster, "kube-system", "public.ecr.aws/eks/aws-load-balancer-controller:v2").await;
+    let events = "/api/v1/namespaces/default/events?fieldSelector=reason%3DFailedDeployModel";
+    let told = |list: &Value| list["items"][0]["message"].as_str().map(str::to_owned);
+    let said = cluster.until("an event", events, told).await;
+    assert!(said.contains("unable to resolve at least one subnet"), "{said}");
+    cluster.aws("tag", &["kubernetes.io/role/elb"]);
+    let path = format!("{services}/web");
+    let shown =
+        |it: &Value| it["status"]["loadBalancer"]["ingress"][0]["hostname"].as_str().map(str::to_owned);
+    let address = cluster.until("an address", &path, shown).await;
+    let made = cluster.aws("balancers", &[]);
+    assert_eq!(made[0]["address"], address);
+    assert_eq!(made[0]["type"], "network");
+    assert_eq!(made[0]["ports"], json!([443]));
+    let tags = &made[0]["tags"];
+    assert_eq!(tags["elbv2.k8s.aws/cluster"], cluster.name);
+    assert_eq!(tags["service.k8s.aws/stack"], "default/web");
+    assert_eq!(tags["team"], "coder");
+    // It is protected, so it stays, and with it the Service.
+    assert_eq!(cluster.ask(Method::DELETE, &path, None).await.0, 200);
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert!(!cluster.get(&path).await["metadata"]["deletionTimestamp"].is_null());
+    cluster.aws("unprotect", &[]);
+    let gone = |it: &Value| (it["code"] == 404).then_some(());
+    cluster.until("a Service that is gone", &path, gone).await;
+    assert_eq!(cluster.aws("balancers", &[]), json!([]));
+}
+
+#[tokio::test]
+async fn a_pod_that_fits_nowhere_gets_a_node_of_a_pool() {
+    let cluster = Cluster::make("000000000508", "AmazonEKSClusterAdminPolicy");
+    cluster.aws("nodes", &["system", "1"]);
+    cluster.aws("tag", &["karpenter.sh/discovery"]);
+    define(&cluster, "karpenter.sh", "nodepools", "NodePool", "Cluster").await;
+    define(&cluster, "karpenter.k8s.aws", "ec2nodeclasses", "EC2NodeClass", "Cluster").await;
+    let class = json!({
+        "apiVersion": "karpenter.k8s.aws/v1", "kind": "EC2NodeClass", "metadata": { "name": "large" },
+        "spec": {
+            "subnetSelectorTerms": [{ "tags": { "karpenter.sh/discovery": "1" } }],
+            "blockDeviceMappings": [{ "deviceName": "/dev/xvda", "ebs": { "volumeSize": "200Gi" } }],
+        },
+    });
+    let pool = json!({
+        "apiVersion": "karpenter.sh/v1", "kind": "NodePool", "metadata": { "name": "workspaces" },
+        "spec": { "template": {
+            "metadata": { "labels": { "use": "workspaces" } },
+            "spec": {
+                "nodeClassRef": { "group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "large" },
+                "taints": [{ "key": "workspaces", "effect": "NoSchedule" }],
+                "requirements": [{ "key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["m5.large", "m5.4xlarge"] }],
+            },
+        } },
+    });
+    cluster.make_object("/apis/karpenter.sh/v1/nodepools", pool).await;
+    let mut object = deployment("workspace", "a/workspace", 1);
+    object["spec"]["template"]["spec"]["nodeSelector"] = json!({ "use": "workspaces" });
+    object["spec"]["template"]["spec"]["tolerations"] =
+        json!([{ "key": "workspaces", "operator": "Exists" }]);
+    object["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"] =
+        json!({ "cpu": "6", "ephemeral-storage": "100Gi" });
+    cluster.make_object("/apis/apps/v1/namespaces/default/deployments", object).await;
+    controller(&cluster, "kube-system", "public.ecr.aws/karpenter/controller:1").await;
+    let path = "/apis/karpenter.sh/v1/nodepools/workspaces";
+    let waits = |it: &Value| (it["status"]["conditions"][0]["reason"] == "NodeClassNotFound").then_some(());
+    cluster.until("a pool that waits", path, waits).await;
+    cluster.make_object("/apis/karpenter.k8s.aws/v1/ec2nodeclasses", class).await;
+    cluster.until("a pool that is ready", path, ready).await;
+    let workspace = "/apis/apps/v1/namespaces/default/deployments/workspace";
+    cluster.until("a workspace", workspace, |it| (it["status"]["readyReplicas"] == 1).then_some(())).await;
+    let nodes = cluster.get("/api/v1/nodes?labelSelector=karpenter.sh%2Fnodepool%3Dworkspaces").await;
+    assert_eq!(names(&nodes).len(), 1);
+    let node = &nodes["items"][0];
+    assert_eq!(node["metadata"]["labels"]["node.kubernetes.io/instance-type"], "m5.4xlarge");
+    assert_eq!(node["status"]["capacity"]["ephemeral-storage"], "200Gi");
+    // Nodes go with their pool.
+    assert_eq!(cluster.ask(Method::DELETE, path, None).await.0, 200);
+    cluster.until("one node", "/api/v1/nodes", |list| (names(list).len() == 1).then_some(())).await;
+}
