@@ -329,6 +329,15 @@ impl Sandbox {
         self.parts.kubernetes.cluster(&format!("{account}-{region}-{name}"))
     }
 
+    /// Starts an API server without a cluster, to try manifests on. It lives as long as the value returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]: Kubernetes could not be built, or the server does not start.
+    pub async fn api_server(&self, version: kubernetes::Version) -> Result<kubernetes::ApiServer, Error> {
+        self.parts.kubernetes.api_server(version).await
+    }
+
     /// The processes of ECS tasks, by name.
     pub fn tasks(&self) -> Vec<Task> {
         task::all(&self.parts.ground.containers())

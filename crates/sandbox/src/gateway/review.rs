@@ -46,7 +46,7 @@ async fn identify(state: &Arc<State>, place: &str, token: &str) -> Result<Value,
     let (Some(account), Some(region), Some(cluster)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(format!("no cluster is at {place}"));
     };
-    let uri = question(token, jiff::Timestamp::now())?;
+    let uri = question(token, &state.address.to_string(), jiff::Timestamp::now())?;
     let caller = caller(state, uri, cluster).await?;
     if caller.account != account {
         return Err(format!("{} is of another account", caller.arn));
@@ -56,8 +56,8 @@ async fn identify(state: &Arc<State>, place: &str, token: &str) -> Result<Value,
     entry(state, &owner, cluster, &caller).await
 }
 
-/// The call in a token, if EKS would send it.
-fn question(token: &str, now: jiff::Timestamp) -> Result<Uri, String> {
+/// The call in a token, if EKS would send it. `here` is STS too, for clients that are told one address for all of AWS.
+fn question(token: &str, here: &str, now: jiff::Timestamp) -> Result<Uri, String> {
     let text = token.strip_prefix(PREFIX).ok_or("token is missing expected \"k8s-aws-v1.\" prefix")?;
     let url =
         URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok().and_then(|url| String::from_utf8(url).ok());
@@ -67,7 +67,8 @@ fn question(token: &str, now: jiff::Timestamp) -> Result<Uri, String> {
         || host.strip_prefix("sts.").is_some_and(|rest| {
             rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn")).is_some()
         });
-    if uri.scheme_str() != Some("https") || !sts {
+    let ours = uri.authority().is_some_and(|authority| authority.as_str() == here);
+    if !ours && (uri.scheme_str() != Some("https") || !sts) {
         return Err(format!("unexpected hostname {host:?} in pre-signed URL"));
     }
     let query = uri.query().unwrap_or_default();
@@ -217,14 +218,17 @@ mod tests {
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(url))
     }
 
+    const HERE: &str = "127.0.0.1:4000";
     const GOOD: &str = "https://sts.eu-west-2.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Date=20260102T030405Z&X-Amz-SignedHeaders=host%3Bx-k8s-aws-id";
 
     #[test]
     fn only_a_fresh_question_to_sts_that_names_the_cluster_is_sent() {
         let now: jiff::Timestamp = "2026-01-02T03:10:00Z".parse().unwrap();
-        assert!(question(&token(GOOD), now).is_ok());
+        assert!(question(&token(GOOD), HERE, now).is_ok());
+        let here = GOOD.replace("https://sts.eu-west-2.amazonaws.com", &format!("http://{HERE}"));
+        assert!(question(&token(&here), HERE, now).is_ok());
         let later: jiff::Timestamp = "2026-01-02T03:19:06Z".parse().unwrap();
-        assert!(question(&token(GOOD), later).unwrap_err().contains("expired"));
+        assert!(question(&token(GOOD), HERE, later).unwrap_err().contains("expired"));
         for (part, other, word) in [
             ("sts.eu-west-2.amazonaws.com", "sts.example.com", "hostname"),
             ("https:", "http:", "hostname"),
@@ -232,10 +236,10 @@ mod tests {
             ("host%3Bx-k8s-aws-id", "host", "x-k8s-aws-id"),
             ("20260102T030405Z", "yesterday", "X-Amz-Date"),
         ] {
-            let said = question(&token(&GOOD.replace(part, other)), now).unwrap_err();
+            let said = question(&token(&GOOD.replace(part, other)), HERE, now).unwrap_err();
             assert!(said.contains(word), "{said}");
         }
-        assert!(question("eyJhbGciOi", now).unwrap_err().contains("k8s-aws-v1."));
+        assert!(question("eyJhbGciOi", HERE, now).unwrap_err().contains("k8s-aws-v1."));
     }
 
     #[test]

@@ -27,6 +27,7 @@
 //! in `/version`.
 
 mod access;
+mod api_server;
 mod authority;
 mod client;
 mod install;
@@ -57,6 +58,7 @@ use crate::install::Progress;
 use crate::supervise::{Ground, Process, Processes};
 use crate::{Error, install as install_error};
 
+pub use api_server::ApiServer;
 pub use install::{ETCD, KUBERNETES, KWOK, OLDEST, Programs, Version, install, installed};
 
 pub(crate) use client::Client;
@@ -154,6 +156,10 @@ impl Kubernetes {
 
     pub(crate) fn cluster(&self, id: &str) -> Option<Cluster> {
         self.clusters().as_ref()?.get(id).cloned()
+    }
+
+    pub(crate) async fn api_server(&self, version: Version) -> Result<ApiServer, Error> {
+        ApiServer::start(self, version).await
     }
 
     /// Tells all of them to end and hands out what is to be waited for.
@@ -378,6 +384,7 @@ impl Inner {
             issuer: &self.issuer,
             review: Some(&review),
             tunnel: Some(tunnel),
+            alone: false,
         };
         let Server { process, address, client } =
             programs::api_server(ground, &programs, etcd, &spec).await?;

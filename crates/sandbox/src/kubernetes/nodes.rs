@@ -51,9 +51,9 @@ impl Shape {
         Ok(Shape { cpus, memory, pods: if cpus > 30 { pods.min(250) } else { pods.min(110) } })
     }
 
-    /// Whether a pod that asks for so many thousandths of a core and MiB fits, beside what runs on every node.
-    pub(super) fn holds(&self, cpu: u64, memory: u64) -> bool {
-        self.cpus * 1000 >= cpu + 300 && self.memory >= memory + 700 + 11 * self.pods
+    /// Thousandths of a core and MiB for pods, beside what runs on every node.
+    pub(super) fn free(&self) -> (u64, u64) {
+        ((self.cpus * 1000).saturating_sub(300), self.memory.saturating_sub(700 + 11 * self.pods))
     }
 
     /// Capacity, and what EKS's AMIs leave to pods.

@@ -36,6 +36,8 @@ pub(crate) struct Spec<'a> {
     pub(crate) review: Option<&'a str>,
     /// The proxy through which it speaks to Services and nodes.
     pub(crate) tunnel: Option<SocketAddr>,
+    /// Whether no controllers run beside it.
+    pub(crate) alone: bool,
 }
 
 /// A running API server.
@@ -176,6 +178,9 @@ fn api_server_arguments(etcd: SocketAddr, spec: &Spec<'_>) -> Result<Vec<String>
         // A busy machine must not make the server refuse what a test asks at once.
         "--max-requests-inflight=2000".to_owned(),
     ];
+    if spec.alone {
+        arguments.push("--disable-admission-plugins=ServiceAccount".to_owned());
+    }
     if let Some(review) = spec.review {
         let file = write(folder.join("review.kubeconfig"), &webhook(review))?;
         arguments.push(format!("--authentication-token-webhook-config-file={}", file.display()));

@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic anywhere, also in what its functions share")]
 
+mod cost;
 mod standins;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use causeway_sandbox::gateway::{Act, Rule};
-use causeway_sandbox::kubernetes::KUBERNETES;
+use causeway_sandbox::kubernetes::{KUBERNETES, Version};
 use causeway_sandbox::{Sandbox, shared};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -288,4 +289,41 @@ async fn a_region_that_is_cut_off_takes_its_clusters_along() {
     assert!(http.get(&url).send().await.is_err());
     let again = Cluster::make("000000000504", "AmazonEKSClusterAdminPolicy");
     assert!(!names(&again.get(path).await).contains(&"mine".to_owned()));
+}
+
+#[tokio::test]
+async fn api_servers_of_several_versions_check_manifests() {
+    for version in [Version::Oldest, Version::Newest] {
+        let server = sandbox().api_server(version).await.unwrap();
+        let file: Value =
+            serde_json::from_str(&std::fs::read_to_string(server.kubeconfig()).unwrap()).unwrap();
+        let text = |at: &Value| {
+            use base64::{Engine, engine::general_purpose::STANDARD};
+            STANDARD.decode(at.as_str().unwrap()).unwrap()
+        };
+        let (cluster, user) = (&file["clusters"][0]["cluster"], &file["users"][0]["user"]);
+        let identity = [text(&user["client-certificate-data"]), text(&user["client-key-data"])].concat();
+        let authority =
+            reqwest::Certificate::from_pem(&text(&cluster["certificate-authority-data"])).unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([authority])
+            .identity(reqwest::Identity::from_pem(&identity).unwrap())
+            .build()
+            .unwrap();
+        let ask = async |object: &Value| {
+            let path = "apis/apps/v1/namespaces/default/deployments?dryRun=All&fieldValidation=Strict";
+            let request =
+                http.post(format!("{}/{path}", server.url())).header("content-type", "application/json");
+            let answer = request.body(object.to_string()).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        let said = http.get(format!("{}/version", server.url())).send().await.unwrap().text().await.unwrap();
+        assert!(said.contains(version.number()), "{said}");
+        let mut object = deployment("web", "a/web", 1);
+        assert_eq!(ask(&object).await.0, 201);
+        object["spec"]["replica"] = 1.into();
+        let (status, said) = ask(&object).await;
+        assert!(status == 400 && said.contains("unknown field \\\"spec.replica\\\""), "{status} {said}");
+    }
 }

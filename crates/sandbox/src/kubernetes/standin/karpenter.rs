@@ -1,5 +1,5 @@
 //! Karpenter: node classes and node pools are ready, and a pod that fits nowhere gets a node of the first pool whose labels and
-//! taints it fits, of the smallest instance type that holds it. Pods are not packed together, and nodes are not consolidated:
+//! taints it fits, of the smallest instance type that holds it; others that fit it too wait for it. Nodes are not consolidated:
 //! they go with their pool. There are no NodeClaims.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,34 @@ pub(super) struct Karpenter {
     nodes: Nodes,
     /// The pods that have got a node, by UID.
     served: BTreeMap<String, Instant>,
+    /// The nodes that have just been made.
+    fresh: Vec<Fresh>,
     made: u64,
+}
+
+/// What is left of a node that the scheduler has not used yet.
+struct Fresh {
+    at: Instant,
+    labels: BTreeMap<String, Vec<String>>,
+    taints: Vec<Value>,
+    cpu: u64,
+    memory: u64,
+}
+
+impl Fresh {
+    /// Whether a pod fits; then what it asks for is no longer left.
+    fn takes(&mut self, pod: &Value) -> bool {
+        let (cpu, memory) = requests(pod);
+        let fits = self.cpu >= cpu
+            && self.memory >= memory
+            && self.taints.iter().all(|taint| is_tolerated(pod, taint))
+            && chosen(self.labels.clone(), pod).is_some_and(|labels| labels == self.labels);
+        if fits {
+            self.cpu -= cpu;
+            self.memory -= memory;
+        }
+        fits
+    }
 }
 
 impl Karpenter {
@@ -63,11 +90,16 @@ impl Karpenter {
             }
         }
         self.served.retain(|_, at| at.elapsed() < SCHEDULED);
+        self.fresh.retain(|node| node.at.elapsed() < SCHEDULED);
         let ready: Vec<&Value> =
             pools.iter().map(|pool| &**pool).filter(|pool| has(pool, "Ready", "True")).collect();
         for pod in stage.world.all(PODS) {
             let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
             if !is_unschedulable(&pod) || self.served.contains_key(uid) {
+                continue;
+            }
+            if self.fresh.iter_mut().any(|node| node.takes(&pod)) {
+                self.served.insert(uid.to_owned(), Instant::now());
                 continue;
             }
             for pool in &ready {
@@ -113,7 +145,8 @@ impl Karpenter {
         for candidate in candidates(&labels, arm) {
             // One that EC2 does not have is passed over.
             let Ok(shape) = self.nodes.shape(&stage.aws, &candidate).await else { continue };
-            if !shape.holds(cpu, memory) {
+            let free = shape.free();
+            if free.0 < cpu || free.1 < memory {
                 continue;
             }
             self.made += 1;
@@ -143,6 +176,18 @@ impl Karpenter {
             }
             own.entry("karpenter.sh/capacity-type").or_insert("on-demand".into());
             let node = machine.node(&Value::Object(own), &taints);
+            self.fresh.push(Fresh {
+                at: Instant::now(),
+                labels: node["metadata"]["labels"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(single)
+                    .collect(),
+                taints: taints.clone(),
+                cpu: free.0 - cpu,
+                memory: free.1 - memory,
+            });
             match stage.client.create("/api/v1/nodes", &node).await {
                 Err(error) if !error.is(409) => return Err(error.into()),
                 _ => return Ok(true),
@@ -150,6 +195,10 @@ impl Karpenter {
         }
         Ok(false)
     }
+}
+
+fn single((name, value): (&String, &Value)) -> Option<(String, Vec<String>)> {
+    Some((name.clone(), vec![value.as_str()?.to_owned()]))
 }
 
 async fn class_is_ready(stage: &Stage, class: &Value, behaviour: Behaviour) -> Result<(), BoxError> {
@@ -330,6 +379,17 @@ mod tests {
         assert_eq!(got["karpenter.sh/capacity-type"], ["on-demand"]);
         assert_eq!(chosen(labels.clone(), &pod(json!({ "team": "other" }))), None);
         assert_eq!(chosen(labels, &pod(json!({ "gpu": "yes" }))), None);
+    }
+
+    #[test]
+    fn a_node_that_is_new_takes_what_fits_it() {
+        let labels = BTreeMap::from([("use".to_owned(), vec!["workspaces".to_owned()])]);
+        let mut node = Fresh { at: Instant::now(), labels, taints: Vec::new(), cpu: 2000, memory: 4096 };
+        let pod = |cpu: &str, selector: Value| json!({ "spec": { "nodeSelector": selector, "containers": [{ "resources": { "requests": { "cpu": cpu } } }] } });
+        assert!(node.takes(&pod("1500m", json!({ "use": "workspaces" }))));
+        assert!(!node.takes(&pod("1", json!({}))));
+        assert!(node.takes(&pod("500m", json!({}))));
+        assert!(!node.takes(&pod("0", json!({ "use": "other" }))));
     }
 
     #[test]
