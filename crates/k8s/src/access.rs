@@ -18,7 +18,10 @@ use std::{
 use tokio::sync::Mutex;
 use tower::{BoxError, buffer::BufferLayer, filter::AsyncFilterLayer};
 
-use crate::looks::Looks;
+use crate::{
+    crds::{Bundles, Nowhere},
+    looks::Looks,
+};
 
 /// What has to be known to speak to a cluster. Where it comes from a resource of the same stack, its objects are planned
 /// before there is a cluster, and applied once it answers.
@@ -58,6 +61,7 @@ pub trait Tokens: Send + Sync + 'static {
 pub struct Kubernetes {
     pub(crate) api: kube::Client,
     pub(crate) looks: Arc<Looks>,
+    pub(crate) bundles: Arc<dyn Bundles>,
 }
 
 impl Client for Kubernetes {
@@ -88,11 +92,17 @@ impl Kubernetes {
             .with_layer(&BufferLayer::new(AT_ONCE))
             .with_layer(&AsyncFilterLayer::new(authorize))
             .build();
-        Ok(Kubernetes { looks: Arc::new(Looks::new(api.clone())), api })
+        Ok(Kubernetes { looks: Arc::new(Looks::new(api.clone())), bundles: Arc::new(Nowhere), api })
     }
 }
 
 impl Kubernetes {
+    /// The definitions of custom resources come from `bundles`. Without, there are none.
+    #[must_use]
+    pub fn with_bundles(self, bundles: Arc<dyn Bundles>) -> Self {
+        Kubernetes { bundles, ..self }
+    }
+
     /// The client itself, for what is not a resource.
     pub fn client(&self) -> kube::Client {
         self.api.clone()

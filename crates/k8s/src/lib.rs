@@ -6,10 +6,15 @@
 
 mod access;
 mod call;
+pub mod crds;
 pub mod custom;
+pub mod images;
 mod looks;
 mod manifest;
 mod noun;
+pub mod objects;
+pub mod platform;
+pub mod rbac;
 mod rollout;
 mod shown;
 pub mod workload;

@@ -80,7 +80,7 @@ macro_rules! nouns {
 
         /// Every kind, for a registry.
         pub(crate) fn register(kinds: ProviderKinds<'_, Kubernetes>) -> ProviderKinds<'_, Kubernetes> {
-            kinds$(.add::<Manifest<$kind>>())+
+            kinds$(.add::<Manifest<$kind>>())+.add::<crate::crds::Crds>()
         }
     };
     (@replace [$($field:literal),*]) => { &["namespace", "name", $(concat!("object.", $field)),*] };
@@ -93,6 +93,8 @@ macro_rules! nouns {
 
 /// Images are pulled, nodes may have to be started first.
 const ROLLOUT: Timing = Timing::seconds(60, 2, 900);
+/// Whoever tells by whom a webhook is signed looks within seconds.
+const TRUST: Timing = Timing::seconds(10, 1, 300);
 
 nouns! {
     "k8s.core.namespace" Namespace, timing Timing::seconds(1, 2, 900);
@@ -127,8 +129,8 @@ nouns! {
         replace ["provisioner", "parameters", "reclaimPolicy", "volumeBindingMode", "mountOptions"];
     "k8s.storage.csi_driver" CSIDriver: replace ["spec.attachRequired"];
     "k8s.coordination.lease" Lease;
-    "k8s.admissionregistration.mutating_webhook_configuration" MutatingWebhookConfiguration;
-    "k8s.admissionregistration.validating_webhook_configuration" ValidatingWebhookConfiguration;
+    "k8s.admissionregistration.mutating_webhook_configuration" MutatingWebhookConfiguration, timing TRUST, status rollout::trusted;
+    "k8s.admissionregistration.validating_webhook_configuration" ValidatingWebhookConfiguration, timing TRUST, status rollout::trusted;
     "k8s.apiextensions.custom_resource_definition" CustomResourceDefinition: replace ["spec.group", "spec.scope"],
         timing Timing::seconds(2, 1, 120), status rollout::established;
     "k8s.apiregistration.api_service" APIService, timing ROLLOUT, status rollout::available;

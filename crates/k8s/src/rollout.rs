@@ -146,6 +146,24 @@ pub(crate) fn ready(object: &Json) -> Status {
     wanted_condition(object, "Ready")
 }
 
+/// Its callers know by whom it is signed, where somebody else has to tell them.
+pub(crate) fn trusted(object: &Json) -> Status {
+    let annotations = object.pointer("/metadata/annotations").and_then(Json::as_object);
+    let told = annotations
+        .is_some_and(|all| all.keys().any(|key| key.starts_with("cert-manager.io/inject-ca-from")));
+    let hooks = object["webhooks"].as_array();
+    let mut without = hooks.into_iter().flatten().filter(|hook| {
+        hook.pointer("/clientConfig/caBundle").and_then(Json::as_str).is_none_or(str::is_empty)
+    });
+    match without.next() {
+        Some(hook) if told => Status::Pending(format!(
+            "cert-manager has not told yet who signs for {}",
+            hook["name"].as_str().unwrap_or("a webhook")
+        )),
+        _ => Status::Ready,
+    }
+}
+
 /// The API answers.
 pub(crate) fn available(object: &Json) -> Status {
     wanted_condition(object, "Available")
@@ -169,6 +187,19 @@ mod tests {
         assert!(matches!(deployment(&object), Status::Pending(why) if why.contains("1 pods of an older")));
         object["status"]["conditions"] = json!([{"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}]);
         assert_eq!(deployment(&object), Status::Failed("ProgressDeadlineExceeded: has timed out".into()));
+    }
+
+    #[test]
+    fn a_webhook_serves_once_its_callers_trust_it() {
+        let mut object = json!({
+            "metadata": {"annotations": {}},
+            "webhooks": [{"name": "a", "clientConfig": {"caBundle": "Cg=="}}, {"name": "b", "clientConfig": {}}],
+        });
+        assert_eq!(trusted(&object), Status::Ready, "nobody is meant to tell");
+        object["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] = json!("here/serving");
+        assert!(matches!(trusted(&object), Status::Pending(why) if why.ends_with("who signs for b")));
+        object["webhooks"][1]["clientConfig"]["caBundle"] = json!("Cg==");
+        assert_eq!(trusted(&object), Status::Ready);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Affinity, Capabilities, Container, EmptyDirVolumeSource, NodeAffinity, PodSecurityContext,
-            PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration,
-            TopologySpreadConstraint, Volume, VolumeMount,
+            Affinity, Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction,
+            NodeAffinity, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec,
+            Probe, ResourceRequirements, SeccompProfile, SecurityContext, Service, ServicePort, ServiceSpec,
+            Toleration, TopologySpreadConstraint, Volume, VolumeMount,
         },
         policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
     },
@@ -62,6 +63,8 @@ pub struct Nodes {
     pub tolerations: Vec<Toleration>,
     /// Only there, in the words of Kubernetes.
     pub affinity: Option<NodeAffinity>,
+    /// Never two of the same workload on one node: it serves also when a node is lost.
+    pub apart: bool,
 }
 
 impl Nodes {
@@ -77,7 +80,7 @@ impl Nodes {
                 effect: Some("NoSchedule".into()),
                 ..Toleration::default()
             }],
-            affinity: None,
+            ..Nodes::default()
         }
     }
 }
@@ -147,6 +150,34 @@ pub fn scratch(name: &str, path: &str, limit: &str) -> (Volume, VolumeMount) {
     (volume, mount)
 }
 
+/// Ports of a container, by name.
+pub fn ports(all: &[(&str, i32)]) -> Option<Vec<ContainerPort>> {
+    let port = |&(name, port): &(&str, i32)| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: port,
+        protocol: Some("TCP".into()),
+        ..ContainerPort::default()
+    };
+    Some(all.iter().map(port).collect())
+}
+
+/// Asks a container for `path` at its port with this name. It fails after three answers of another kind.
+pub fn http_probe(path: &str, port: &str, first_seconds: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(port.to_owned()),
+            scheme: Some("HTTP".into()),
+            ..HTTPGetAction::default()
+        }),
+        initial_delay_seconds: Some(first_seconds),
+        period_seconds: Some(10),
+        timeout_seconds: Some(10),
+        failure_threshold: Some(3),
+        ..Probe::default()
+    }
+}
+
 impl Workload {
     /// By which its pods are found. It cannot change.
     pub fn selector(&self) -> BTreeMap<String, String> {
@@ -195,11 +226,7 @@ impl Workload {
                 volumes: Some(self.volumes.clone()).filter(|all| !all.is_empty()),
                 node_selector: Some(self.nodes.selector.clone()).filter(|all| !all.is_empty()),
                 tolerations: some(self.nodes.tolerations.clone()),
-                affinity: self
-                    .nodes
-                    .affinity
-                    .clone()
-                    .map(|nodes| Affinity { node_affinity: Some(nodes), ..Affinity::default() }),
+                affinity: self.affinity(),
                 priority_class_name: self.priority_class.clone(),
                 termination_grace_period_seconds: Some(self.grace_seconds),
                 topology_spread_constraints: (self.replicas > 1).then(|| spread.to_vec()),
@@ -219,8 +246,49 @@ impl Workload {
         }
     }
 
+    fn affinity(&self) -> Option<Affinity> {
+        let apart = PodAffinityTerm {
+            label_selector: Some(self.selected()),
+            topology_key: "kubernetes.io/hostname".into(),
+            ..PodAffinityTerm::default()
+        };
+        let apart = PodAntiAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![apart]),
+            ..PodAntiAffinity::default()
+        };
+        let affinity = Affinity {
+            node_affinity: self.nodes.affinity.clone(),
+            pod_anti_affinity: Some(apart).filter(|_| self.nodes.apart),
+            pod_affinity: None,
+        };
+        Some(affinity).filter(|all| *all != Affinity::default())
+    }
+
+    /// Its pods under one name in the cluster, at the ports of its container with these names.
+    pub fn service(&self, ports: &[(&str, i32)]) -> Service {
+        let port = |&(name, port): &(&str, i32)| ServicePort {
+            name: Some(name.to_owned()),
+            port,
+            target_port: Some(IntOrString::String(name.to_owned())),
+            protocol: Some("TCP".into()),
+            ..ServicePort::default()
+        };
+        Service {
+            metadata: self.metadata(),
+            spec: Some(ServiceSpec {
+                type_: Some("ClusterIP".into()),
+                selector: Some(self.selector()),
+                ports: Some(ports.iter().map(port).collect()),
+                ..ServiceSpec::default()
+            }),
+            status: None,
+        }
+    }
+
     /// Pods that are replaced one by one, each once its successor is ready.
     pub fn deployment(&self) -> Deployment {
+        // A successor that may not stand beside its predecessor needs its place.
+        let (surge, unavailable) = if self.nodes.apart { (0, 1) } else { (1, 0) };
         Deployment {
             metadata: self.metadata(),
             spec: Some(DeploymentSpec {
@@ -229,8 +297,8 @@ impl Workload {
                 strategy: Some(DeploymentStrategy {
                     type_: Some("RollingUpdate".into()),
                     rolling_update: Some(RollingUpdateDeployment {
-                        max_surge: Some(IntOrString::Int(1)),
-                        max_unavailable: Some(IntOrString::Int(0)),
+                        max_surge: Some(IntOrString::Int(surge)),
+                        max_unavailable: Some(IntOrString::Int(unavailable)),
                     }),
                 }),
                 template: self.template(),

@@ -61,13 +61,32 @@ spec! {
         /// A token that may edit the zone.
         api_token_secret_ref: SecretKey,
     }
-    /// A zone of Route 53, by the role of cert-manager's own service account.
+    /// A zone of Route 53.
     struct Route53 {
         /// The region of its API.
         region: String,
         /// The zone; looked up by name where it is not given.
         #[serde(rename = "hostedZoneID")]
         hosted_zone_id: Option<String>,
+        /// The role that may change it.
+        role: Option<String>,
+        /// Who takes on the role.
+        auth: Option<Route53Auth>,
+    }
+    /// Who takes on a role of AWS.
+    struct Route53Auth {
+        /// A service account.
+        kubernetes: KubernetesAuth,
+    }
+    /// Somebody in the cluster.
+    struct KubernetesAuth {
+        /// A service account, whose token is asked for.
+        service_account_ref: ServiceAccountRef,
+    }
+    /// A service account beside cert-manager.
+    struct ServiceAccountRef {
+        /// Its name.
+        name: String,
     }
     /// A key in a Secret.
     struct SecretKey {
