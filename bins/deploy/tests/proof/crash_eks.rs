@@ -25,9 +25,9 @@ const SINGLE_REGION: &str = include_str!("../../../../examples/single-region.tom
 const AI_CODER: &str = include_str!("../../../../examples/ai-coder.toml");
 
 /// What lists an account.
-fn script(regions: &[&str]) -> String {
+pub(crate) fn script(regions: &[&str]) -> String {
     let (listing, same) = (include_str!("../eks/listing.py"), include_str!("same.py"));
-    format!("import sys\nsys.argv[1:] = {regions:?}\n{listing}\n{same}")
+    format!("import sys\n__name__ = 'listed'\nsys.argv[1:] = {regions:?}\n{listing}\n{same}")
 }
 
 /// What an undisturbed apply does and leaves.

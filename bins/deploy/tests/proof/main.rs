@@ -9,5 +9,7 @@ mod crash_eks;
 mod faults;
 mod lanes;
 mod place;
+mod region;
+mod upgrade;
 #[path = "../sandbox/world.rs"]
 mod world;

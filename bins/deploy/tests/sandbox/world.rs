@@ -70,6 +70,11 @@ impl Started {
     }
 }
 impl Started {
+    /// Whether it has ended, and with which exit code.
+    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
+        self.0.try_wait().unwrap().map(|status| status.code())
+    }
+
     /// The exit code, once it has ended.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.0.wait().unwrap().code()
