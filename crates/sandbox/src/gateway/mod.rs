@@ -50,6 +50,7 @@
 //! | `rds_refusals` | `ModifyDBSubnetGroup` (moto deletes the group), `DBSubnetGroupAlreadyExists`, `InvalidDBSubnetGroupStateFault`, deletion protection and final snapshots (`InvalidParameterCombination`), classes and versions that never were |
 //! | `rds_databases` | real PostgreSQL servers with their endpoints and passwords, engine versions, secrets of managed passwords |
 //! | `ssm_parameter_arns` | the ARN of a parameter that is described |
+//! | `sts_roles` | sessions of roles, of the role's account and told by `GetCallerIdentity`; `AccessDenied` for a role that is not there. Trust policies are not asked |
 //! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |
 //! | `tag_index` | `tag:GetResources` for a list of ARNs, over both emulators |
 //!

@@ -83,6 +83,17 @@ def enter(cluster, policy="", namespace="", *groups):
     return arn
 
 
+def role_token(cluster):
+    """The token of a session of a role with a path, which has an access entry."""
+    arn = iam.create_role(RoleName="admin", Path="/people/", AssumeRolePolicyDocument=ASSUME)["Role"]["Arn"]
+    eks.create_access_entry(clusterName=cluster, principalArn=arn, username="{{AccountID}}:{{SessionName}}")
+    session = boto3.client("sts").assume_role(RoleArn=arn, RoleSessionName="ada@home")["Credentials"]
+    os.environ["AWS_ACCESS_KEY_ID"] = session["AccessKeyId"]
+    os.environ["AWS_SECRET_ACCESS_KEY"] = session["SecretAccessKey"]
+    os.environ["AWS_SESSION_TOKEN"] = session["SessionToken"]
+    return token(cluster)
+
+
 def leave(cluster):
     arn = boto3.client("sts").get_caller_identity()["Arn"].replace(":sts:", ":iam:")
     eks.delete_access_entry(clusterName=cluster, principalArn=arn)

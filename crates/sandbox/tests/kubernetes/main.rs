@@ -256,6 +256,11 @@ async fn an_access_entry_decides_what_a_token_may_do() {
     let other = cluster.aws("token", &["x-other"]).as_str().unwrap().to_owned();
     let good = std::mem::replace(&mut cluster.token, other);
     assert_eq!(cluster.ask(Method::GET, pods, None).await.0, 401);
+    // A session is its role, whatever the role's path, and its name goes into the user's.
+    cluster.token = cluster.aws("role_token", &[]).as_str().unwrap().to_owned();
+    let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
+    let who = cluster.make_object("/apis/authentication.k8s.io/v1/selfsubjectreviews", review).await;
+    assert_eq!(who["status"]["userInfo"]["username"], "000000000503:ada-home");
     cluster.token = good;
     allowed(&cluster).await;
     cluster.aws("leave", &[]);
@@ -279,6 +284,12 @@ async fn a_region_that_is_cut_off_takes_its_clusters_along() {
         assert!(cluster.http.get(&url).bearer_auth(&cluster.token).send().await.is_err());
     }
     sandbox().gateway().unset(down);
+    cluster.get("/version").await;
+    // Cut by hand, what is open ends, and what comes next is served.
+    let watch = format!("{}/api/v1/nodes?watch=1", cluster.endpoint);
+    let mut watch = cluster.http.get(watch).bearer_auth(&cluster.token).send().await.unwrap();
+    sandbox().cluster(cluster.account, cluster.region, cluster.name).unwrap().cut();
+    assert!(watch.chunk().await.is_err());
     cluster.get("/version").await;
     // A cluster that is gone answers nothing, and one of the same name begins anew.
     let path = "/api/v1/namespaces/default/configmaps";

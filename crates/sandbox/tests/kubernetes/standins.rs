@@ -183,6 +183,7 @@ async fn a_service_gets_its_load_balancer_and_lets_it_go() {
     assert_eq!(tags["elbv2.k8s.aws/cluster"], cluster.name);
     assert_eq!(tags["service.k8s.aws/stack"], "default/web");
     assert_eq!(tags["team"], "coder");
+    mounted_certificates_are_shown(&cluster).await;
     // It is protected, so it stays, and with it the Service.
     assert_eq!(cluster.ask(Method::DELETE, &path, None).await.0, 200);
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
@@ -191,6 +192,58 @@ async fn a_service_gets_its_load_balancer_and_lets_it_go() {
     let gone = |it: &Value| (it["code"] == 404).then_some(());
     cluster.until("a Service that is gone", &path, gone).await;
     assert_eq!(cluster.aws("balancers", &[]), json!([]));
+}
+
+/// A webhook whose pod mounts its certificate is taken for what that says, and for nothing else.
+async fn mounted_certificates_are_shown(cluster: &Cluster) {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let made = rcgen::generate_simple_self_signed(["hook.default.svc".to_owned()]).unwrap();
+    let (certificate, key) =
+        (STANDARD.encode(made.cert.pem()), STANDARD.encode(made.signing_key.serialize_pem()));
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": { "name": "hook-tls" },
+        "data": { "tls.crt": certificate, "tls.key": key },
+    });
+    cluster.make_object("/api/v1/namespaces/default/secrets", secret).await;
+    let mut object = deployment("hook", "a/hook", 1);
+    object["spec"]["template"]["spec"]["volumes"] =
+        json!([{ "name": "tls", "secret": { "secretName": "hook-tls" } }]);
+    cluster.make_object("/apis/apps/v1/namespaces/default/deployments", object).await;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "hook" },
+        "spec": { "selector": { "app": "hook" }, "ports": [{ "port": 443, "targetPort": 9443 }] },
+    });
+    cluster.make_object("/api/v1/namespaces/default/services", service).await;
+    let path = "/apis/apps/v1/namespaces/default/deployments/hook";
+    cluster.until("a webhook", path, |it| (it["status"]["readyReplicas"] == 1).then_some(())).await;
+    let other = rcgen::generate_simple_self_signed(["hook.default.svc".to_owned()]).unwrap();
+    let hook = |name: &str, kind: &str, authority: &str| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": { "name": name },
+            "webhooks": [{
+                "name": format!("{name}.example.com"), "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": { "service": { "name": "hook", "namespace": "default" }, "caBundle": authority },
+                "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [kind] }],
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "default" } },
+            }],
+        })
+    };
+    cluster.make_object(ADMISSION, hook("good", "configmaps", &certificate)).await;
+    cluster.make_object(ADMISSION, hook("bad", "limitranges", &STANDARD.encode(other.cert.pem()))).await;
+    let start = std::time::Instant::now();
+    let limits = "/api/v1/namespaces/default/limitranges";
+    let said = loop {
+        let object = json!({ "apiVersion": "v1", "kind": "LimitRange", "metadata": { "generateName": "a-" }, "spec": { "limits": [] } });
+        let (status, answer) = cluster.ask(Method::POST, limits, Some(object)).await;
+        if status == 500 {
+            break answer["message"].as_str().unwrap().to_owned();
+        }
+        assert!(start.elapsed().as_secs() < 20, "{status} {answer}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert!(said.contains("x509: certificate signed by unknown authority"), "{said}");
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "guarded" } });
+    cluster.make_object("/api/v1/namespaces/default/configmaps", object).await;
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod iam_simulation;
 mod rds_databases;
 mod rds_refusals;
 mod ssm_parameter_arns;
+mod sts_roles;
 mod sts_sessions;
 mod tag_index;
 mod tokens;
@@ -166,6 +167,7 @@ const FIXES: &[Fix] = &[
     Fix { info: rds_databases::INFO, run: rds_databases::run },
     Fix { info: rds_databases::VERSIONS, run: rds_databases::versions },
     Fix { info: ssm_parameter_arns::INFO, run: ssm_parameter_arns::run },
+    Fix { info: sts_roles::INFO, run: sts_roles::run },
     Fix { info: sts_sessions::INFO, run: sts_sessions::run },
     Fix { info: tag_index::INFO, run: tag_index::run },
     Fix { info: rds_databases::SECRETS, run: rds_databases::secrets },
