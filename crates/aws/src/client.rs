@@ -136,7 +136,11 @@ pub struct Services {
 impl Aws {
     /// The clients of `region`, on one connection pool.
     pub fn new(config: &SdkConfig, region: &Region) -> Self {
-        let config = config.to_builder().region(aws_config::Region::new(region.region.clone())).build();
+        let config = config
+            .to_builder()
+            .region(aws_config::Region::new(region.region.clone()))
+            .http_client(crate::pace::http_client(config))
+            .build();
         let _ = &config;
         Aws(Arc::new(Services {
             region: region.region.clone(),
@@ -242,7 +246,7 @@ impl ClassifyRetry for ThrottlesOnly {
     }
 }
 
-fn is_throttle(answer: &Response) -> bool {
+pub(crate) fn is_throttle(answer: &Response) -> bool {
     let status = answer.status().as_u16();
     let kind = answer.headers().get("x-amzn-errortype").map(str::as_bytes);
     let body = answer.body().bytes();
@@ -255,11 +259,14 @@ fn is_throttle(answer: &Response) -> bool {
     status == 429 || named && matches!(status, 400..=499 | 503)
 }
 
-/// A client of the service `$sdk` that repeats throttled calls only.
+/// A client of the service `$sdk` that repeats throttled calls only, and takes turns at an API that throttles.
 macro_rules! client {
     ($sdk:ident, $config:expr) => {
         $sdk::Client::from_conf(
-            $sdk::config::Builder::from($config).retry_classifier($crate::client::ThrottlesOnly).build(),
+            $sdk::config::Builder::from($config)
+                .retry_classifier($crate::client::ThrottlesOnly)
+                .interceptor($crate::pace::Pace::default())
+                .build(),
         )
     };
 }

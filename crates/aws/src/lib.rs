@@ -8,6 +8,7 @@ mod call;
 mod client;
 pub mod id;
 pub mod inventory;
+mod pace;
 pub mod policy;
 mod shown;
 #[cfg(any(feature = "autoscaling", feature = "ec2"))]

@@ -10,6 +10,7 @@ mod faults;
 mod lanes;
 mod place;
 mod region;
+mod throttled;
 mod upgrade;
 #[path = "../sandbox/world.rs"]
 mod world;

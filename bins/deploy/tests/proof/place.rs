@@ -4,11 +4,13 @@
 use crate::world::{EXAMPLE, World, write_image};
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use causeway_config::File;
 use causeway_core::{
     Engine, Registry, Stack,
     engine::{Planned, Run},
     guard::Rules,
+    journal::Stamped,
     plan::{PlanOptions, Step},
     store::LocalStore,
 };
@@ -64,6 +66,10 @@ pub(crate) struct Place {
     key: String,
     secret: String,
     region: String,
+    /// What the SDK repeats.
+    retries: RetryConfig,
+    /// Instead of the HTTP client of the library.
+    http: Option<SharedHttpClient>,
 }
 
 /// What a process of ours would be: its tasks end where they stand when it is dropped.
@@ -91,7 +97,18 @@ impl Place {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("causeway.toml"), configuration).unwrap();
         let region = File::read(&folder.path().join("causeway.toml")).unwrap().config.stack.region;
-        Place { sandbox: Arc::clone(sandbox), folder, account, key, secret, region }
+        let retries = RetryConfig::disabled();
+        Place { sandbox: Arc::clone(sandbox), folder, account, key, secret, region, retries, http: None }
+    }
+
+    /// Lets the SDK repeat, and speaks through `http`.
+    pub(crate) fn through(&mut self, retries: RetryConfig, http: Option<SharedHttpClient>) {
+        (self.retries, self.http) = (retries, http);
+    }
+
+    /// Its access key, for rules of the gateway.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     fn file(&self) -> std::path::PathBuf {
@@ -113,15 +130,18 @@ impl Place {
     fn engine(&self) -> impl Future<Output = Engine> + use<> {
         let (key, secret, account) = (self.key.clone(), self.secret.clone(), self.account.clone());
         let region = Region::new(self.region.clone());
+        let (retries, http) = (self.retries.clone(), self.http.clone());
         let (endpoint, journal) = (self.sandbox.endpoint().to_owned(), self.folder.path().join("journal"));
         async move {
-            let config = aws_config::defaults(BehaviorVersion::latest())
+            let mut config = aws_config::defaults(BehaviorVersion::latest())
                 .region(region)
                 .endpoint_url(endpoint)
                 .credentials_provider(Credentials::new(key, secret, None, None, "test"))
-                .retry_config(RetryConfig::disabled())
-                .load()
-                .await;
+                .retry_config(retries);
+            if let Some(http) = http {
+                config = config.http_client(http);
+            }
+            let config = config.load().await;
             let mut registry = Registry::default();
             causeway_aws::register(&mut registry, config);
             Engine::new(registry, Arc::new(LocalStore::new(journal))).account(account)
@@ -211,6 +231,13 @@ impl Place {
     /// The calls so far, in the order of their ends.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.sandbox.gateway().calls().into_iter().filter(|c| c.access_key == self.key).collect()
+    }
+
+    /// What the journal says.
+    #[allow(dead_code, reason = "a bench reads it")]
+    pub(crate) fn journal(&self) -> Vec<Stamped> {
+        let store = LocalStore::new(self.folder.path().join("journal"));
+        process().block_on(causeway_core::store::Store::load(&store)).unwrap()
     }
 
     /// What is there, counted by boto3, without what differs between accounts.

@@ -92,7 +92,7 @@ pub use inside::Inside;
 pub use pending::Pending;
 pub(crate) use review::{POLICY_GROUP, policy_groups};
 pub use route::{Backend, ROUTES};
-pub use rule::{Act, Latency, Rule, RuleId};
+pub use rule::{Act, Bucket, Latency, Rule, RuleId};
 pub(crate) use xml::Element;
 
 /// What a backend or a database hook failed with.

@@ -1,8 +1,9 @@
 //! Faults on request: which calls they meet, and what happens to them.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -42,8 +43,22 @@ pub struct Rule {
     /// Meets at most that many calls. `None`: no end.
     #[serde(default)]
     pub times: Option<u64>,
+    /// Only calls for which no token is left: with [`Act::Throttle`] it is how AWS limits the rate of calls.
+    #[serde(default)]
+    pub bucket: Option<Bucket>,
     /// What happens.
     pub act: Act,
+}
+
+/// How many calls pass. Each operation has a bucket of its own for each access key and region.
+/// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// How many at once; it is full at first.
+    pub size: f64,
+    /// How many a second after that.
+    pub per_second: f64,
 }
 
 fn anything() -> String {
@@ -66,6 +81,7 @@ impl Rule {
             seed: None,
             skip: 0,
             times: None,
+            bucket: None,
             act,
         }
     }
@@ -98,6 +114,11 @@ impl Rule {
     /// Only by chance, 0 to 1.
     pub fn probability(self, probability: f64) -> Rule {
         Rule { probability, ..self }
+    }
+
+    /// Only calls for which no token is left in a bucket of `size` that gets `per_second`.
+    pub fn bucket(self, size: f64, per_second: f64) -> Rule {
+        Rule { bucket: Some(Bucket { size, per_second }), ..self }
     }
 
     /// With dice of its own.
@@ -188,6 +209,8 @@ struct Entry {
     id: RuleId,
     rule: Rule,
     dice: Option<Dice>,
+    /// What is left in each bucket, and when it was looked at.
+    buckets: HashMap<[String; 3], (f64, Instant)>,
     matched: u64,
     acted: u64,
     waiting: Arc<watch::Sender<usize>>,
@@ -212,6 +235,7 @@ impl Rules {
             id,
             dice: rule.seed.map(Dice),
             rule,
+            buckets: HashMap::new(),
             matched: 0,
             acted: 0,
             waiting: Arc::new(watch::Sender::new(0)),
@@ -281,6 +305,17 @@ impl Rules {
             // A certain rule throws no dice, so that adding one does not change what chance does to the others.
             if entry.rule.probability < 1.0 && dice.unit() >= entry.rule.probability {
                 continue;
+            }
+            if let Some(bucket) = entry.rule.bucket {
+                let key = [call, access_key, region].map(str::to_owned);
+                let now = Instant::now();
+                let (tokens, at) = entry.buckets.entry(key).or_insert((bucket.size, now));
+                let back = now.duration_since(*at).as_secs_f64() * bucket.per_second;
+                (*tokens, *at) = ((*tokens + back).min(bucket.size), now);
+                if *tokens >= 1.0 {
+                    *tokens -= 1.0;
+                    continue;
+                }
             }
             entry.acted += 1;
             match entry.rule.act {
@@ -431,6 +466,18 @@ mod tests {
             (0..100).map(|_| (other(), mine()).1).collect::<Vec<_>>()
         };
         assert_eq!(throw(0), throw(7));
+    }
+
+    #[test]
+    fn a_bucket_lets_calls_pass_as_long_as_it_has_tokens() {
+        let rules = Rules::new(1);
+        rules.add(Rule::new("ec2:*", Act::Throttle).bucket(2.0, 20.0));
+        let met = |call, region| rules.judge(call, "A", region, true).act.is_some();
+        assert_eq!([1, 2, 3].map(|_| met("ec2:CreateVpc", "r")), [false, false, true]);
+        assert!(!met("ec2:CreateSubnet", "r"), "another operation has another bucket");
+        assert!(!met("ec2:CreateVpc", "s"), "and another region");
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!([1, 2].map(|_| met("ec2:CreateVpc", "r")), [false, true], "one has come back");
     }
 
     #[test]
