@@ -6,11 +6,16 @@
 
 mod access;
 mod call;
+pub mod coder;
 pub mod crds;
+pub mod cron;
 pub mod custom;
 pub mod images;
+pub mod kept;
+pub mod litellm;
 mod looks;
 mod manifest;
+pub mod mirror;
 mod noun;
 pub mod objects;
 pub mod platform;

@@ -1,0 +1,404 @@
+//! Coder's own objects.
+
+use crate::{given, golden, objects, stack};
+use causeway_core::{Stack, Value};
+use causeway_k8s::{
+    coder::{
+        LoadBalancer, Tls, logstream, provisioner, proxy,
+        server::{self, ExternalAuth, GitHub, Oidc, QuietHours, Who},
+        workspaces,
+    },
+    cron::Schedule,
+    kept::{Keeper, Kept},
+    mirror,
+    platform::namespace::PodSecurity,
+    workload::Nodes,
+};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+const URL: &str = "https://ai.coder.com";
+
+/// As it ran in Ohio.
+pub(crate) fn server_settings() -> server::Settings {
+    server::Settings {
+        wildcard: Some("*.ai.coder.com".into()),
+        tls: Some(Tls { secret: "coder-tls".into() }),
+        oidc: Some(Oidc {
+            issuer_url: given("oidc", "issuer-url"),
+            client_id: given("oidc", "client-id"),
+            client_secret: given("oidc", "client-secret"),
+            text: Some("Sign in with Okta".into()),
+            icon: Some("/icon/okta.svg".into()),
+            scopes: ["openid", "profile", "email"].map(str::to_owned).into(),
+            email_domains: vec!["coder.com".into()],
+        }),
+        github: Some(GitHub {
+            client_id: given("oauth", "client-id"),
+            client_secret: given("oauth", "client-secret"),
+            who: Who::Organizations(vec!["coder".into(), "coder-contrib".into()]),
+            signups: true,
+        }),
+        external_auth: vec![ExternalAuth {
+            id: "primary-github".into(),
+            kind: "github".into(),
+            client_id: given("github-external-auth", "client-id"),
+            client_secret: given("github-external-auth", "client-secret"),
+        }],
+        quiet_hours: Some(QuietHours {
+            schedule: "CRON_TZ=America/Los_Angeles 50 23 * * *".into(),
+            custom: true,
+        }),
+        experiments: vec!["oauth2".into(), "mcp-server-http".into()],
+        ..server::Settings::new("registry.example/coder-preview:v2.25.1", URL, given("postgres", "url"))
+    }
+}
+
+pub(crate) fn proxy_settings() -> proxy::Settings {
+    proxy::Settings {
+        wildcard: Some("*.oregon-proxy.ai.coder.com".into()),
+        tls: Some(Tls { secret: "coder-proxy-tls".into() }),
+        ..proxy::Settings::new(
+            "registry.example/coder-preview:v2.25.1",
+            URL,
+            "https://oregon-proxy.ai.coder.com",
+            Kept::elsewhere("coder-proxy", "proxy.key"),
+        )
+    }
+}
+
+/// One organization in one region: workspaces, provisioners, logs.
+pub(crate) fn organization(stack: &mut Stack, name: &str, replicas: i32) {
+    stack.scope(name, |stack| {
+        let settings = workspaces::Settings {
+            role_arn: Some("arn:aws:iam::123456789012:role/workspace".into()),
+            quota: BTreeMap::from([("requests.cpu".into(), "64".into()), ("pods".into(), "60".into())]),
+            ..workspaces::Settings::new(name)
+        };
+        let space = stack.scope("workspaces", |stack| workspaces::add(stack, &settings));
+        let settings = provisioner::Settings {
+            replicas,
+            role_arn: Some("arn:aws:iam::123456789012:role/provisioner".into()),
+            ..provisioner::Settings::new(
+                "registry.example/coder-preview:v2.25.1",
+                URL,
+                Kept::elsewhere("psk", "token.key"),
+            )
+        };
+        stack.scope("provisioners", |stack| provisioner::add(stack, &space, &settings));
+        let settings = logstream::Settings {
+            image: "ghcr.io/coder/coder-logstream-kube:v0.0.11".into(),
+            url: URL.into(),
+            nodes: Nodes::default(),
+        };
+        stack.scope("logs", |stack| logstream::add(stack, &space, &settings));
+    });
+}
+
+pub(crate) fn mirrored(stack: &mut Stack) {
+    let settings = mirror::Settings {
+        role_arn: Some("arn:aws:iam::123456789012:role/mirror".into()),
+        environment: BTreeMap::from([("AWS_REGION".into(), "us-east-2".into())]),
+        ..mirror::Settings::new("registry.example/deploy:v1", vec!["--of-the-caller".into()])
+    };
+    mirror::add(stack, &[], &settings);
+}
+
+fn server(change: impl FnOnce(&mut server::Settings)) -> Stack {
+    let mut settings = server_settings();
+    change(&mut settings);
+    stack(|stack| drop(server::add(stack, &settings)))
+}
+
+fn at(stack: &Stack, address: &str) -> Json {
+    objects(stack).remove(address).unwrap_or_else(|| panic!("nothing at {address}"))["object"].take()
+}
+
+fn container(stack: &Stack, address: &str) -> Json {
+    at(stack, address)["spec"]["template"]["spec"]["containers"][0].take()
+}
+
+/// Variable to value, or to `secret/key`.
+fn environment(container: &Json) -> BTreeMap<String, String> {
+    let one = |variable: &Json| {
+        let from = &variable["valueFrom"]["secretKeyRef"];
+        let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+        let value = match from.is_null() {
+            true => text(&variable["value"]),
+            false => format!("{}/{}", text(&from["name"]), text(&from["key"])),
+        };
+        (text(&variable["name"]), value)
+    };
+    container["env"].as_array().unwrap().iter().map(one).collect()
+}
+
+#[test]
+fn the_server_is_as_it_was_reviewed() {
+    golden("coder-server", &server(|_| ()));
+}
+
+#[test]
+fn the_proxy_is_as_it_was_reviewed() {
+    golden("coder-proxy", &stack(|stack| drop(proxy::add(stack, &proxy_settings()))));
+}
+
+#[test]
+fn an_organization_is_as_it_was_reviewed() {
+    golden("coder-organization", &stack(|stack| organization(stack, "coder-ws", 6)));
+}
+
+#[test]
+fn the_mirror_is_as_it_was_reviewed() {
+    golden("mirror", &stack(mirrored));
+}
+
+#[test]
+fn row_99_every_variable_of_the_server_is_set() {
+    let stack = server(|settings| {
+        settings.provisioner_daemons = 3;
+        settings.upgrade_message = Some("see the wiki".into());
+        settings.debug =
+            server::Debug { log_filter: Some(".*".into()), trace_logs: true, terraform: true, swagger: true };
+    });
+    let environment = environment(&container(&stack, "deployment"));
+    let expected = [
+        ("CODER_ACCESS_URL", URL),
+        ("CODER_WILDCARD_ACCESS_URL", "*.ai.coder.com"),
+        ("CODER_REDIRECT_TO_ACCESS_URL", "true"),
+        ("CODER_PG_AUTH", "password"),
+        ("CODER_OIDC_SIGN_IN_TEXT", "Sign in with Okta"),
+        ("CODER_OIDC_ICON_URL", "/icon/okta.svg"),
+        ("CODER_OIDC_SCOPES", "openid,profile,email"),
+        ("CODER_OIDC_EMAIL_DOMAIN", "coder.com"),
+        ("CODER_OAUTH2_GITHUB_DEFAULT_PROVIDER_ENABLE", "false"),
+        ("CODER_OAUTH2_GITHUB_ALLOW_SIGNUPS", "true"),
+        ("CODER_OAUTH2_GITHUB_DEVICE_FLOW", "false"),
+        ("CODER_OAUTH2_GITHUB_ALLOWED_ORGS", "coder,coder-contrib"),
+        ("CODER_EXTERNAL_AUTH_0_ID", "primary-github"),
+        ("CODER_EXTERNAL_AUTH_0_TYPE", "github"),
+        ("CODER_ENABLE_TERRAFORM_DEBUG_MODE", "true"),
+        ("CODER_TRACE_LOGS", "true"),
+        ("CODER_LOG_FILTER", ".*"),
+        ("CODER_SWAGGER_ENABLE", "true"),
+        ("CODER_UPDATE_CHECK", "true"),
+        ("CODER_CLI_UPGRADE_MESSAGE", "see the wiki"),
+        ("CODER_PROVISIONER_DAEMONS", "3"),
+        ("CODER_PROVISIONER_FORCE_CANCEL_INTERVAL", "10m0s"),
+        ("CODER_QUIET_HOURS_DEFAULT_SCHEDULE", "CRON_TZ=America/Los_Angeles 50 23 * * *"),
+        ("CODER_ALLOW_CUSTOM_QUIET_HOURS", "true"),
+        ("CODER_PROMETHEUS_ENABLE", "true"),
+        ("CODER_PROMETHEUS_COLLECT_AGENT_STATS", "true"),
+        ("CODER_PROMETHEUS_COLLECT_DB_METRICS", "true"),
+        ("CODER_EXPERIMENTS", "oauth2,mcp-server-http"),
+        ("CODER_ADDITIONAL_CSP_POLICY", "frame-src https://ai.coder.com"),
+        ("CODER_PG_CONNECTION_URL", "postgres/url"),
+        ("CODER_OIDC_ISSUER_URL", "oidc/issuer-url"),
+        ("CODER_OIDC_CLIENT_ID", "oidc/client-id"),
+        ("CODER_OIDC_CLIENT_SECRET", "oidc/client-secret"),
+        ("CODER_OAUTH2_GITHUB_CLIENT_ID", "oauth/client-id"),
+        ("CODER_OAUTH2_GITHUB_CLIENT_SECRET", "oauth/client-secret"),
+        ("CODER_EXTERNAL_AUTH_0_CLIENT_ID", "github-external-auth/client-id"),
+        ("CODER_EXTERNAL_AUTH_0_CLIENT_SECRET", "github-external-auth/client-secret"),
+        ("CODER_HTTP_ADDRESS", "0.0.0.0:8080"),
+        ("CODER_PROMETHEUS_ADDRESS", "0.0.0.0:2112"),
+        ("CODER_DERP_SERVER_RELAY_URL", "http://$(KUBE_POD_IP):8080"),
+        ("CODER_TLS_ENABLE", "true"),
+        ("CODER_TLS_ADDRESS", "0.0.0.0:8443"),
+        ("CODER_TLS_CERT_FILE", "/etc/coder/tls/tls.crt"),
+        ("CODER_TLS_KEY_FILE", "/etc/coder/tls/tls.key"),
+        ("KUBE_POD_IP", ""),
+    ];
+    let expected: BTreeMap<String, String> =
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    assert_eq!(environment, expected);
+}
+
+#[test]
+fn row_99_nobody_is_let_in_for_want_of_a_list() {
+    let everyone = |who| {
+        let stack = server(|settings| settings.github.as_mut().unwrap().who = who);
+        environment(&container(&stack, "deployment")).get("CODER_OAUTH2_GITHUB_ALLOW_EVERYONE").cloned()
+    };
+    assert_eq!(everyone(Who::Organizations(vec![])), None);
+    assert_eq!(everyone(Who::Everyone).as_deref(), Some("true"));
+    let none = server(|settings| settings.github = None);
+    let environment = environment(&container(&none, "deployment"));
+    assert_eq!(environment["CODER_OAUTH2_GITHUB_DEFAULT_PROVIDER_ENABLE"], "false");
+}
+
+#[test]
+fn row_100_the_server_may_make_workspaces_only_where_it_is_told_to() {
+    let none = objects(&server(|_| ()));
+    assert!(none.values().all(|object| object["kind"] != "k8s.rbac.role"), "it has provisioners of its own");
+    let stack = server(|settings| settings.workspaces_in = vec!["coder-ws".into(), "coder".into()]);
+    for space in ["coder-ws", "coder"] {
+        let role = objects(&stack)[&format!("workspaces-{space}/role-coder-workspace-perms")].clone();
+        assert_eq!(role["namespace"], space);
+        let rules = role["object"]["rules"].as_array().unwrap();
+        let resources: Vec<&Json> = rules.iter().map(|rule| &rule["resources"][0]).collect();
+        assert_eq!(resources, ["pods", "persistentvolumeclaims", "deployments"]);
+        assert!(rules.iter().all(|rule| rule["verbs"].as_array().unwrap().len() == 8));
+        let binding = at(&stack, &format!("workspaces-{space}/binding-coder-workspace-perms"));
+        assert_eq!(binding["subjects"][0]["namespace"], "coder");
+    }
+}
+
+#[test]
+fn row_101_a_pod_of_the_server_has_time_to_end_and_may_do_nothing_else() {
+    let stack = server(|_| ());
+    let deployment = at(&stack, "deployment");
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(deployment["spec"]["replicas"], 2);
+    assert_eq!(pod["terminationGracePeriodSeconds"], 600);
+    assert_eq!(pod["securityContext"]["runAsUser"], 1000);
+    let container = &pod["containers"][0];
+    assert_eq!(container["resources"]["requests"]["cpu"], "2");
+    assert_eq!(container["resources"]["requests"]["memory"], "4Gi");
+    assert_eq!(container["resources"]["limits"]["cpu"], "4");
+    assert_eq!(container["resources"]["limits"]["memory"], "8Gi");
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["path"], "/healthz", "{probe}");
+    }
+    assert_eq!(
+        pod["nodeSelector"],
+        json!({"node.coder.io/managed-by": "karpenter", "node.coder.io/used-for": "coder-server"})
+    );
+}
+
+#[test]
+fn row_103_the_load_balancer_is_told_what_it_is_to_be() {
+    let service = at(&server(|_| ()), "service");
+    let spec = &service["spec"];
+    assert_eq!(
+        (&spec["type"], &spec["loadBalancerClass"]),
+        (&json!("LoadBalancer"), &json!("service.k8s.aws/nlb"))
+    );
+    let ports: Vec<_> =
+        spec["ports"].as_array().unwrap().iter().map(|port| (&port["port"], &port["targetPort"])).collect();
+    assert_eq!(ports, [(&json!(80), &json!("http")), (&json!(443), &json!("https"))]);
+    let prefix = "service.beta.kubernetes.io/aws-load-balancer-";
+    let annotation = |name: &str| service["metadata"]["annotations"][format!("{prefix}{name}")].clone();
+    assert_eq!(annotation("nlb-target-type"), "instance");
+    assert_eq!(annotation("scheme"), "internet-facing");
+    assert!(annotation("attributes").as_str().unwrap().contains("deletion_protection.enabled=true"));
+
+    let other = server(|settings| {
+        settings.tls = None;
+        settings.load_balancer = LoadBalancer {
+            internal: true,
+            deletion_protection: false,
+            source_ranges: vec!["203.0.113.0/24".into()],
+            ..LoadBalancer::default()
+        };
+    });
+    let service = at(&other, "service");
+    assert_eq!(service["metadata"]["annotations"][format!("{prefix}scheme")], "internal");
+    assert_eq!(service["spec"]["loadBalancerSourceRanges"], json!(["203.0.113.0/24"]));
+    assert_eq!(service["spec"]["ports"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn row_106_a_changed_secret_starts_new_pods_and_is_not_shown() {
+    let revision = |database: Kept| {
+        let stack = server(|settings| settings.database = database);
+        at(&stack, "deployment")["spec"]["template"]["metadata"]["annotations"].clone()
+    };
+    let first = revision(given("postgres", "url"));
+    assert_eq!(first, revision(given("postgres", "url")));
+    let other = Kept::given("postgres", "url", causeway_core::Secret::new("postgres://other"));
+    assert_ne!(first, revision(other));
+    let elsewhere = |revision: &str| Kept {
+        from: Keeper::Others(Some(Value::reference(&"database/url".into(), revision))),
+        ..Kept::elsewhere("postgres", "url")
+    };
+    let (one, two) = (revision(elsewhere("version_id")), revision(elsewhere("other")));
+    assert_ne!(one, two);
+    assert!(one.to_string().contains("database/url#version_id"), "{one}");
+    for address in ["secret-postgres", "secret-oidc", "secret-oauth", "secret-github-external-auth"] {
+        let secret = at(&server(|_| ()), address);
+        assert_eq!(secret["type"], "Opaque");
+        assert!(secret["data"].as_object().unwrap().values().all(|value| value["$secret"].is_string()));
+    }
+}
+
+#[test]
+fn row_110_a_proxy_runs_as_one_and_takes_its_token_from_a_secret() {
+    let stack = stack(|stack| drop(proxy::add(stack, &proxy_settings())));
+    let container = container(&stack, "deployment");
+    assert_eq!(container["args"], json!(["wsproxy", "server"]));
+    let environment = environment(&container);
+    assert_eq!(environment["CODER_PRIMARY_ACCESS_URL"], URL);
+    assert_eq!(environment["CODER_ACCESS_URL"], "https://oregon-proxy.ai.coder.com");
+    assert_eq!(environment["CODER_WILDCARD_ACCESS_URL"], "*.oregon-proxy.ai.coder.com");
+    assert_eq!(environment["CODER_PROXY_SESSION_TOKEN"], "coder-proxy/proxy.key");
+    assert_eq!(environment["CODER_TLS_ENABLE"], "true");
+}
+
+#[test]
+fn row_113_provisioners_have_time_for_a_build_and_rights_for_workspaces_only() {
+    for (name, replicas) in [("coder-ws", 6), ("coder-ws-experiment", 2), ("coder-ws-demo", 2)] {
+        let stack = stack(|stack| organization(stack, name, replicas));
+        let deployment = at(&stack, &format!("{name}/provisioners/deployment"));
+        assert_eq!(deployment["spec"]["replicas"], replicas);
+        assert_eq!(deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 600);
+        assert_eq!(deployment["spec"]["template"]["spec"]["serviceAccountName"], "coder");
+        let environment = environment(&deployment["spec"]["template"]["spec"]["containers"][0]);
+        assert_eq!(environment["CODER_PROVISIONER_DAEMON_KEY"], "psk/token.key");
+        let all = objects(&stack);
+        let roles: Vec<_> = all
+            .iter()
+            .filter(|(address, o)| o["kind"] == "k8s.rbac.role" && address.contains("provisioners"))
+            .collect();
+        let [(_, role)] = roles[..] else { panic!("{roles:?}") };
+        assert_eq!(role["namespace"], name);
+        assert_eq!(role["object"]["rules"].as_array().unwrap().len(), 3);
+        assert!(all.values().all(|object| object["kind"] != "k8s.rbac.cluster_role"));
+    }
+}
+
+#[test]
+fn row_114_logs_are_streamed_by_one_pod_that_only_looks() {
+    let stack = stack(|stack| organization(stack, "coder-ws", 6));
+    assert_eq!(at(&stack, "coder-ws/logs/deployment")["spec"]["replicas"], 1);
+    let role = at(&stack, "coder-ws/logs/role-coder-logstream-kube");
+    for rule in role["rules"].as_array().unwrap() {
+        assert_eq!(rule["verbs"], json!(["get", "list", "watch"]));
+    }
+}
+
+#[test]
+fn row_115_workspaces_act_as_a_role_of_their_own() {
+    let stack = stack(|stack| organization(stack, "coder-ws", 6));
+    let account = at(&stack, "coder-ws/workspaces/service-account");
+    let role = &account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"];
+    assert_eq!(role, "arn:aws:iam::123456789012:role/workspace");
+    let labels = &account["metadata"]["labels"];
+    for label in ["instance", "name", "part-of"] {
+        assert_eq!(labels[format!("app.kubernetes.io/{label}")], "coder-provisioner");
+    }
+    let namespace = at(&stack, "coder-ws/workspaces/namespace");
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "baseline");
+    assert_eq!(workspaces::Settings::new("x").security, PodSecurity::Baseline);
+    let limits = at(&stack, "coder-ws/workspaces/defaults");
+    assert_eq!(limits["spec"]["limits"][0]["default"]["ephemeral-storage"], "50Gi");
+}
+
+#[test]
+fn a_role_that_is_not_made_yet_stays_a_reference() {
+    let role = Value::reference(&"roles/coder".into(), "arn");
+    let stack = server(|settings| settings.role_arn = Some(role));
+    let annotations = at(&stack, "service-account")["metadata"]["annotations"].clone();
+    assert_eq!(annotations["eks.amazonaws.com/role-arn"], json!({"$ref": "roles/coder#arn"}));
+}
+
+#[test]
+fn a_schedule_is_by_somebodys_clock_and_never_twice_at_once() {
+    let schedule =
+        Schedule { cron: "0 0 * * 1".into(), time_zone: "America/Vancouver".into(), limit_seconds: 60 };
+    let mut settings = mirror::Settings::new("image", vec![]);
+    settings.schedule = schedule;
+    let job = at(&stack(|stack| drop(mirror::add(stack, &[], &settings))), "job");
+    assert_eq!(job["spec"]["timeZone"], "America/Vancouver");
+    assert_eq!(job["spec"]["concurrencyPolicy"], "Forbid");
+    assert_eq!(job["spec"]["suspend"], Json::Null, "who pauses it is not overruled");
+}
