@@ -8,7 +8,8 @@
 //!   its instance type;
 //! - EKS's authentication by the gateway, which sends the token to STS and looks the caller up in the access entries;
 //! - access policies by groups that are bound to roles, where EKS has an authorizer of its own,
-//! - cert-manager, the AWS load balancer controller and Karpenter by stand-ins that act while a pod of their image is ready,
+//! - cert-manager, the AWS load balancer controller, Karpenter and the EBS CSI driver by stand-ins that act while a pod of their
+//!   image is ready,
 //! - webhooks and the metrics API, by any pod that is ready: it allows everything, and knows no metrics,
 //! - what kubelets log.
 //!

@@ -5,18 +5,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::authority::{Authority, Identity};
-use super::client::Client;
+use super::client::{self, Client};
 use super::install::Programs;
 use super::kubeconfig::{kubeconfig, webhook};
+use crate::Error;
 use crate::gateway::BoxError;
 use crate::supervise::{Check, Ground, Process, Program};
-use crate::{Error, supervise};
 
-/// How long the controllers may take until they have made the service accounts that every pod needs.
-const CONTROLLERS: Duration = Duration::from_secs(60);
 /// The range of Services on EKS, unless the VPC uses it.
 const SERVICES: &str = "172.20.0.0/16";
 /// Where answers about tokens are not asked for again; seconds here, so that a change of an access entry shows.
@@ -205,15 +203,15 @@ fn api_server_arguments(etcd: SocketAddr, spec: &Spec<'_>) -> Result<Vec<String>
     Ok(arguments)
 }
 
-/// Starts the controllers, the scheduler and KWOK of an API server, and waits until pods can be made. Each is handed to
-/// `keep` as soon as it runs. Returns where KWOK answers for kubelets.
+/// Starts the controllers, the scheduler and KWOK of an API server, and sees to it that pods can be made. Each is handed to
+/// `keep` as soon as it runs.
 pub(crate) async fn controllers(
     ground: &Ground,
     programs: &Programs,
     spec: &Spec<'_>,
     server: (SocketAddr, &Client),
     keep: &(dyn Fn(Process) + Sync),
-) -> Result<SocketAddr, Error> {
+) -> Result<(), Error> {
     let failed = |source: BoxError| Error::Cluster { act: "prepare", name: spec.id.to_owned(), source };
     let (address, client) = server;
     let url = format!("https://{address}");
@@ -238,8 +236,7 @@ pub(crate) async fn controllers(
         "--profiling=false".to_owned(),
     ];
     let name = format!("kube-controller-manager-{}", spec.id);
-    let manager = program(ground, name, &programs.controller_manager, arguments);
-    keep(ground.spawn(&manager)?);
+    keep(ground.spawn(&program(ground, name, &programs.controller_manager, arguments))?);
 
     let scheduler = file("system:kube-scheduler", None).map_err(failed)?;
     let arguments = vec![
@@ -253,39 +250,28 @@ pub(crate) async fn controllers(
 
     let kwok = file("kwok", Some("system:masters")).map_err(failed)?;
     let stages = write(spec.folder.join("stages.yaml"), STAGES).map_err(|error| failed(error.into()))?;
-    let start = |port: u16| {
-        let arguments = vec![
-            format!("--kubeconfig={kwok}"),
-            format!("--config={}", stages.display()),
-            "--manage-all-nodes=true".to_owned(),
-            // Nobody's VPC: it is by these that the sandbox knows the pod that is meant.
-            "--cidr=100.64.0.1/16".to_owned(),
-            // A node whose lease is old would be taken for dead.
-            "--node-lease-duration-seconds=40".to_owned(),
-            format!("--server-address=127.0.0.1:{port}"),
-            format!("--tls-cert-file={}", at("server.crt")),
-            format!("--tls-private-key-file={}", at("server.key")),
-            "--node-port=10250".to_owned(),
-        ];
-        program(ground, format!("kwok-{}", spec.id), &programs.kwok, arguments)
-    };
-    let (process, kubelets) = ground.serve(&Check::Http("/healthz"), start).await?;
-    keep(process);
-    accounts(client, &manager).await?;
-    Ok(kubelets)
+    let arguments = vec![
+        format!("--kubeconfig={kwok}"),
+        format!("--config={}", stages.display()),
+        "--manage-all-nodes=true".to_owned(),
+        // Nobody's VPC: it is by these that the sandbox knows the pod that is meant.
+        "--cidr=100.64.0.1/16".to_owned(),
+        // A node whose lease is old would be taken for dead.
+        "--node-lease-duration-seconds=40".to_owned(),
+        "--node-port=10250".to_owned(),
+    ];
+    keep(ground.spawn(&program(ground, format!("kwok-{}", spec.id), &programs.kwok, arguments))?);
+    accounts(client).await.map_err(|error| failed(error.into()))
 }
 
-/// Waits for the first service accounts, without which no pod can be made.
-async fn accounts(client: &Client, manager: &Program) -> Result<(), Error> {
-    let start = Instant::now();
+/// Makes the first service accounts, without which no pod can be made. The controllers would do so a few seconds later.
+async fn accounts(client: &Client) -> Result<(), client::Error> {
     for namespace in ["default", "kube-system"] {
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
-        while !matches!(client.get(&path).await, Ok(Some(_))) {
-            if start.elapsed() > CONTROLLERS {
-                let (program, log) = (manager.name.clone(), supervise::tail(&manager.log));
-                return Err(Error::NotReady { program, after: CONTROLLERS, log });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let account = serde_json::json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "default" } });
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        match client.create(&path, &account).await {
+            Err(error) if !error.is(409) => return Err(error),
+            _ => {}
         }
     }
     Ok(())

@@ -26,7 +26,16 @@ pub(super) const CERTIFICATES: &str = "/apis/cert-manager.io/v1/certificates";
 pub(super) const NODE_POOLS: &str = "/apis/karpenter.sh/v1/nodepools";
 pub(super) const NODE_CLASSES: &str = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses";
 
+pub(super) const CLAIMS: &str = "/api/v1/persistentvolumeclaims";
+pub(super) const VOLUMES: &str = "/api/v1/persistentvolumes";
+pub(super) const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
+pub(super) const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
+
 const KINDS: &[&str] = &[
+    CLAIMS,
+    VOLUMES,
+    CLASSES,
+    ATTACHMENTS,
     PODS,
     NODES,
     SECRETS,

@@ -115,6 +115,10 @@ def token(cluster, header="x-k8s-aws-id"):
     return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
+def addon(cluster, name):
+    eks.create_addon(clusterName=cluster, addonName=name)
+
+
 def tag(cluster, key):
     ec2.create_tags(Resources=describe(cluster)["subnets"], Tags=[{"Key": key, "Value": "1"}])
 
@@ -147,6 +151,8 @@ def unprotect(cluster):
 
 
 def delete(name):
+    for addon in eks.list_addons(clusterName=name)["addons"]:
+        eks.delete_addon(clusterName=name, addonName=addon)
     for group in eks.list_nodegroups(clusterName=name)["nodegroups"]:
         eks.delete_nodegroup(clusterName=name, nodegroupName=group)
     eks.delete_cluster(name=name)

@@ -146,6 +146,43 @@ async fn a_pod_without_its_secret_does_not_start_until_it_is_there() {
     let url = format!("{}/api/v1/namespaces/default/pods/{pod}/log", cluster.endpoint);
     let log = cluster.http.get(url).bearer_auth(&cluster.token).send().await.unwrap().text().await.unwrap();
     assert_eq!(log, "the sandbox plays a/web\n");
+    volumes_are_made_and_go(&cluster).await;
+}
+
+/// A claim that waits for its pod gets a volume in the zone of the pod's node, as soon as somebody makes volumes.
+async fn volumes_are_made_and_go(cluster: &Cluster) {
+    let class = json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": "gp3" },
+        "provisioner": "ebs.csi.aws.com", "volumeBindingMode": "WaitForFirstConsumer",
+    });
+    cluster.make_object("/apis/storage.k8s.io/v1/storageclasses", class).await;
+    let mut object = deployment("data", "a/data", 1);
+    object["kind"] = "StatefulSet".into();
+    object["spec"]["serviceName"] = "data".into();
+    object["spec"]["volumeClaimTemplates"] = json!([{
+        "metadata": { "name": "data" },
+        "spec": { "storageClassName": "gp3", "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "5Gi" } } },
+    }]);
+    cluster.make_object("/apis/apps/v1/namespaces/default/statefulsets", object).await;
+    let claim = "/api/v1/namespaces/default/persistentvolumeclaims/data-data-0";
+    let asked = |it: &Value| {
+        it["metadata"]["annotations"]["volume.kubernetes.io/selected-node"].as_str().map(str::to_owned)
+    };
+    let node = cluster.until("a claim with a node", claim, asked).await;
+    assert_eq!(cluster.get(claim).await["status"]["phase"], "Pending");
+    cluster.aws("addon", &["aws-ebs-csi-driver"]);
+    let path = "/apis/apps/v1/namespaces/default/statefulsets/data";
+    cluster.until("a ready pod", path, |it| (it["status"]["readyReplicas"] == 1).then_some(())).await;
+    let volumes = cluster.get("/api/v1/persistentvolumes").await;
+    let zone = &volumes["items"][0]["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"]
+        [0]["values"][0];
+    let node = cluster.get(&format!("/api/v1/nodes/{node}")).await;
+    assert_eq!(*zone, node["metadata"]["labels"]["topology.kubernetes.io/zone"]);
+    for gone in [path, claim] {
+        assert!(cluster.ask(Method::DELETE, gone, None).await.0 < 300);
+    }
+    let none = |list: &Value| list["items"].as_array().is_some_and(Vec::is_empty).then_some(());
+    cluster.until("no volume", "/api/v1/persistentvolumes", none).await;
 }
 
 #[tokio::test]

@@ -202,7 +202,13 @@ fn single((name, value): (&String, &Value)) -> Option<(String, Vec<String>)> {
 }
 
 async fn class_is_ready(stage: &Stage, class: &Value, behaviour: Behaviour) -> Result<(), BoxError> {
-    if !is_due(class, behaviour) {
+    // Once its subnets are found, they are not looked for again until it changes.
+    let known = each(&class["status"]["conditions"]).any(|one| {
+        one["type"] == "Ready"
+            && one["status"] == "True"
+            && one["observedGeneration"] == class["metadata"]["generation"]
+    });
+    if !is_due(class, behaviour) || known && behaviour == Behaviour::Works {
         return Ok(());
     }
     let mut found = Vec::new();

@@ -4,6 +4,7 @@
 //! <https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/service/annotations/>
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -58,31 +59,52 @@ const INGRESS: Kind = Kind {
     tags: "ingress.k8s.aws",
 };
 
-pub(super) async fn pass(stage: &Stage, behaviour: Behaviour) -> Result<(), BoxError> {
-    if !stage.world.runs("aws-load-balancer-controller") {
-        return Ok(());
-    }
-    let services = stage.world.all(SERVICES);
-    let ingresses = stage.world.all(INGRESSES);
-    let services = services.iter().filter(|service| is_service(service)).map(|it| (&SERVICE, it));
-    let ingresses = ingresses.iter().filter(|ingress| is_ingress(stage, ingress)).map(|it| (&INGRESS, it));
-    for (kind, object) in services.chain(ingresses) {
-        if !is_due(object, behaviour) {
-            continue;
+/// What was last done, so that AWS is asked about changes only.
+#[derive(Default)]
+pub(super) struct LoadBalancers {
+    /// The version of each object that is as it should be, by UID.
+    done: BTreeMap<String, String>,
+    /// When one was last tried that failed.
+    failed: BTreeMap<String, Instant>,
+}
+
+/// What failed is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(2);
+
+impl LoadBalancers {
+    pub(super) async fn pass(&mut self, stage: &Stage, behaviour: Behaviour) -> Result<(), BoxError> {
+        if !stage.world.runs("aws-load-balancer-controller") {
+            return Ok(());
         }
-        let gone = !object["metadata"]["deletionTimestamp"].is_null();
-        let done = match behaviour {
-            Behaviour::Fails => Err("the sandbox was told to fail".into()),
-            _ if gone => remove(stage, kind, object).await,
-            _ => keep(stage, kind, object).await,
-        };
-        if let Err(error) = done {
-            stage
-                .event(kind.kind, object, "FailedDeployModel", &format!("Failed deploy model due to {error}"))
-                .await?;
+        let services = stage.world.all(SERVICES);
+        let ingresses = stage.world.all(INGRESSES);
+        let services = services.iter().filter(|service| is_service(service)).map(|it| (&SERVICE, it));
+        let ingresses =
+            ingresses.iter().filter(|ingress| is_ingress(stage, ingress)).map(|it| (&INGRESS, it));
+        for (kind, object) in services.chain(ingresses) {
+            let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+            let (uid, version) = (text("uid"), text("resourceVersion"));
+            let waits = self.failed.get(&uid).is_some_and(|at| at.elapsed() < AGAIN);
+            if !is_due(object, behaviour) || waits || self.done.get(&uid) == Some(&version) {
+                continue;
+            }
+            let gone = !object["metadata"]["deletionTimestamp"].is_null();
+            let done = match behaviour {
+                Behaviour::Fails => Err("the sandbox was told to fail".into()),
+                _ if gone => remove(stage, kind, object).await,
+                _ => keep(stage, kind, object).await,
+            };
+            match done {
+                Ok(()) => drop(self.done.insert(uid, version)),
+                Err(error) => {
+                    self.failed.insert(uid, Instant::now());
+                    let message = format!("Failed deploy model due to {error}");
+                    stage.event(kind.kind, object, "FailedDeployModel", &message).await?;
+                }
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn is_service(service: &Value) -> bool {

@@ -5,6 +5,7 @@ mod certificates;
 mod karpenter;
 mod kubelets;
 mod load_balancers;
+mod volumes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +79,11 @@ fn is_due(object: &Value, behaviour: Behaviour) -> bool {
 fn condition(object: &Value, kind: &str, is: bool, reason: &str, message: &str) -> Option<Value> {
     let status = if is { "True" } else { "False" };
     let mut conditions: Vec<Value> = super::world::each(&object["status"]["conditions"]).cloned().collect();
-    let same = |one: &Value| one["type"] == kind && one["status"] == status && one["reason"] == reason;
+    let generation = &object["metadata"]["generation"];
+    let same = |one: &Value| {
+        let known = generation.is_null() || one["observedGeneration"] == *generation;
+        one["type"] == kind && one["status"] == status && one["reason"] == reason && known
+    };
     if conditions.iter().any(same) {
         return None;
     }
@@ -87,8 +92,8 @@ fn condition(object: &Value, kind: &str, is: bool, reason: &str, message: &str) 
         "type": kind, "status": status, "reason": reason, "message": message,
         "lastTransitionTime": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     });
-    if let Some(generation) = object["metadata"]["generation"].as_u64() {
-        condition["observedGeneration"] = generation.into();
+    if !generation.is_null() {
+        condition["observedGeneration"] = generation.clone();
     }
     conditions.push(condition);
     Some(conditions.into())
@@ -98,6 +103,7 @@ fn condition(object: &Value, kind: &str, is: bool, reason: &str, message: &str) 
 pub(super) async fn play(stage: Stage, cluster: Arc<Inner>) {
     let mut changes = stage.world.changes();
     let mut karpenter = karpenter::Karpenter::default();
+    let mut load_balancers = load_balancers::LoadBalancers::default();
     loop {
         let _ = tokio::time::timeout(AGAIN, changes.changed()).await;
         tokio::time::sleep(GATHER).await;
@@ -105,13 +111,14 @@ pub(super) async fn play(stage: Stage, cluster: Arc<Inner>) {
         let told = |controller| cluster.behaviour(controller);
         let acts = |controller| told(controller) != Behaviour::Down;
         report("kubelets", kubelets::pass(&stage).await.map_err(BoxError::from));
+        report("volumes", volumes::pass(&stage).await);
         if acts(Controller::CertManager) {
             let behaviour = told(Controller::CertManager);
             report("cert-manager", certificates::pass(&stage, behaviour).await);
         }
         if acts(Controller::LoadBalancers) {
             let behaviour = told(Controller::LoadBalancers);
-            report("load balancers", load_balancers::pass(&stage, behaviour).await);
+            report("load balancers", load_balancers.pass(&stage, behaviour).await);
         }
         if acts(Controller::Karpenter) {
             let behaviour = told(Controller::Karpenter);
