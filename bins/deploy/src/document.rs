@@ -161,6 +161,8 @@ pub(crate) struct Validate {
     pub(crate) region: String,
     /// What is missing here and would be needed by `plan`.
     pub(crate) missing: Vec<Place>,
+    /// What the lints refuse, as far as it is known without asking AWS.
+    pub(crate) refusals: Vec<Refusal>,
 }
 
 /// What `deploy adopt` found.

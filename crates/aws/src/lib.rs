@@ -8,6 +8,7 @@ mod call;
 mod client;
 pub mod id;
 pub mod inventory;
+pub mod lint;
 mod pace;
 pub mod policy;
 mod shown;
@@ -72,9 +73,10 @@ pub mod wafv2;
 
 use causeway_core::Registry;
 
-/// Registers every AWS kind that was compiled in. `config` is the SDK configuration without a region; each
+/// Registers every AWS kind that was compiled in, and the [lints](lint) of them. `config` is the SDK configuration without a region; each
 /// [`Region`] of a stack gets its own clients from it.
 pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
+    registry.add_lints(lint::LINTS);
     let kinds = registry.provider(move |region: Region| {
         let config = config.clone();
         async move { Ok(Aws::new(&config, &region)) }

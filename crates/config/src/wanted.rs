@@ -33,6 +33,7 @@ impl Config {
             permits: permits.into_iter().collect(),
             max_removals: Some(self.guard.max_removals),
             public_ports: self.guard.public_ports.iter().copied().collect(),
+            allow: self.guard.allow.iter().cloned().collect(),
             protect: self.guard.protect.clone(),
             // What is no window and no key was told when the file was read.
             freezes: self.guard.freeze.iter().filter_map(|f| f.freeze().ok()).collect(),

@@ -192,8 +192,8 @@ const CASES: &[Wrong] = &[
     wrong(
         "the key is not written down",
         "cpu = 1024\nmemory = 2048",
-        "[ecs.logs]\ndays = 31\n[ecs.database]\nbackup_days = 0",
-        &[(13, "logs cannot be kept for 31 days"), (15, "0 days of backups cannot be kept")],
+        "[ecs.logs]\ndays = 31\n[ecs.database]\nbackup_days = 40",
+        &[(13, "logs cannot be kept for 31 days"), (15, "40 days of backups cannot be kept")],
     ),
     wrong(
         "a journal in two places",

@@ -8,6 +8,7 @@ use crate::{
     estimate::Estimate,
     guard::{Refusal, Rules, guard, overruled},
     journal::{BadEntry, Clock, Entry, FORMAT, Journal, JournalError, Phase, Stamped, State},
+    lint::lint,
     moved,
     observe::{ObserveError, Observed, Witness, observe_with},
     parts,
@@ -269,13 +270,25 @@ impl Engine {
         Estimate::of(planned, &self.registry, self.at_once)
     }
 
+    /// Everything that speaks against `planned`: what the guard says, and [`Engine::lints`]. Empty: it may be applied.
+    pub fn refusals(&self, planned: &Planned, rules: &Rules) -> Vec<Refusal> {
+        let mut out = guard(&planned.plan, rules);
+        out.extend(self.lints(planned, rules));
+        out
+    }
+
+    /// What the lints of the kinds find in what `planned` makes or changes.
+    pub fn lints(&self, planned: &Planned, rules: &Rules) -> Vec<Refusal> {
+        lint(&self.registry, &planned.wanted(&self.registry), rules)
+    }
+
     /// Does what `planned` says. Steps that do not work are in the report; independent ones go on.
     ///
     /// # Errors
     /// When nothing could be begun: the plan is refused or stale, or another run is at work.
     pub async fn apply(&self, planned: Planned, run: &Run) -> Result<Report, EngineError> {
         let rules = Rules { now: (self.clock)(), ..run.rules.clone() };
-        let refusals = guard(&planned.plan, &rules);
+        let refusals = self.refusals(&planned, &rules);
         if !refusals.is_empty() {
             return Err(EngineError::Refused(refusals));
         }

@@ -1,4 +1,5 @@
-//! Refuses plans that are dangerous, before anything is changed.
+//! Refuses plans that are dangerous, before anything is changed: by what they do. What speaks against the resources
+//! themselves is said by [lints](crate::lint).
 
 use crate::{
     freeze::Freeze,
@@ -8,7 +9,6 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
 /// What a run may do.
@@ -20,6 +20,8 @@ pub struct Rules {
     pub max_removals: Option<usize>,
     /// Ports that may be open to the whole internet.
     pub public_ports: BTreeSet<u16>,
+    /// Lints whose findings are let be, by name.
+    pub allow: BTreeSet<String>,
     /// Patterns of addresses that are never deleted or replaced, beside what the stack protects itself.
     pub protect: Vec<String>,
     /// When nothing is to be changed.
@@ -41,6 +43,7 @@ impl Default for Rules {
             permits: BTreeSet::new(),
             max_removals: Some(20),
             public_ports: [80, 443].into(),
+            allow: BTreeSet::new(),
             protect: vec![],
             freezes: vec![],
             during_freeze: None,
@@ -58,21 +61,28 @@ pub struct Refusal {
     pub address: Option<Address>,
     /// The rule.
     pub rule: String,
+    /// Which field of the resource, where a lint says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// What is wrong and what to do.
     pub why: String,
 }
 
-/// Everything that speaks against `plan`. Empty: it may be applied.
+/// Everything that speaks against `plan`, but for what [lints](crate::lint) say of its resources.
 pub fn guard(plan: &Plan, rules: &Rules) -> Vec<Refusal> {
     let mut out: Vec<Refusal> = plan
         .conflicts
         .iter()
-        .map(|c| Refusal { address: Some(c.address.clone()), rule: "conflict".into(), why: c.why.clone() })
+        .map(|c| Refusal {
+            address: Some(c.address.clone()),
+            rule: "conflict".into(),
+            field: None,
+            why: c.why.clone(),
+        })
         .collect();
     for step in &plan.steps {
         out.extend(protected(step, rules));
         out.extend(data(step, rules));
-        out.extend(open_port(step, rules));
     }
     out.extend(too_many(plan, rules));
     if rules.during_freeze.is_none() {
@@ -102,7 +112,7 @@ fn frozen(plan: &Plan, rules: &Rules) -> Vec<Refusal> {
             freeze.name,
             until.strftime("%Y-%m-%d %H:%M")
         );
-        Refusal { address: None, rule: FREEZE.into(), why }
+        Refusal { address: None, rule: FREEZE.into(), field: None, why }
     })
     .collect()
 }
@@ -120,11 +130,11 @@ fn unsigned(plan: &Plan, rules: &Rules) -> Option<Refusal> {
     let why = format!(
         "the plan {what}; have one of them sign it: `plan --output FILE --sign KEY`, and then `apply FILE`"
     );
-    Some(Refusal { address: None, rule: "signature".into(), why })
+    Some(Refusal { address: None, rule: "signature".into(), field: None, why })
 }
 
 fn refusal(step: &Step, rule: &str, why: String) -> Refusal {
-    Refusal { address: Some(step.address.clone()), rule: rule.into(), why }
+    Refusal { address: Some(step.address.clone()), rule: rule.into(), field: None, why }
 }
 
 fn verb(action: Action) -> &'static str {
@@ -150,46 +160,6 @@ fn data(step: &Step, rules: &Rules) -> Option<Refusal> {
     })
 }
 
-/// Reads what is wanted as data: any kind with a direction, a range of addresses and ports can open a door.
-fn open_port(step: &Step, rules: &Rules) -> Option<Refusal> {
-    if !matches!(
-        step.action,
-        Action::Create | Action::Update | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst
-    ) {
-        return None;
-    }
-    let rule = step.wanted.as_json();
-    let inbound = rule.get("direction").is_some_and(|d| d == "ingress");
-    if !inbound || !names_everybody(rule) {
-        return None;
-    }
-    let wanted = |field: &str| rule.get(field);
-    let port = |field| wanted(field).and_then(Json::as_u64).and_then(|p| u16::try_from(p).ok());
-    let allowed = match (port("from_port"), port("to_port")) {
-        (Some(from), Some(to)) => (from..=to).all(|p| rules.public_ports.contains(&p)),
-        _ => false,
-    };
-    (!allowed).then(|| {
-        let ports = match (port("from_port"), port("to_port")) {
-            (Some(from), Some(to)) if from == to => format!("port {from}"),
-            (Some(from), Some(to)) => format!("ports {from}-{to}"),
-            _ => "every port".to_owned(),
-        };
-        let why =
-            format!("would open {ports} to the whole internet; narrow the CIDR or allow the port in [guard]");
-        refusal(step, "open-port", why)
-    })
-}
-
-fn names_everybody(json: &Json) -> bool {
-    match json {
-        Json::String(s) => s == "0.0.0.0/0" || s == "::/0",
-        Json::Object(m) => m.values().any(names_everybody),
-        Json::Array(a) => a.iter().any(names_everybody),
-        _ => false,
-    }
-}
-
 fn too_many(plan: &Plan, rules: &Rules) -> Option<Refusal> {
     let removed = plan.steps.iter().filter(|s| s.action.removes() && !s.leftover).count();
     let nothing_stays = plan.unchanged == 0 && plan.away.iter().all(|a| a.wanted == 0);
@@ -199,6 +169,7 @@ fn too_many(plan: &Plan, rules: &Rules) -> Option<Refusal> {
     Some(Refusal {
         address: None,
         rule: "max-removals".into(),
+        field: None,
         why: format!(
             "{removed} resources would be removed and {most} are allowed; raise max_removals in [guard] if that is meant"
         ),

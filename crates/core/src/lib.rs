@@ -20,6 +20,7 @@ pub mod graph;
 pub mod guard;
 pub mod history;
 pub mod journal;
+pub mod lint;
 pub mod moved;
 pub mod observe;
 mod parts;

@@ -4,6 +4,7 @@ use crate::{
     claim::ClaimedBy,
     diff::Diff,
     error::Error,
+    lint::Lint,
     place::{Client, Connections, Place, PlaceSpec},
     resource::{Cx, Live, Owner, Recovery, Resource, Status, Timing},
     undo::UndoRule,
@@ -249,6 +250,7 @@ impl<R: Resource> AnyKind for Kind<R> {
 #[derive(Default, Clone)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Arc<dyn AnyKind>>,
+    lints: Vec<Lint>,
 }
 
 impl Registry {
@@ -276,6 +278,16 @@ impl Registry {
     /// All kinds, by name.
     pub fn kinds(&self) -> impl Iterator<Item = &Arc<dyn AnyKind>> {
         self.kinds.values()
+    }
+
+    /// Says what is looked for in the wanted resources.
+    pub fn add_lints(&mut self, lints: &[Lint]) {
+        self.lints.extend_from_slice(lints);
+    }
+
+    /// All lints, in the order in which they were added.
+    pub fn lints(&self) -> impl Iterator<Item = &Lint> {
+        self.lints.iter()
     }
 }
 

@@ -469,7 +469,12 @@ mod tests {
     #[test]
     fn markdown_has_the_summary_the_steps_and_the_fields() {
         let plan = of(vec![step("network/vpc", Action::Update, "new"), step("key", Action::Delete, "x")]);
-        let refusal = Refusal { address: Some("key".into()), rule: "data".into(), why: "holds data".into() };
+        let refusal = Refusal {
+            address: Some("key".into()),
+            rule: "data".into(),
+            field: None,
+            why: "holds data".into(),
+        };
         let text = markdown(&plan, &takes(), &[refusal]);
         assert!(text.starts_with("### coder\n\nPlan: 1 to change, 1 to delete, 2 unchanged.\n"), "{text}");
         assert!(text.contains("\n\nTakes about 10m, 9 times of 10 at most 18m"), "{text}");

@@ -7,6 +7,7 @@ use crate::{
     plan::Action,
     registry::Registry,
     resource::{Resource, Status},
+    stack::{Node, Stack},
     value::{Address, lookup_in, resolve},
 };
 use serde_json::Value as Json;
@@ -43,6 +44,11 @@ impl Wanted {
         (self.kind == R::KIND).then(|| serde_json::from_value(self.spec.clone()).ok()).flatten()
     }
 
+    /// What is wanted, whatever its kind. May hold secrets in plain text.
+    pub fn json(&self) -> &Json {
+        &self.spec
+    }
+
     /// What it tells others, if this is an `R` that is there.
     pub fn outputs<R: Resource>(&self) -> Option<R::Outputs> {
         let outputs = self.outputs.clone().filter(|_| self.kind == R::KIND)?;
@@ -53,6 +59,19 @@ impl Wanted {
     pub fn is_touched(&self) -> bool {
         !matches!(self.action, Action::Keep | Action::Record)
     }
+}
+
+/// Every resource of `stack` as if nothing were there: what is known of it without asking anybody.
+pub fn unplanned(stack: &Stack) -> Vec<Wanted> {
+    let wanted = |(address, node): (&Address, &Node)| Wanted {
+        address: address.clone(),
+        kind: node.kind,
+        place: node.place.clone(),
+        action: Action::Create,
+        outputs: None,
+        spec: node.spec.clone(),
+    };
+    stack.nodes().iter().map(wanted).collect()
 }
 
 impl Planned {

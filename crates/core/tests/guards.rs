@@ -5,17 +5,19 @@
 mod web;
 
 use causeway_core::{
-    Stack,
+    Engine, Stack,
     engine::{EngineError, Run},
     freeze::{Day, Freeze},
     guard::{Refusal, Rules, guard},
     history,
     journal::Entry,
+    lint::{Breach, Lint},
     plan::PlanOptions,
     testing::{
         crash::{Sim, all_rules},
-        sim::Verb,
+        sim::{Network, Verb},
     },
+    wanted::Wanted,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -42,7 +44,7 @@ fn always() -> Freeze {
 async fn apply(sim: &Sim, stack: &Stack, rules: Rules) -> Result<(), Vec<Refusal>> {
     let planned = sim.engine().plan(stack, &PlanOptions::default()).await.unwrap();
     let all = all_rules(&planned.plan);
-    let rules = Rules { permits: all.permits, max_removals: None, public_ports: all.public_ports, ..rules };
+    let rules = Rules { permits: all.permits, max_removals: None, ..rules };
     match sim.engine().apply(planned, &Run { rules, ..Run::default() }).await {
         Ok(report) => {
             assert!(report.is_complete());
@@ -144,4 +146,42 @@ async fn no_data_is_removed_before_a_copy_of_it_can_be_used() {
         let deed = runs.last().unwrap().deeds.iter().find(|d| d.instance == instance).unwrap();
         assert_eq!(deed.copy.as_ref(), Some(&copies[0]), "{lost}");
     }
+}
+
+/// Against every network, whatever it is like.
+const NO_NETWORKS: Lint = Lint {
+    name: "no-networks",
+    judge: |wanted, _| {
+        let network =
+            |w: &Wanted| Some(Breach::of(w, "cidr", format!("is {}", w.spec::<Network>()?.cidr), "use none"));
+        wanted.iter().filter_map(network).collect()
+    },
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_lint_refuses_what_a_plan_touches_and_nothing_else() {
+    let sim = standing().await;
+    let mut registry = sim.engine().registry().clone();
+    registry.add_lints(&[NO_NETWORKS]);
+    let engine = Engine::new(registry, sim.store.clone());
+    let plan = async |stack: &Stack| engine.plan(stack, &PlanOptions::default()).await.unwrap();
+    let planned = plan(&changed()).await;
+    assert!(engine.lints(&planned, &Rules::default()).is_empty(), "the network stands and stays");
+
+    let other = Web { tag: Some("new"), ..Web::default() }.stack();
+    let (planned, calls) = (plan(&other).await, sim.cloud.mutations());
+    let Err(EngineError::Refused(refusals)) = engine.apply(planned, &Run::default()).await else {
+        panic!("it is not refused")
+    };
+    let refusal = refusals.iter().find(|r| r.rule == "no-networks").unwrap();
+    assert_eq!(refusal.field.as_deref(), Some("cidr"));
+    assert_eq!(
+        refusal.why,
+        "`cidr` is 10.0.0.0/16; use none, or let it be: allow = [\"no-networks\"] in [guard]"
+    );
+    assert_eq!(sim.cloud.mutations(), calls, "something was changed");
+
+    let planned = plan(&other).await;
+    let rules = Rules { allow: ["no-networks".to_owned()].into(), ..all_rules(&planned.plan) };
+    assert!(engine.apply(planned, &Run { rules, ..Run::default() }).await.unwrap().is_complete());
 }

@@ -1,5 +1,6 @@
 //! What the configurations of all targets have in common.
 
+use causeway_aws::lint::LINTS;
 use causeway_core::{
     freeze::{Day, Freeze, FreezeError},
     signature::PublicKey,
@@ -31,6 +32,8 @@ pub struct GuardConfig {
     pub max_removals: usize,
     /// Ports that may be open to the whole internet.
     pub public_ports: Vec<u16>,
+    /// Lints whose findings are let be, like `public-cluster-endpoint`. Say why in a comment.
+    pub allow: Vec<String>,
     /// Addresses that are never deleted or replaced; `*` stands for anything.
     pub protect: Vec<String>,
     /// Who may approve a plan: public Ed25519 keys, as OpenSSH or PEM writes them. Then a plan is applied only from a
@@ -79,6 +82,13 @@ impl GuardConfig {
                 Problem::at("guard.freeze", error.to_string(), help).key(&i.to_string()).key(error.field),
             );
         }
+        let lints: Vec<&str> = LINTS.iter().map(|lint| lint.name).collect();
+        for (i, name) in self.allow.iter().enumerate().filter(|(_, name)| !lints.contains(&name.as_str())) {
+            let help = format!("there are {}", lints.join(", "));
+            out.push(
+                Problem::at("guard.allow", format!("there is no lint `{name}`"), help).key(&i.to_string()),
+            );
+        }
         for (i, key) in self.plan_signers.iter().enumerate() {
             if let Err(error) = PublicKey::parse(key) {
                 let help =
@@ -96,6 +106,7 @@ impl Default for GuardConfig {
         GuardConfig {
             max_removals: 20,
             public_ports: vec![80, 443],
+            allow: vec![],
             protect: vec![],
             plan_signers: vec![],
             freeze: vec![],

@@ -175,7 +175,12 @@ fn against(plan: &Plan) -> Vec<Refusal> {
     let claimed = |a: &Address| plan.claims.iter().any(|c| c.address == *a);
     let conflicts = plan.conflicts.iter().filter(|c| claimed(&c.address));
     conflicts
-        .map(|c| Refusal { address: Some(c.address.clone()), rule: "conflict".into(), why: c.why.clone() })
+        .map(|c| Refusal {
+            address: Some(c.address.clone()),
+            rule: "conflict".into(),
+            field: None,
+            why: c.why.clone(),
+        })
         .collect()
 }
 

@@ -18,7 +18,7 @@ use causeway_core::{
     apply::Report,
     away::Away,
     engine,
-    guard::{Rules, guard},
+    guard::Rules,
     plan::{Action, Plan, PlanOptions, stack_outputs},
     render,
     signature::PublicKey,
@@ -131,7 +131,7 @@ pub(crate) async fn carry_out(
         signed_by: how.saved.as_ref().and_then(|saved| saved.signer).or(how.signer),
         ..session.file.config.rules(permits)
     };
-    let refusals = guard(&plan, &rules);
+    let refusals = session.engine.refusals(&planned, &rules);
     let sheet = how.html.map(|path| Sheet::new(path, &planned, &estimate, &refusals, &session.cloud));
     // Before anything is changed: it may be that it cannot be written.
     if let Some(sheet) = &sheet {

@@ -54,10 +54,14 @@ async fn show(
     // It is signed when it is kept, if at all.
     let rules =
         Rules { signers: BTreeSet::new(), ..session.file.config.rules(permitted.data.iter().cloned()) };
+    let lints = session.engine.lints(&planned, &rules);
     let mut refusals = guard(&planned.plan, &rules);
     if !flags.destroy && permitted.other.is_empty() {
         refusals.extend(rehearsal::migration(&session.file, &planned.state, &options));
     }
+    // Nothing but the file can let these be, so whoever only plans is told by the exit code, too.
+    let refused = !lints.is_empty();
+    refusals.extend(lints);
     let estimate = session.engine.estimate(&planned);
     let cost = causeway_cost::of(&planned.plan, &planned.state, &Table::built_in());
     if let Some(path) = &flags.html {
@@ -88,6 +92,7 @@ async fn show(
         None => None,
     };
     let code = match planned.plan.is_empty() {
+        _ if refused => Code::Refused,
         _ if !planned.plan.away.is_empty() => Code::Unavailable,
         false if flags.detailed_exitcode => Code::Changes,
         _ => Code::Done,

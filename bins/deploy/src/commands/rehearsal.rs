@@ -34,7 +34,7 @@ pub(crate) fn migration(file: &File, state: &State, options: &PlanOptions) -> Op
          goes on running but could not start again; --allow-migration permits that, with a snapshot first",
         applied.unwrap_or("the running version")
     );
-    Some(Refusal { address: Some(Address::from(REHEARSAL)), rule: "migration".into(), why })
+    Some(Refusal { address: Some(Address::from(REHEARSAL)), rule: "migration".into(), field: None, why })
 }
 
 /// Refuses such a rehearsal, or, if it was `allowed` at a time, puts the snapshot of that time before it. Answers whether

@@ -131,6 +131,7 @@ pub(crate) fn check(saved: &SavedPlan, planned: &Planned, cloud: &Cloud) -> Resu
     let refused = |deviation: Deviation| Refusal {
         address: Some(deviation.address),
         rule: "saved-plan".into(),
+        field: None,
         why: deviation.why,
     };
     let refusals: Vec<Refusal> = saved.deviations(planned).into_iter().map(refused).collect();

@@ -6,6 +6,8 @@ use crate::{
     failure::{Code, Failure},
     session,
 };
+use aws_config::SdkConfig;
+use causeway_core::{Registry, lint::lint, render, wanted::unplanned};
 
 pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
@@ -15,13 +17,21 @@ pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
     let missing = file.given(&session::environment).err();
     let common = &file.config.stack;
     let resources = stack.nodes().len();
+    let refusals = lint(&kinds(), &unplanned(&stack), &file.config.rules([]));
+    let (code, verdict) = match refusals.len() {
+        0 => (Code::Done, "is right".to_owned()),
+        n => (Code::Refused, format!("makes sense, and {n} of its settings would be refused")),
+    };
     let what = format!(
-        "{} is right: stack `{}` in {}, {resources} resources.",
+        "{} {verdict}: stack `{}` in {}, {resources} resources.",
         run.global.file.display(),
         common.name,
         common.region
     );
     run.screen.say(&what);
+    if !refusals.is_empty() && !run.screen.json() {
+        run.screen.note_lines(&render::refusals(&refusals));
+    }
     if let Some(missing) = &missing {
         for mistake in missing.all() {
             run.screen.note(&format!("`plan` will need this: {}", mistake.message));
@@ -29,9 +39,16 @@ pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
     }
     if run.screen.json() {
         let missing = missing.iter().flat_map(|all| all.all().iter().map(|m| Place::of(all, m))).collect();
-        let result =
-            document::Validate { stack: common.name.clone(), region: common.region.clone(), missing };
-        run.screen.document(&document::done(run.name, Code::Done, result));
+        let (stack, region) = (common.name.clone(), common.region.clone());
+        let result = document::Validate { stack, region, missing, refusals };
+        run.screen.document(&document::done(run.name, code, result));
     }
-    Ok(Code::Done)
+    Ok(code)
+}
+
+/// What AWS has, for their lints; nobody is called.
+fn kinds() -> Registry {
+    let mut registry = Registry::new();
+    causeway_aws::register(&mut registry, SdkConfig::builder().build());
+    registry
 }

@@ -32,7 +32,7 @@ fn group_names(region: &Json, ids: &Json) -> BTreeSet<String> {
 fn row_036_cluster() {
     for name in REGIONS {
         let cluster = cluster(name);
-        assert_eq!((&cluster["name"], &cluster["version"]), (&json!("ai-coder"), &json!("1.34")));
+        assert_eq!((&cluster["name"], &cluster["version"]), (&json!("ai-coder"), &json!("1.35")));
         let config = &cluster["resourcesVpcConfig"];
         assert_eq!(
             (&config["endpointPublicAccess"], &config["endpointPrivateAccess"]),

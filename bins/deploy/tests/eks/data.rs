@@ -1,7 +1,8 @@
 //! Rows 52 to 62: databases, cache and registry.
 
 use crate::{
-    EXAMPLE, OHIO, PASSWORD, VARIANT, find, list, mistakes, ohio, one, region, rules, set, text, texts,
+    EXAMPLE, OHIO, PASSWORD, VARIANT, find, list, mistakes, ohio, one, refused, region, rules, set, text,
+    texts,
 };
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -51,8 +52,10 @@ fn row_053_coder_database() {
     let other = find(&ohio(&VARIANT.before)["databases"], "DBInstanceIdentifier", "options");
     let chosen = [&other["AllocatedStorage"], &other["MultiAZ"], &other["BackupRetentionPeriod"]];
     assert_eq!(chosen, [&json!(60), &json!(false), &json!(14)]);
-    let told = mistakes("[eks.litellm.database]\nbackup_days = 0");
-    assert!(told.contains("0 days of backups cannot be kept"), "{told}");
+    let told = mistakes("[eks.litellm.database]\nbackup_days = 6");
+    assert!(told.contains("6 days of backups cannot be kept"), "{told}");
+    let told = refused("[eks.litellm.database]\nbackup_days = 0");
+    assert!(told.contains("no backups would be made") && told.contains("[backups-off]"), "{told}");
     // The one of the example: the version of before can still be had.
     let text = crate::AI_CODER.replace("version = \"16\"", "version = \"15.12\"");
     assert_eq!(

@@ -131,6 +131,8 @@ region = "us-east-2"
 
 [guard]
 max_removals = 40
+# It begins with an old Kubernetes, to see it upgraded.
+allow = ["out-of-support"]
 
 [eks]
 version = "1.33"
@@ -272,6 +274,16 @@ pub(crate) fn mistakes(added: &str) -> String {
     causeway_config::Config::parse("causeway.toml", SINGLE_REGION).unwrap();
     let text = format!("{SINGLE_REGION}\n{added}\n");
     causeway_config::Config::parse("causeway.toml", &text).unwrap_err().render(120, false)
+}
+
+/// What the lints refuse once something is added to the example of one region.
+pub(crate) fn refused(added: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("causeway.toml"), format!("{SINGLE_REGION}\n{added}\n")).unwrap();
+    let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_deploy"));
+    let output = validate.arg("validate").current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(101), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// The most calls that a plan of three regions without a change may cost. It is to be 120. How much goes into one call

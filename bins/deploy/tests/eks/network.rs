@@ -1,8 +1,8 @@
 //! Rows 13 to 35: the network.
 
 use crate::{
-    ACCOUNT, EXAMPLE, MANAGED, OHIO, PROXIES, REGIONS, VARIANT, find, list, mistakes, ohio, one, region,
-    rules, set, tags, text, texts,
+    ACCOUNT, EXAMPLE, MANAGED, OHIO, PROXIES, REGIONS, VARIANT, find, list, mistakes, ohio, one, refused,
+    region, rules, set, tags, text, texts,
 };
 use causeway_aws::AwsStack as _;
 use causeway_core::Stack;
@@ -234,9 +234,9 @@ fn row_021_cidr_validation() {
 #[test]
 fn row_022_ranges_of_regions_differ() {
     let told =
-        mistakes("[eks.network]\ncidr = \"10.9.0.0/16\"\n[eks.regions.us-west-2]\ncidr = \"10.9.0.0/16\"");
+        refused("[eks.network]\ncidr = \"10.9.0.0/16\"\n[eks.regions.us-west-2]\ncidr = \"10.9.0.0/16\"");
     assert!(
-        told.contains("us-west-2 and us-east-2 both have 10.9.0.0/16") && told.contains("peered"),
+        told.contains("in us-west-2 has the same addresses") && told.contains("[overlapping-ranges]"),
         "{told}"
     );
 }

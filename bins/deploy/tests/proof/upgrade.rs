@@ -14,7 +14,9 @@ const AFTER_NODES: [&str; 3] = ["coredns", "aws-ebs-csi-driver", "metrics-server
 
 fn old(number: u64) -> World {
     let world = World::with(number, SINGLE_REGION);
-    world.edit("version = \"1.34\"", "version = \"1.33\"");
+    // Out of support by now, which is what upgrades are for.
+    let allowed = "[guard]\nallow = [\"out-of-support\"]\n\n[eks]\nversion = \"1.33\"";
+    world.edit("[eks]\nversion = \"1.35\"", allowed);
     world.deploy(&["apply", "--yes"]).succeeds();
     world.edit("version = \"1.33\"", "version = \"1.35\"");
     world.forget_calls();

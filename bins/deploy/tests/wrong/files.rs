@@ -86,6 +86,7 @@ pub(crate) const FILES: &[Wrong] = &[
     row("a tag of AWS", "name = \"coder\"", "tags = { \"aws:owner\" = \"me\" }\nname = \"coder\"", 2, "`aws:owner` are not yours to set", "choose another key"),
     row("a tag of ours", "name = \"coder\"", "tags = { \"causeway:stack\" = \"me\" }\nname = \"coder\"", 2, "`causeway:stack` are not yours to set", "choose another key"),
     row("a tag with an illegal character", "name = \"coder\"", "tags = { team = \"a&b\" }\nname = \"coder\"", 2, "the tag `team` is not one that AWS takes", "letters, digits, spaces"),
+    row("no such lint", "max_removals = 20", "allow = [\"open-prot\"]", 26, "there is no lint `open-prot`", "there are backups-off, broad-permissions, open-port"),
     row("no such address to protect", "max_removals = 20", "protect = [\"database/instnace\"]", 26, "there is no `database/instnace` to protect", "did you mean `database/instance`?"),
     // Names and addresses.
     row("not encrypted", "https://", "http://", 6, "does not start with https://", "the load balancer ends TLS"),
@@ -129,7 +130,7 @@ pub(crate) const FILES: &[Wrong] = &[
     row("a class of EC2", "version = \"16\"", "instance_class = \"t4g.medium\"", 23, "`t4g.medium` is not a class of RDS", "like `db.t4g.medium`"),
     row("a version that is a word", "version = \"16\"", "version = \"latest\"", 23, "`latest` is not a version of PostgreSQL", "`16` or `16.4`"),
     row("a version that Coder does not run on", "version = \"16\"", "version = \"11\"", 23, "Coder does not run on PostgreSQL 11", "13 or newer"),
-    row("no backups", "version = \"16\"", "backup_days = 0", 23, "0 days of backups cannot be kept", "1 to 35"),
+    row("more backups than RDS keeps", "version = \"16\"", "backup_days = 40", 23, "40 days of backups cannot be kept", "35 days at most"),
     row("days that CloudWatch has not", "[guard]", "[ecs.logs]\ndays = 31\n[guard]", 26, "logs cannot be kept for 31 days", "CloudWatch knows 1, 3, 5"),
     // The image.
     row("a repository with its registry", "version = \"v2.28.3\"", "version = \"v2.28.3\"\nrepository = \"123456789012.dkr.ecr.us-east-1.amazonaws.com:443/Coder\"", 11, "cannot be the name of a repository", "the address of the registry is not part of it"),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod files;
+mod lints;
 mod situations;
 #[path = "../sandbox/world.rs"]
 mod world;

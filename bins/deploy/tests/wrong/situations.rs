@@ -329,7 +329,15 @@ const IN_CLOUD: &[InCloud] = &[
         flags: &["apply", "--only", "network/*", "--only", "security/*", "--yes"],
         exit: 101,
         says: &["security/http-in-1", "would open port 80 to the whole internet"],
-        remedy: "allow the port in [guard]",
+        remedy: "add the port to `public_ports` in [guard]",
+    },
+    InCloud {
+        what: "a lint speaks against what is only planned",
+        arrange: |world| world.edit("[80, 443]", "[443]"),
+        flags: &["plan"],
+        exit: 101,
+        says: &["`apply` would refuse this", "security/http-in-1", "[open-port]"],
+        remedy: "allow = [\"open-port\"] in [guard]",
     },
     InCloud {
         what: "too much would go",

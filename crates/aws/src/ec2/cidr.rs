@@ -24,6 +24,17 @@ impl Cidr {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an address is in both. Never, where one of them is no range.
+    pub fn overlaps(&self, other: &Cidr) -> bool {
+        // The shorter prefix of the two has to be the same in both.
+        let prefix = |cidr: &Cidr| cidr.0.split_once('/')?.1.parse::<u8>().ok();
+        let (Some(ours), Some(theirs)) = (prefix(self), prefix(other)) else { return false };
+        let (wide, narrow) = if ours <= theirs { (self, other) } else { (other, self) };
+        let Some((address, _)) = narrow.0.split_once('/') else { return false };
+        wide.0.contains(':') == narrow.0.contains(':')
+            && Cidr::from(format!("{address}/{}", ours.min(theirs))) == *wide
+    }
 }
 
 impl From<String> for Cidr {
@@ -69,6 +80,15 @@ mod tests {
         assert_eq!(Cidr::from("1.2.3.4/0"), Cidr::anywhere());
         assert_eq!(Cidr::from("2001:DB8:0:0::1/56").as_str(), "2001:db8::/56");
         assert_eq!(Cidr::from("::/0").as_str(), "::/0");
+    }
+
+    #[test]
+    fn ranges_overlap_where_one_is_in_the_other() {
+        let overlap = |a: &str, b: &str| Cidr::from(a).overlaps(&Cidr::from(b));
+        assert!(overlap("10.0.0.0/16", "10.0.0.0/16") && overlap("0.0.0.0/0", "10.0.0.0/16"));
+        assert!(overlap("10.0.128.0/17", "10.0.0.0/16") && overlap("2001:db8::/32", "2001:db8:1::/48"));
+        assert!(!overlap("10.0.0.0/17", "10.0.128.0/17") && !overlap("0.0.0.0/0", "::/0"));
+        assert!(!overlap("10.0.0.0", "10.0.0.0/16"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod cluster_version;
 mod next_version;
 mod node_group;
 mod pod_identity_association;
+pub(crate) mod support;
 mod token;
 mod update;
 mod upgrade;

@@ -2,14 +2,13 @@
 
 use crate::{
     in_sandbox::{REGION, client, registry},
-    stack::{CLUSTER, Wanted, cluster, nodes},
+    stack::{CLUSTER, Wanted, cluster, nodes, run},
 };
 use aws_sdk_eks::{error::ProvideErrorMetadata, types::VpcConfigRequest};
 use causeway_aws::{Aws, AwsStack, eks::Cluster, id::Arn};
 use causeway_core::{
     Address, Cx, Engine, Resource, Set, Stack,
     diff::{Change, Diff, FieldChange},
-    engine::Run,
     error::chain,
     plan::PlanOptions,
     store::MemoryStore,
@@ -31,7 +30,7 @@ async fn made(account: &str, wanted: &Wanted) -> Engine {
     let engine = Engine::new(registry(account).await, Arc::new(MemoryStore::default()));
     let planned = engine.plan(&stack(wanted), &PlanOptions::default()).await;
     let planned = planned.unwrap_or_else(|e| panic!("{}", chain(&e)));
-    let report = engine.apply(planned, &Run { actor: "test".into(), ..Run::default() }).await;
+    let report = engine.apply(planned, &run()).await;
     let report = report.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert!(report.is_complete(), "{:#?}", report.failed);
     engine

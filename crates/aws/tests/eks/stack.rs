@@ -10,11 +10,17 @@ use causeway_aws::{
     },
     iam::{OidcProvider, Role, ServiceLinkedRole, Statement, trust},
 };
-use causeway_core::{Handle, Name, Set, Stack, Tags, Value, text};
+use causeway_core::{Handle, Name, Set, Stack, Tags, Value, engine::Run, guard::Rules, text};
 use serde_json::json;
 
 /// The name of the cluster.
 pub(crate) const CLUSTER: &str = "coder";
+
+/// How it is applied: old versions are what these tests are about.
+pub(crate) fn run() -> Run {
+    let rules = Rules { allow: ["out-of-support".to_owned()].into(), ..Rules::default() };
+    Run { actor: "test".into(), rules, ..Run::default() }
+}
 
 /// What the tests vary.
 #[derive(Clone)]

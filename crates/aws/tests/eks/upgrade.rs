@@ -2,11 +2,9 @@
 
 use crate::{
     in_sandbox::{client, registry},
-    stack::{CLUSTER, Wanted, all},
+    stack::{CLUSTER, Wanted, all, run},
 };
-use causeway_core::{
-    Engine, apply::Report, engine::Run, error::chain, plan::PlanOptions, store::MemoryStore,
-};
+use causeway_core::{Engine, apply::Report, error::chain, plan::PlanOptions, store::MemoryStore};
 use causeway_sandbox::gateway::{Act, Rule};
 use std::sync::Arc;
 
@@ -18,8 +16,7 @@ async fn apply(engine: &Engine, wanted: &Wanted) -> Option<Report> {
     if planned.plan.is_empty() {
         return None;
     }
-    let run = Run { actor: "test".into(), ..Run::default() };
-    Some(engine.apply(planned, &run).await.unwrap_or_else(|e| panic!("{}", chain(&e))))
+    Some(engine.apply(planned, &run()).await.unwrap_or_else(|e| panic!("{}", chain(&e))))
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::{
     engine::{EngineError, Run},
     guard::Rules,
     journal::State,
-    plan::{Plan, PlanOptions, Step},
+    plan::{Plan, PlanOptions},
     render,
     store::{MemoryStore, Store},
 };
@@ -111,16 +111,11 @@ impl Sim {
     }
 }
 
-/// Rules that refuse nothing that `plan` wants, except protected things and a door that is open at every port.
+/// Rules that refuse nothing that `plan` does, except what is protected.
 pub fn all_rules(plan: &Plan) -> Rules {
-    let ports = |step: &Step| {
-        let port = |field| u16::try_from(step.wanted.as_json().get(field)?.as_u64()?).ok();
-        Some(port("from_port")?..=port("to_port")?)
-    };
     Rules {
         permits: plan.steps.iter().map(|s| s.address.clone()).collect(),
         max_removals: None,
-        public_ports: plan.steps.iter().filter_map(ports).flatten().collect(),
         ..Rules::default()
     }
 }

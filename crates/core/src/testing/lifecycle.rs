@@ -99,7 +99,7 @@ impl Lifecycle {
             rules: Rules {
                 permits: planned.plan.steps.iter().map(|s| s.address.clone()).collect(),
                 max_removals: None,
-                public_ports: (0..=u16::MAX).collect(),
+                allow: self.engine.registry().lints().map(|l| l.name.to_owned()).collect(),
                 ..Rules::default()
             },
             listener: Arc::new(move |e| events.lock().unwrap_or_else(PoisonError::into_inner).push(e)),

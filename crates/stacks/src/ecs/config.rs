@@ -217,7 +217,7 @@ pub struct Database {
     pub max_storage: u32,
     /// A standby in another zone.
     pub multi_az: bool,
-    /// Days that automatic backups are kept, 1 to 35.
+    /// Days that automatic backups are kept, 1 to 35. 0: none are made, which the lint `backups-off` refuses.
     pub backup_days: u8,
     /// The database inside it that Coder uses. It cannot be changed later.
     pub name: String,
@@ -387,11 +387,11 @@ impl Ecs {
         if let Err(e) = causeway_aws::ecs::fargate_size(cpu, memory) {
             out.push(Problem::at("ecs.service.memory", e, "choose a pair that Fargate offers"));
         }
-        if !(1..=35).contains(&self.database.backup_days) {
+        if self.database.backup_days > 35 {
             out.push(Problem::at(
                 "ecs.database.backup_days",
                 format!("{} days of backups cannot be kept", self.database.backup_days),
-                "RDS keeps 1 to 35 days; 0 would turn backups off, which this target does not allow",
+                "RDS keeps 35 days at most",
             ));
         }
         out.extend(legal::log_days("ecs.logs.days", self.logs.days));

@@ -171,7 +171,7 @@ pub struct Database {
     pub max_storage: u32,
     /// A standby in another zone.
     pub multi_az: bool,
-    /// Days that automatic backups are kept, 7 to 35.
+    /// Days that automatic backups are kept, 7 to 35. 0: none are made, which the lint `backups-off` refuses.
     pub backup_days: u8,
     /// AWS refuses to delete it, beside our own guards.
     pub deletion_protection: bool,

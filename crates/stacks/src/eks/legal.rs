@@ -6,7 +6,6 @@ use crate::{
     config::{Problem, StackConfig},
     legal,
 };
-use std::collections::BTreeMap;
 
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
 const LOG_TYPES: [&str; 5] = ["api", "audit", "authenticator", "controllerManager", "scheduler"];
@@ -124,7 +123,6 @@ fn networks(config: &Eks, common: &StackConfig, out: &mut Vec<Problem>) {
         .regions
         .iter()
         .map(|(name, region)| (name.as_str(), format!("eks.regions.{name}.cidr"), region.cidr.as_ref()));
-    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     for (region, at, cidr) in std::iter::once(own).chain(others) {
         let Some(cidr) = cidr.cloned().or_else(|| default_cidr(region)) else {
             let message = format!("no addresses are set aside for {region}");
@@ -141,9 +139,6 @@ fn networks(config: &Eks, common: &StackConfig, out: &mut Vec<Problem>) {
                 format!("`{cidr}` is not a private /16"),
                 "the subnets are laid out in a /16 of 10.0.0.0/8, like `10.100.0.0/16`; 192.168.0.0/16 is one too",
             ));
-        } else if let Some(other) = taken.insert(cidr.clone(), region) {
-            let help = "regions with the same addresses can never be peered; give each its own";
-            out.push(Problem::at(&at, format!("{region} and {other} both have {cidr}"), help));
         }
     }
     if config.regions.contains_key(&common.region) {
@@ -206,7 +201,8 @@ fn nodes(at: &str, nodes: &SystemNodes, out: &mut Vec<Problem>) {
 fn database(at: &str, database: &Database, out: &mut Vec<Problem>) {
     out.extend(legal::postgres(at, &database.version, &database.instance_class));
     out.extend(legal::storage(at, database.storage, database.max_storage));
-    if !(7..=35).contains(&database.backup_days) {
+    // None at all is what the lint is about.
+    if !matches!(database.backup_days, 0 | 7..=35) {
         let message = format!("{} days of backups cannot be kept", database.backup_days);
         out.push(Problem::at(
             &format!("{at}.backup_days"),
