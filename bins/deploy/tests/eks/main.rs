@@ -10,6 +10,7 @@ mod cluster;
 mod data;
 mod iam;
 mod network;
+mod preflight;
 #[path = "../sandbox/world.rs"]
 mod world;
 

@@ -64,7 +64,15 @@ impl Resource for AddonVersion {
 }
 
 impl AddonVersion {
-    fn choose(&self, kubernetes: &str, offered: &[AddonVersionInfo]) -> Result<AddonVersionOutputs, Error> {
+    /// The version, of those that EKS has for `kubernetes`.
+    ///
+    /// # Errors
+    /// None of them goes with it, or not the one that was asked for.
+    pub(crate) fn choose(
+        &self,
+        kubernetes: &str,
+        offered: &[AddonVersionInfo],
+    ) -> Result<AddonVersionOutputs, Error> {
         let goes = |v: &&AddonVersionInfo, default: bool| {
             let with = v.compatibilities().iter().filter(|c| c.cluster_version() == Some(kubernetes));
             with.clone().count() > 0 && (!default || with.clone().any(|c| c.default_version()))

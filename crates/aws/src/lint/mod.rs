@@ -41,15 +41,15 @@ pub const LINTS: &[Lint] = &[
 ];
 
 /// A policy in a wanted resource, whatever its kind.
-struct Attached<'a> {
-    wanted: &'a Wanted,
+pub(crate) struct Attached<'a> {
+    pub(crate) wanted: &'a Wanted,
     /// The field that it stands in, with dots between the keys.
     field: String,
-    document: PolicyDocument,
+    pub(crate) document: PolicyDocument,
 }
 
 /// Every policy in `wanted`: a document is known by its shape, so that no kind is forgotten.
-fn policies(wanted: &[Wanted]) -> Vec<Attached<'_>> {
+pub(crate) fn policies(wanted: &[Wanted]) -> Vec<Attached<'_>> {
     let mut out = vec![];
     for one in wanted {
         find(one, one.json(), String::new(), &mut out);
@@ -79,7 +79,7 @@ fn called(statement: &Statement, place: usize) -> String {
 }
 
 /// The end of a text, as far as it is known: all of it, or what follows the last reference.
-fn tail(value: &Value<String>) -> Option<String> {
+pub(crate) fn tail(value: &Value<String>) -> Option<String> {
     match value {
         Value::Known(text) => Some(text.clone()),
         Value::Text(parts) => {

@@ -8,9 +8,14 @@ mod certificate;
 mod finding;
 mod identity;
 mod image;
+mod kubernetes;
+mod linked_roles;
+mod machines;
+mod models;
 mod path;
 mod permissions;
 mod quotas;
+mod ranges;
 mod region;
 mod role;
 mod secrets;
@@ -129,6 +134,36 @@ const CHECKS: &[Check] = &[
         asks: "whether the quotas leave room",
         cheap: false,
         run: |p| Box::pin(quotas::run(p)),
+    },
+    Check {
+        name: "machines",
+        asks: "whether the zones offer the machines",
+        cheap: false,
+        run: |p| Box::pin(machines::run(p)),
+    },
+    Check {
+        name: "kubernetes",
+        asks: "whether EKS has the Kubernetes that is wanted",
+        cheap: false,
+        run: |p| Box::pin(kubernetes::run(p)),
+    },
+    Check {
+        name: "ranges",
+        asks: "whether the addresses of new networks are free",
+        cheap: false,
+        run: |p| Box::pin(ranges::run(p)),
+    },
+    Check {
+        name: "linked roles",
+        asks: "whether services have their service-linked roles",
+        cheap: false,
+        run: |p| Box::pin(linked_roles::run(p)),
+    },
+    Check {
+        name: "models",
+        asks: "whether the models may be used",
+        cheap: false,
+        run: |p| Box::pin(models::run(p)),
     },
     Check {
         name: "subnets",

@@ -145,7 +145,7 @@ pub(super) fn network(stack: &mut Stack, wanted: &Wanted<'_>) -> Networks {
         }
         endpoints(stack, wanted, &vpc.vpc_id, tables, of(&[Purpose::System]));
         if let Some(days) = wanted.config.flow_log_days {
-            flow_log(stack, &vpc.vpc_id, days);
+            flow_log(stack, &vpc.vpc_id, wanted.region, days);
         }
         let private = [Purpose::Private, Purpose::System];
         Networks {
@@ -250,7 +250,7 @@ fn endpoints(
     });
 }
 
-fn flow_log(stack: &mut Stack, vpc: &Value<VpcId>, days: u16) {
+fn flow_log(stack: &mut Stack, vpc: &Value<VpcId>, region: &str, days: u16) {
     stack.scope("flow-log", |stack| {
         let name = format!("/aws/vpc/{}/flow-log", stack.name());
         let group = stack.add("group", LogGroup::new(name, i32::from(days)));
@@ -258,7 +258,9 @@ fn flow_log(stack: &mut Stack, vpc: &Value<VpcId>, days: u16) {
             ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
             [text!(group.arn, ":*")],
         );
-        let mut role = Role::assumed_by(format!("{}-flow-log", stack.name()), "vpc-flow-logs.amazonaws.com");
+        // Roles are of the account, and not of a region.
+        let name = format!("{}-{region}-flow-log", stack.name());
+        let mut role = Role::assumed_by(name, "vpc-flow-logs.amazonaws.com");
         role.inline_policies.insert("write".into(), PolicyDocument::new([write]));
         let role = stack.add("role", role);
         stack.add("log", FlowLog::new(vpc.clone(), group.name.clone(), role.arn.clone()));
