@@ -136,6 +136,8 @@ struct Target<'a> {
     place: PlaceData,
     instance: String,
     recorded: Option<Json>,
+    /// Whether it is to go.
+    going: bool,
 }
 
 impl Target<'_> {
@@ -145,6 +147,7 @@ impl Target<'_> {
             address: self.address,
             instance: &self.instance,
             recorded: self.recorded.as_ref(),
+            going: self.going,
         }
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Look<'a> {
     pub(crate) instance: &'a str,
     pub(crate) outputs: Option<Cow<'a, Json>>,
     pub(crate) spec: Json,
+    /// Whether it is to go.
+    pub(crate) going: bool,
 }
 
 impl Look<'_> {
@@ -94,6 +96,7 @@ impl Look<'_> {
             address: self.address,
             instance: self.instance,
             recorded: self.outputs.as_deref(),
+            going: self.going,
         };
         let stop = Stop::default();
         match reach.repeated(&stop, &self.place, || self.kind.read(at, &self.spec)).await {
@@ -238,6 +241,7 @@ async fn look_at(
             instance: &record.instance,
             outputs: record.outputs.as_ref().map(Cow::Borrowed).or_else(claimed),
             spec: record.request.spec.as_json().clone(),
+            going: !current || !stack.nodes().contains_key(address),
         };
         looks.push(((address.clone(), record.instance.clone()), look));
     }
@@ -305,7 +309,8 @@ fn unrecorded<'a>(
     let place = resolved_place(&node.place, &known)?;
     let claimed = stack.claims().get(address);
     if let Some(outputs) = claimed.and_then(|identity| claim::outputs(kind.as_ref(), identity)) {
-        return Some(Look { address, kind, place, instance: "", outputs: Some(Cow::Owned(outputs)), spec });
+        let outputs = Some(Cow::Owned(outputs));
+        return Some(Look { address, kind, place, instance: "", outputs, spec, going: false });
     }
     let identity = kind.recovery().identity();
     if claimed.is_some() && identity.is_empty() {
@@ -314,7 +319,15 @@ fn unrecorded<'a>(
     let blocked = identity.iter().any(|f| spec.get(f).is_some_and(is_unknown));
     // The incarnation is not known, so a generated name cannot be looked for.
     let unnamed = identity.iter().any(|f| spec.get(f).is_some_and(|v| v.get("$generated").is_some()));
-    (!blocked && !unnamed).then_some(Look { address, kind, place, instance: "", outputs: None, spec })
+    (!blocked && !unnamed).then_some(Look {
+        address,
+        kind,
+        place,
+        instance: "",
+        outputs: None,
+        spec,
+        going: false,
+    })
 }
 
 fn ready_outputs(live: &AnyLive) -> Option<&Json> {

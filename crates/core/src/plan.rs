@@ -789,13 +789,15 @@ impl<'a> Planner<'a> {
                 Owner::Nobody | Owner::Anybody => true,
             });
             let unsure = record.phase == Phase::Creating && kind.recovery().identity().is_empty();
+            let along = live.map(|live| kind.takes_along(&live.spec)).filter(|along| !along.is_empty());
+            let along = along.map(|along| format!("takes along {}", along.join(", ")));
             let (action, why) = match live {
                 Some(_) if kind.retain() => (Action::Forget, Some("stays where it is".to_owned())),
                 Some(_) if self.back.contains_key(address) => {
                     (Action::Delete, Some("was to replace what stays".to_owned()))
                 }
                 Some(_) if leftover => (Action::Delete, Some("was replaced".to_owned())),
-                Some(_) => (Action::Delete, None),
+                Some(_) => (Action::Delete, along),
                 None if unsure => {
                     let why = "may have been created when the last run ended: looked for once more";
                     (Action::Delete, Some(why.to_owned()))
@@ -811,7 +813,7 @@ impl<'a> Planner<'a> {
                 wanted: Sealed::default(),
                 diff: Diff::default(),
                 why,
-                data: kind.data(),
+                data: live.map_or(kind.data(), |live| kind.holds_data(&live.spec)),
                 protect: record.request.protect,
                 leftover,
                 undo: undo::of(kind.as_ref(), action, &Diff::default()),

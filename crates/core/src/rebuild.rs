@@ -204,7 +204,8 @@ impl Search<'_> {
                 own(&mut wanted, self.stack, address, &json!(instance));
             }
             let (place, outputs) = (place.clone(), None);
-            let look = Look { address, kind, place, instance: &instance, outputs, spec: wanted };
+            let look =
+                Look { address, kind, place, instance: &instance, outputs, spec: wanted, going: false };
             let Some(live) = look.read(&self.reach).await? else { continue };
             if observed {
                 self.tell(address, &live);
@@ -290,6 +291,7 @@ impl Search<'_> {
             instance: &instance,
             outputs: Some(Cow::Borrowed(&live.outputs)),
             spec: spec.clone(),
+            going: false,
         };
         if look.read(&self.reach).await?.is_none() {
             let why = "was found, and is not there any more; run this again".to_owned();

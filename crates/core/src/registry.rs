@@ -38,6 +38,8 @@ pub struct At<'a> {
     pub instance: &'a str,
     /// The outputs of the last apply.
     pub recorded: Option<&'a Json>,
+    /// Whether it is to go.
+    pub going: bool,
 }
 
 /// What the engine sees of a kind: JSON in, JSON out. Implemented once, for every [`Resource`].
@@ -58,6 +60,10 @@ pub trait AnyKind: Send + Sync {
     fn claimed_by(&self) -> ClaimedBy;
     /// [`Resource::KEEPS`].
     fn keeps(&self) -> &'static [&'static str];
+    /// [`Resource::takes_along`]; nothing where the spec cannot be read.
+    fn takes_along(&self, spec: &Json) -> Vec<String>;
+    /// [`Resource::DATA`], and [`Resource::holds_data`]; yes where the spec cannot be read.
+    fn holds_data(&self, spec: &Json) -> bool;
     /// Outputs in which nothing is known.
     fn no_outputs(&self) -> Json;
     /// [`Resource::UNDO`].
@@ -70,7 +76,7 @@ pub trait AnyKind: Send + Sync {
     fn timing(&self) -> Timing;
     /// [`Resource::takes_longer`]; no longer where the spec cannot be read.
     fn takes_longer(&self, spec: &Json) -> Duration;
-    /// [`Resource::read`].
+    /// [`Resource::read`], or [`Resource::read_along`] of what is to go.
     fn read<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<Option<AnyLive>, Error>>;
     /// [`Resource::create`].
     fn create<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<(), Error>>;
@@ -176,6 +182,12 @@ impl<R: Resource> AnyKind for Kind<R> {
     fn keeps(&self) -> &'static [&'static str] {
         R::KEEPS
     }
+    fn takes_along(&self, spec: &Json) -> Vec<String> {
+        Self::spec(spec).map(|spec| spec.takes_along()).unwrap_or_default()
+    }
+    fn holds_data(&self, spec: &Json) -> bool {
+        R::DATA && Self::spec(spec).map_or(true, |spec| spec.holds_data())
+    }
     fn no_outputs(&self) -> Json {
         serde_json::to_value(R::Outputs::default()).unwrap_or_default()
     }
@@ -200,7 +212,8 @@ impl<R: Resource> AnyKind for Kind<R> {
     fn read<'a>(&'a self, at: At<'a>, spec: &'a Json) -> BoxFuture<'a, Result<Option<AnyLive>, Error>> {
         Box::pin(async move {
             let client = self.connections.get(at.place).await?;
-            let live = Self::spec(spec)?.read(&Self::cx(&client, at)).await?;
+            let (spec, cx) = (Self::spec(spec)?, Self::cx(&client, at));
+            let live = if at.going { spec.read_along(&cx).await? } else { spec.read(&cx).await? };
             live.map(Self::erase).transpose()
         })
     }

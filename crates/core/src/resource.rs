@@ -53,6 +53,25 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     /// [`Tags::INSTANCE`] with `cx.instance`. `None` means that it is not there.
     fn read(&self, cx: &Cx<'_, Self>) -> impl Future<Output = Result<Option<Live<Self>>, Error>> + Send;
 
+    /// As [`Resource::read`], where it is to go: looks for what goes with it, too.
+    fn read_along(
+        &self,
+        cx: &Cx<'_, Self>,
+    ) -> impl Future<Output = Result<Option<Live<Self>>, Error>> + Send {
+        self.read(cx)
+    }
+
+    /// What goes with it when it is deleted, of what [`Resource::read_along`] found in `self`: things that others made,
+    /// and that are in no plan by themselves. The plan tells them.
+    fn takes_along(&self) -> Vec<String> {
+        vec![]
+    }
+
+    /// Whether what [`Resource::read_along`] found in `self` holds data. Only asked where [`Resource::DATA`].
+    fn holds_data(&self) -> bool {
+        true
+    }
+
     /// Makes it exist, with `self.tags` in the same call wherever the API allows. Repeatable with the same
     /// [`Cx::token`]. What `update` can set may be left to `update`, except what `read` cannot see (a password).
     fn create(&self, cx: &Cx<'_, Self>) -> impl Future<Output = Result<(), Error>> + Send;

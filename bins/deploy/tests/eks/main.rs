@@ -9,6 +9,7 @@
 mod cluster;
 mod data;
 mod iam;
+mod leftovers;
 mod network;
 mod preflight;
 #[path = "../sandbox/world.rs"]

@@ -237,6 +237,13 @@ pub(crate) fn tagged(resource_type: ResourceType, tags: &Tags) -> Option<Vec<Tag
         .then(|| vec![TagSpecification::builder().resource_type(resource_type).set_tags(Some(tags)).build()])
 }
 
+/// All tags of an answer, also those that AWS itself puts there.
+#[cfg(feature = "eks")]
+pub(crate) fn every_tag(tags: &[types::Tag]) -> Tags {
+    let pair = |tag: &types::Tag| Some((tag.key.clone()?, tag.value.clone()?));
+    Tags(tags.iter().filter_map(pair).collect())
+}
+
 /// Tags from an answer.
 pub(crate) fn live_tags(tags: &[types::Tag]) -> Tags {
     Tags::live(tags.iter().filter_map(|tag| Some((tag.key()?, tag.value()?))))

@@ -7,6 +7,7 @@ mod addon;
 mod addon_version;
 mod cluster;
 mod cluster_version;
+mod leftovers;
 mod next_version;
 mod node_group;
 mod pod_identity_association;
@@ -20,6 +21,7 @@ pub use addon::{Addon, AddonOutputs, AddonRefs};
 pub use addon_version::{AddonVersion, AddonVersionOutputs, AddonVersionRefs};
 pub use cluster::{Cluster, ClusterOutputs, ClusterRefs};
 pub use cluster_version::{ClusterVersion, ClusterVersionOutputs, ClusterVersionRefs};
+pub use leftovers::{Leftover, Leftovers, LeftoversOutputs, LeftoversRefs, What};
 pub use next_version::{NextVersion, NextVersionOutputs, NextVersionRefs};
 pub use node_group::{LaunchTemplate, NodeGroup, NodeGroupOutputs, NodeGroupRefs, Scaling, Taint};
 pub use pod_identity_association::{
@@ -42,6 +44,7 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
         .add::<AddonVersion>()
         .add::<Cluster>()
         .add::<ClusterVersion>()
+        .add::<Leftovers>()
         .add::<NextVersion>()
         .add::<NodeGroup>()
         .add::<PodIdentityAssociation>()

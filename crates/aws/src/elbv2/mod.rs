@@ -46,7 +46,7 @@ pub struct Elbv2 {
     /// By the ARN of their listener.
     pub(crate) rules: Coalesce<String, Vec<sdk::Rule>>,
     /// By ARN.
-    tags: Coalesce<String, Tags>,
+    pub(crate) tags: Coalesce<String, Tags>,
 }
 
 /// Something and its tags, which this service keeps apart.

@@ -41,8 +41,14 @@ impl Run {
         let Some(place) = place.filter(|_| !is_unknown(&spec)) else {
             return Err(unresolved(&spec).into());
         };
-        let target =
-            |instance: String, recorded| Target { address, kind, place: place.clone(), instance, recorded };
+        let target = |instance: String, recorded| Target {
+            address,
+            kind,
+            place: place.clone(),
+            instance,
+            recorded,
+            going: false,
+        };
         let known = |record: &Record| claim::known(kind, record);
         match (step.action, record) {
             (Action::Wait, _) => self.look(&target(String::new(), None), &spec).await,

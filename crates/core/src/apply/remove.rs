@@ -7,7 +7,7 @@ use crate::{
     event::Event,
     journal::{Act, Entry, Phase},
     observe::kind_of,
-    plan::{Action, passed_on},
+    plan::{Action, Step, passed_on},
     registry::AnyLive,
     resource::{Owner, Status},
     value::{Address, is_unknown, resolve},
@@ -26,6 +26,7 @@ impl Run {
             place: record.request.place.clone(),
             instance: instance.to_owned(),
             recorded: claim::known(kind, &record),
+            going: true,
         };
         if self.is_kept(address) {
             return Ok(Action::Keep);
@@ -53,6 +54,13 @@ impl Run {
         if let Some(live) = found.filter(|_| !kind.retain()) {
             if forgotten {
                 return Err(StepError::Stale("it has come back".into()));
+            }
+            // Nobody was asked to permit that.
+            let asked =
+                |s: &Step| s.address == *address && s.instance.as_deref() == Some(instance) && !s.data;
+            if self.plan.steps.iter().any(asked) && kind.holds_data(&live.spec) {
+                let what = kind.takes_along(&live.spec).join(", ");
+                return Err(StepError::Stale(format!("holds data that was not there: {what}")));
             }
             let begin = Entry::Begin {
                 address: address.clone(),

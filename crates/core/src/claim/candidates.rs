@@ -167,7 +167,7 @@ async fn look(
         return Ok(None);
     };
     let recorded = outputs(kind, &candidate.identity);
-    let at = At { place: &place.spec, address, instance: "", recorded: recorded.as_ref() };
+    let at = At { place: &place.spec, address, instance: "", recorded: recorded.as_ref(), going: false };
     let spec = spec(node, kind, &candidate.identity, known);
     let stop = Stop::default();
     match repeated(&stop, || kind.read(at, &spec)).await {

@@ -9,8 +9,8 @@ use super::{
 use causeway_aws::{
     ec2::{BlockDevice, LaunchTemplate, MetadataOptions, Tag},
     eks::{
-        self, AccessEntry, AccessPolicy, Addon, AddonVersion, NextVersion, NodeGroup, PodIdentityAssociation,
-        Scaling,
+        self, AccessEntry, AccessPolicy, Addon, AddonVersion, Leftovers, NextVersion, NodeGroup,
+        PodIdentityAssociation, Scaling,
     },
     iam::{OidcProvider, OidcProviderRefs, Role, trust},
     id::Arn,
@@ -65,9 +65,16 @@ pub(super) fn cluster(
             ..Role::trusting(format!("{}-{}-cluster", site.cluster, site.region), [trust])
         };
         let role = stack.add("role", role);
+        let leftovers = Leftovers::of(site.cluster.as_str(), networks.vpc_id.clone());
+        let leftovers = stack.add("leftovers", leftovers).address().clone();
+        for held in networks.held.iter().chain(&security.groups) {
+            stack.after(&leftovers, held);
+        }
         // EKS makes it too when it is not there, without a retention.
         let logs = LogGroup::new(format!("/aws/eks/{}/cluster", site.cluster), i32::from(config.logs.days));
         let logs = stack.add("logs", logs);
+        // EKS may make it once more with its last lines.
+        stack.after(logs.address(), &leftovers);
         let cluster = eks::Cluster {
             security_group_ids: Set(vec![security.cluster.clone()]),
             public_access_cidrs: config.access.from.iter().map(String::as_str).collect(),
@@ -82,6 +89,7 @@ pub(super) fn cluster(
         };
         let cluster = stack.add("cluster", cluster);
         stack.after(cluster.address(), logs.address());
+        stack.after(cluster.address(), &leftovers);
         stack.output(format!("{}_cluster_endpoint", site.region).replace('-', "_"), &cluster.endpoint);
         let group: Value<String> = cluster.cluster_security_group_id.cast();
         for (key, value) in &stack.tags().clone() {

@@ -30,6 +30,8 @@ pub(super) struct Networks {
     pub system: Set<SubnetId>,
     /// What nodes need before they start: the ways out.
     pub ready: Vec<Address>,
+    /// What load balancers and machines hold: the subnets, and the gateway of their addresses.
+    pub held: Vec<Address>,
 }
 
 /// What a network is made for.
@@ -74,6 +76,7 @@ pub(super) fn network(stack: &mut Stack, wanted: &Wanted<'_>) -> Networks {
         );
         let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
         let mut made: Vec<(&Block, Value<SubnetId>)> = vec![];
+        let mut held = vec![gateway.address().clone()];
         for block in wanted.layout {
             let Some(cidr) = block.cidr(wanted.cidr) else { continue };
             let count = counted.entry(block.purpose.name()).or_default();
@@ -87,7 +90,9 @@ pub(super) fn network(stack: &mut Stack, wanted: &Wanted<'_>) -> Networks {
                 private_dns_hostname_type_on_launch: Some("ip-name".into()),
                 tags: tags(stack, wanted.cluster, block.purpose, &name),
             };
-            made.push((block, stack.add(&name, subnet).subnet_id.clone()));
+            let subnet = stack.add(&name, subnet);
+            held.push(subnet.address().clone());
+            made.push((block, subnet.subnet_id.clone()));
         }
         let of = |purposes: &[Purpose]| -> Set<SubnetId> {
             made.iter().filter(|(b, _)| purposes.contains(&b.purpose)).map(|(_, id)| id.clone()).collect()
@@ -154,6 +159,7 @@ pub(super) fn network(stack: &mut Stack, wanted: &Wanted<'_>) -> Networks {
             control_plane: of(&private[..]),
             system: of(&[Purpose::System]),
             ready,
+            held,
         }
     })
 }

@@ -5,12 +5,14 @@ use causeway_aws::{
     id::{Arn, SecurityGroupId, VpcId},
     kms,
 };
-use causeway_core::{Set, Stack, Tags, Value};
+use causeway_core::{Address, Set, Stack, Tags, Value};
 
 /// The groups of the cluster and its nodes, and the key.
 pub(super) struct Security {
     pub cluster: Value<SecurityGroupId>,
     pub nodes: Value<SecurityGroupId>,
+    /// Both groups.
+    pub groups: [Address; 2],
     pub key: Value<Arn>,
 }
 
@@ -31,7 +33,8 @@ pub(super) fn security(stack: &mut Stack, vpc: &Value<VpcId>, cluster_name: &str
             tags: super::named(stack, "cluster"),
             ..SecurityGroup::new(format!("{cluster_name}-cluster"), "The control plane of EKS", vpc.clone())
         };
-        let cluster = stack.add("cluster", cluster).security_group_id.clone();
+        let cluster_group = stack.add("cluster", cluster);
+        let cluster = cluster_group.security_group_id.clone();
         let mut tags = Tags::from([("Name", format!("{cluster_name}-node"))]);
         tags.0.insert(format!("kubernetes.io/cluster/{cluster_name}"), "owned".into());
         tags.0.insert("karpenter.sh/discovery".into(), cluster_name.to_owned());
@@ -40,7 +43,9 @@ pub(super) fn security(stack: &mut Stack, vpc: &Value<VpcId>, cluster_name: &str
             tags,
             ..SecurityGroup::new(format!("{cluster_name}-node"), "The nodes of EKS", vpc.clone())
         };
-        let nodes = stack.add("nodes", nodes).security_group_id.clone();
+        let nodes_group = stack.add("nodes", nodes);
+        let nodes = nodes_group.security_group_id.clone();
+        let groups = [cluster_group.address().clone(), nodes_group.address().clone()];
         let api = SecurityGroupRule::tcp_in(&cluster, 443, Peer::group(&nodes));
         open(stack, "cluster-in", api, "The API, for nodes");
         let to_nodes = SecurityGroupRule::all_out(&cluster, Peer::group(&nodes));
@@ -75,7 +80,7 @@ pub(super) fn security(stack: &mut Stack, vpc: &Value<VpcId>, cluster_name: &str
         );
         let name = format!("alias/causeway/{cluster_name}");
         stack.add("key-alias", kms::Alias { name, target_key_id: key.key_id.clone() });
-        Security { cluster, nodes, key: key.arn.clone() }
+        Security { cluster, nodes, groups, key: key.arn.clone() }
     })
 }
 
