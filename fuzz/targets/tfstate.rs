@@ -9,20 +9,24 @@ use common::{CANARY, leaks, told};
 use serde_json::Value as Json;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let read = parse(data);
+    let read = parse(data, HOME);
     if let Err(error) = &read {
         told(error);
     }
     let Ok(mut json) = serde_json::from_slice::<Json>(data) else { return };
     if let Ok(named) = &read {
         assert!(named.candidates.iter().all(|c| !c.identity.is_empty()), "what is named has a name");
-        assert_eq!(parse(json.to_string().as_bytes()).as_ref().ok(), Some(named), "the same in other words");
+        assert_eq!(
+            parse(json.to_string().as_bytes(), HOME).as_ref().ok(),
+            Some(named),
+            "the same in other words"
+        );
     }
     if leaks(&json.to_string()) {
         return;
     }
     poison(&mut json);
-    match parse(json.to_string().as_bytes()) {
+    match parse(json.to_string().as_bytes(), HOME) {
         Ok(named) => {
             assert!(!leaks(&format!("{named:?}")), "a secret was read: {named:?}");
             if let Ok(before) = read {
@@ -34,8 +38,22 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
 });
 
 /// The attributes that name things, and are therefore no secrets.
-const NAMES: [&str; 9] =
-    ["id", "arn", "name", "identifier", "family", "bucket", "key_id", "zone_id", "alarm_name"];
+const NAMES: [&str; 11] = [
+    "id",
+    "arn",
+    "region",
+    "name",
+    "identifier",
+    "family",
+    "bucket",
+    "key_id",
+    "zone_id",
+    "alarm_name",
+    "node_group_name",
+];
+
+/// Where what says no region is.
+const HOME: &str = "us-east-1";
 
 /// Puts a canary into all values of outputs, of attributes that name nothing, and of what providers keep for themselves.
 fn poison(state: &mut Json) {

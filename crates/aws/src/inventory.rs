@@ -3,16 +3,22 @@
 use crate::{Aws, Call};
 use causeway_core::{Error, claim::Candidate};
 
-/// Lists everything of `kind` in the region of `aws`; nothing for kinds that are not found by looking around. Only
+/// Whether the things of `kind` are in no region.
+pub fn is_global(kind: &str) -> bool {
+    kind.starts_with("aws.iam.") || kind.starts_with("aws.route53.")
+}
+
+/// Lists everything of `kind` in the region of `aws`, which is `region`; nothing for kinds that are not found by looking around. Only
 /// reads.
 ///
 /// # Errors
 /// When AWS does not answer, or does not allow it.
 #[allow(unused_macros, unused_variables, reason = "there may be no service at all")]
-pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
+pub async fn list(aws: &Aws, region: &str, kind: &str) -> Result<Vec<Candidate>, Error> {
     let candidate = |identity: Option<String>, label: Option<String>| {
         let identity = crate::arn::claim(kind, &identity?).ok()?;
-        Some(Candidate { kind: kind.to_owned(), identity, label: label.unwrap_or_default() })
+        let place = (!is_global(kind)).then(|| region.to_owned());
+        Some(Candidate { kind: kind.to_owned(), identity, label: label.unwrap_or_default(), place })
     };
     let name = |identity: Option<String>| candidate(identity, None);
     macro_rules! all {
@@ -53,6 +59,85 @@ pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
                 name(t.route_table_id.filter(|_| !main))
             };
             all!("ec2:DescribeRouteTables", aws.ec2.describe_route_tables(), mine)
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.nat_gateway" => {
+            use aws_sdk_ec2::types::{NatGateway, NatGatewayState::Available};
+            let there = |g: NatGateway| name(g.nat_gateway_id.filter(|_| g.state == Some(Available)));
+            all!("ec2:DescribeNatGateways", aws.ec2.describe_nat_gateways(), there)
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.elastic_ip" => {
+            let found = aws.ec2.describe_addresses().send().await.call("ec2:DescribeAddresses")?;
+            let all = found.addresses.unwrap_or_default().into_iter();
+            all.filter_map(|a| candidate(a.allocation_id, a.public_ip)).collect()
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.network_interface" => {
+            // The first one of a machine goes with it, and those of services belong to the service.
+            let mine = |i: aws_sdk_ec2::types::NetworkInterface| {
+                let first = i.attachment().is_some_and(|a| a.device_index() == Some(0));
+                let own = i.requester_managed != Some(true) && !first;
+                candidate(i.network_interface_id.filter(|_| own), i.description)
+            };
+            all!("ec2:DescribeNetworkInterfaces", aws.ec2.describe_network_interfaces(), mine)
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.launch_template" => {
+            all!("ec2:DescribeLaunchTemplates", aws.ec2.describe_launch_templates(), |t| candidate(
+                t.launch_template_id,
+                t.launch_template_name
+            ))
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.vpc_endpoint" => {
+            all!("ec2:DescribeVpcEndpoints", aws.ec2.describe_vpc_endpoints(), |e| candidate(
+                e.vpc_endpoint_id,
+                e.service_name
+            ))
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.flow_log" => {
+            all!("ec2:DescribeFlowLogs", aws.ec2.describe_flow_logs(), |l| candidate(
+                l.flow_log_id,
+                l.log_group_name
+            ))
+        }
+        #[cfg(feature = "ec2")]
+        "aws.ec2.instance" => {
+            use aws_sdk_ec2::types::InstanceStateName::Terminated;
+            let found = aws.ec2.describe_instances().into_paginator().items().send().try_collect().await;
+            let found: Vec<_> = found.call("ec2:DescribeInstances")?;
+            let all = found.into_iter().flat_map(|r| r.instances.unwrap_or_default());
+            let there = all.filter(|i| i.state().and_then(|s| s.name()) != Some(&Terminated));
+            there.filter_map(|i| name(i.instance_id)).collect()
+        }
+        #[cfg(feature = "autoscaling")]
+        "aws.autoscaling.group" => {
+            let groups = aws.autoscaling.describe_auto_scaling_groups();
+            all!("autoscaling:DescribeAutoScalingGroups", groups, |g| name(g.auto_scaling_group_name))
+        }
+        #[cfg(feature = "ssm")]
+        "aws.ssm.parameter" => {
+            let pages = aws.ssm.describe_parameters().into_paginator().send().try_collect().await;
+            let pages: Vec<_> = pages.call("ssm:DescribeParameters")?;
+            pages
+                .into_iter()
+                .flat_map(|p| p.parameters.unwrap_or_default())
+                .filter_map(|p| name(p.name))
+                .collect()
+        }
+        #[cfg(feature = "kms")]
+        "aws.kms.key" | "aws.kms.alias" => {
+            // A key without an alias is known to nobody; those of AWS's services are not ours to take.
+            let mine = |a: aws_sdk_kms::types::AliasListEntry| {
+                let alias = a.alias_name.filter(|name| !name.starts_with("alias/aws/"))?;
+                match kind {
+                    "aws.kms.alias" => name(Some(alias)),
+                    _ => candidate(a.target_key_id, Some(alias)),
+                }
+            };
+            all!("kms:ListAliases", aws.kms.list_aliases(), mine)
         }
         #[cfg(feature = "ecs")]
         "aws.ecs.cluster" => all!("ecs:ListClusters", aws.ecs.list_clusters(), |a| name(Some(a))),
@@ -136,6 +221,17 @@ pub async fn list(aws: &Aws, kind: &str) -> Result<Vec<Candidate>, Error> {
                 (!r.path.starts_with("/aws-service-role/")).then(|| name(Some(r.role_name))).flatten()
             };
             all!("iam:ListRoles", aws.iam.list_roles(), mine)
+        }
+        #[cfg(feature = "iam")]
+        "aws.iam.policy" => {
+            let own = aws.iam.list_policies().scope(aws_sdk_iam::types::PolicyScopeType::Local);
+            all!("iam:ListPolicies", own, |p| name(p.policy_name))
+        }
+        #[cfg(feature = "iam")]
+        "aws.iam.instance_profile" => {
+            all!("iam:ListInstanceProfiles", aws.iam.list_instance_profiles(), |p| name(Some(
+                p.instance_profile_name
+            )))
         }
         #[cfg(feature = "iam")]
         "aws.iam.oidc_provider" => {

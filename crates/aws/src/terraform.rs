@@ -1,10 +1,11 @@
 //! Reads what a Terraform or OpenTofu state knows: <https://developer.hashicorp.com/terraform/internals/json-format> and
 //! `internal/states/statefile/version4.go` of Terraform. Only ids and names are kept; a state also holds passwords.
 
+use crate::inventory;
 use causeway_core::claim::Candidate;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a state file names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,15 @@ pub enum TerraformError {
     /// OpenTofu encrypted it.
     #[error("it is encrypted; `tofu state pull` writes it in the clear")]
     Encrypted,
+}
+
+impl Named {
+    /// What both name.
+    pub fn and(mut self, other: Named) -> Self {
+        self.candidates.extend(other.candidates);
+        self.others.extend(other.others);
+        self
+    }
 }
 
 #[derive(Deserialize)]
@@ -82,6 +92,8 @@ struct Attributes {
     #[serde(deserialize_with = "text")]
     arn: String,
     #[serde(deserialize_with = "text")]
+    region: String,
+    #[serde(deserialize_with = "text")]
     name: String,
     #[serde(deserialize_with = "text")]
     identifier: String,
@@ -107,11 +119,21 @@ fn text<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     })
 }
 
+impl Attributes {
+    /// The region that it says, or that its ARN has.
+    fn region(&self) -> Option<&str> {
+        let said = Some(self.region.as_str()).filter(|region| !region.is_empty());
+        said.or_else(|| self.arn.split(':').nth(3).filter(|region| !region.is_empty()))
+    }
+}
+
 /// What `state` names. Never panics, and keeps nothing that could be secret.
+///
+/// What says no region is in that of most others: a state is mostly of one. Where none says any, it is in `home`.
 ///
 /// # Errors
 /// When it is not a state of version 4 in the clear.
-pub fn parse(state: &[u8]) -> Result<Named, TerraformError> {
+pub fn parse(state: &[u8], home: &str) -> Result<Named, TerraformError> {
     let wrong = |e: serde_json::Error| match e.is_data() {
         true => TerraformError::Shape,
         false => TerraformError::Syntax { line: e.line(), column: e.column() },
@@ -125,15 +147,25 @@ pub fn parse(state: &[u8]) -> Result<Named, TerraformError> {
     }
     let state: State = serde_json::from_slice(state).map_err(wrong)?;
     let mut named = Named::default();
-    for resource in state.resources.iter().filter(|r| r.mode == "managed") {
+    let managed = || state.resources.iter().filter(|r| r.mode == "managed");
+    let mut regions: BTreeMap<&str, usize> = BTreeMap::new();
+    for attributes in managed().flat_map(|r| &r.instances).filter_map(|i| i.attributes.as_ref()) {
+        *regions.entry(attributes.region().unwrap_or_default()).or_default() += 1;
+    }
+    regions.remove("");
+    let usual = regions.into_iter().max_by_key(|(_, count)| *count).map_or(home, |(region, _)| region);
+    for resource in managed() {
         for instance in resource.instances.iter().filter(|i| i.deposed.is_none()) {
             let nothing = Attributes::default();
-            match identity(&resource.of, instance.attributes.as_ref().unwrap_or(&nothing)) {
+            let attributes = instance.attributes.as_ref().unwrap_or(&nothing);
+            match identity(&resource.of, attributes) {
                 Known::Claimed(_, "") | Known::Comes => {}
                 Known::Claimed(kind, identity) => named.candidates.push(Candidate {
                     kind: kind.to_owned(),
                     identity: crate::arn::claim(kind, identity).unwrap_or_else(|_| identity.to_owned()),
                     label: label(resource, instance),
+                    place: (!inventory::is_global(kind))
+                        .then(|| attributes.region().unwrap_or(usual).to_owned()),
                 }),
                 Known::No => {
                     named.others.insert(resource.of.clone());
@@ -251,13 +283,14 @@ mod tests {
       "resources": [
         {"mode": "data", "type": "aws_vpc", "name": "other", "provider": "p", "instances": [{"attributes": {"id": "vpc-0"}}]},
         {"mode": "managed", "type": "aws_vpc", "name": "main", "provider": "p",
-         "instances": [{"schema_version": 1, "attributes": {"id": "vpc-1", "cidr_block": "10.0.0.0/16"}}]},
+         "instances": [{"schema_version": 1, "attributes": {"id": "vpc-1", "arn": "arn:aws:ec2:us-west-2:1:vpc/vpc-1"}}]},
         {"module": "module.net", "mode": "managed", "type": "aws_subnet", "name": "public", "provider": "p",
          "instances": [{"index_key": 0, "attributes": {"id": "subnet-1"}},
                        {"index_key": "b", "attributes": {"id": "subnet-2"}},
                        {"deposed": "abcd", "attributes": {"id": "subnet-3"}}]},
         {"mode": "managed", "type": "aws_db_instance", "name": "db", "provider": "p",
          "instances": [{"attributes": {"id": "db-ABC", "identifier": "Coder", "password": "hunter2-canary"}}]},
+        {"mode": "managed", "type": "aws_iam_role", "name": "r", "provider": "p", "instances": [{"attributes": {"name": "role", "arn": "arn:aws:iam::1:role/role"}}]},
         {"mode": "managed", "type": "aws_lb_listener", "name": "l", "provider": "p", "instances": [{"attributes": {}}]},
         {"mode": "managed", "type": "aws_vpc", "name": "gone", "provider": "p", "instances": [{"attributes": {"id": null}}]},
         {"mode": "managed", "type": "aws_cloudfront_distribution", "name": "cdn", "provider": "p", "instances": [{"attributes": {"id": "E1"}}]}
@@ -265,16 +298,23 @@ mod tests {
 
     #[test]
     fn ids_and_names_are_taken_and_nothing_else() {
-        let named = parse(STATE.as_bytes()).unwrap();
-        let told: Vec<String> =
-            named.candidates.iter().map(|c| format!("{} {} {}", c.kind, c.identity, c.label)).collect();
+        let named = parse(STATE.as_bytes(), "us-east-1").unwrap();
+        let told: Vec<String> = named
+            .candidates
+            .iter()
+            .map(|c| {
+                let place = c.place.as_deref().unwrap_or("nowhere");
+                format!("{} {} {} {place}", c.kind, c.identity, c.label)
+            })
+            .collect();
         assert_eq!(
             told,
             [
-                "aws.ec2.vpc vpc-1 aws_vpc.main",
-                "aws.ec2.subnet subnet-1 module.net.aws_subnet.public[0]",
-                "aws.ec2.subnet subnet-2 module.net.aws_subnet.public[\"b\"]",
-                "aws.rds.instance coder aws_db_instance.db",
+                "aws.ec2.vpc vpc-1 aws_vpc.main us-west-2",
+                "aws.ec2.subnet subnet-1 module.net.aws_subnet.public[0] us-west-2",
+                "aws.ec2.subnet subnet-2 module.net.aws_subnet.public[\"b\"] us-west-2",
+                "aws.rds.instance coder aws_db_instance.db us-west-2",
+                "aws.iam.role role aws_iam_role.r nowhere",
             ]
         );
         assert_eq!(named.others, ["aws_cloudfront_distribution".to_owned()].into());
@@ -283,7 +323,7 @@ mod tests {
 
     #[test]
     fn what_is_no_state_is_told_without_its_content() {
-        let error = |text: &str| parse(text.as_bytes()).unwrap_err().to_string();
+        let error = |text: &str| parse(text.as_bytes(), "us-east-1").unwrap_err().to_string();
         assert!(error(r#"{"version": 3, "modules": []}"#).contains("version 3"));
         assert!(
             error(r#"{"serial":1,"encrypted_data":"x","encryption_version":"v0"}"#).contains("encrypted")
@@ -297,6 +337,6 @@ mod tests {
             assert!(!error(text).contains("canary"), "{text}");
         }
         let deep = "[".repeat(100_000);
-        assert!(parse(deep.as_bytes()).is_err());
+        assert!(parse(deep.as_bytes(), "us-east-1").is_err());
     }
 }

@@ -180,10 +180,10 @@ pub(crate) fn covered(stack: &Stack, state: &State, registry: &Registry) -> BTre
 
 /// Claims that are for one and the same thing, by address: each with the others.
 pub(crate) fn shared(stack: &Stack) -> BTreeMap<Address, Vec<Address>> {
-    let mut by_thing: BTreeMap<(&str, &str), Vec<&Address>> = BTreeMap::new();
+    let mut by_thing: BTreeMap<(&str, String, &str), Vec<&Address>> = BTreeMap::new();
     for (address, identity) in stack.claims() {
         if let Some(node) = stack.nodes().get(address) {
-            by_thing.entry((node.kind, identity)).or_default().push(address);
+            by_thing.entry((node.kind, node.place.label(), identity)).or_default().push(address);
         }
     }
     let mut out = BTreeMap::new();

@@ -34,9 +34,9 @@ pub(crate) struct Args {
     /// Look for things whose name starts like this
     #[arg(long, value_name = "PREFIX")]
     by_name: Option<String>,
-    /// Look for what this state of Terraform or OpenTofu names, as `terraform state pull` prints it
+    /// Look for what this state of Terraform or OpenTofu names, as `terraform state pull` prints it; may be repeated
     #[arg(long, value_name = "FILE")]
-    tfstate: Option<PathBuf>,
+    tfstate: Vec<PathBuf>,
     /// Write the lines for causeway.toml to this file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -50,7 +50,8 @@ fn tag(text: &str) -> Result<(String, String), String> {
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
     let stack = file.stack(&file.given(&session::environment)?)?;
-    let state = flags.tfstate.as_deref().map(read).transpose()?;
+    let states = flags.tfstate.iter().map(|path| read(path, &file.config.stack.region));
+    let state = states.collect::<Result<Vec<_>, _>>()?.into_iter().reduce(terraform::Named::and);
     let work = async |session: &Session| look(run, session, stack, state, flags).await;
     Session::within(run.global, file, run.screen, work).await
 }
@@ -143,10 +144,10 @@ impl Args {
     }
 }
 
-fn read(path: &Path) -> Result<terraform::Named, Failure> {
+fn read(path: &Path, home: &str) -> Result<terraform::Named, Failure> {
     let file = path.display();
     let bytes = fs::read(path).map_err(|e| Failure::usage(format!("cannot read {file}: {e}")))?;
-    terraform::parse(&bytes).map_err(|e| {
+    terraform::parse(&bytes, home).map_err(|e| {
         Failure::usage(format!("{file} cannot be used: {}", chain(&e)))
             .hint("`terraform state pull > FILE` writes one that can be read")
     })
@@ -154,13 +155,20 @@ fn read(path: &Path) -> Result<terraform::Named, Failure> {
 
 /// Everything that is there of the kinds that the stack wants.
 async fn listed(session: &Session, stack: &Stack) -> Result<Vec<Candidate>, Failure> {
-    let region = Region::new(&session.file.config.stack.region);
-    let aws = Aws::new(&session.sdk, &region);
-    let kinds: BTreeSet<&str> = stack.nodes().values().map(|node| node.kind).collect();
-    let lists = kinds.into_iter().map(|kind| {
-        let aws = aws.clone();
-        async move { inventory::list(&aws, kind).await }
-    });
+    let mut kinds: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for node in stack.nodes().values() {
+        kinds.entry(node.kind).or_default().insert(node.place.label());
+    }
+    let mut clients: BTreeMap<String, Aws> = BTreeMap::new();
+    let mut lists = vec![];
+    for (kind, regions) in kinds {
+        let all = if inventory::is_global(kind) { 1 } else { regions.len() };
+        for region in regions.into_iter().take(all) {
+            let new = || Aws::new(&session.sdk, &Region::new(&region));
+            let aws = clients.entry(region.clone()).or_insert_with(new).clone();
+            lists.push(async move { inventory::list(&aws, &region, kind).await });
+        }
+    }
     let answers: Vec<_> = stream::iter(lists).buffered(AT_ONCE).collect().await;
     let mut all = vec![];
     for answer in answers {
@@ -262,7 +270,7 @@ mod tests {
         Args {
             by_tag: by_tag.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             by_name: by_name.map(str::to_owned),
-            tfstate: None,
+            tfstate: vec![],
             output: None,
         }
     }
@@ -273,6 +281,7 @@ mod tests {
             kind: kind.into(),
             identity: identity.into(),
             label: String::new(),
+            place: None,
         };
         let vpc = candidate("aws.ec2.vpc", "vpc-1");
         let logs = candidate("aws.logs.log_group", "/ecs/coder");

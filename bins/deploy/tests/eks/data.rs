@@ -1,8 +1,8 @@
 //! Rows 52 to 62: databases, cache and registry.
 
 use crate::{
-    EXAMPLE, OHIO, PASSWORD, VARIANT, find, list, mistakes, ohio, one, refused, region, rules, set, text,
-    texts,
+    DESTROYED, EXAMPLE, OHIO, PASSWORD, VARIANT, find, list, mistakes, ohio, one, refused, region, rules,
+    set, text, texts,
 };
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -56,6 +56,11 @@ fn row_053_coder_database() {
     assert!(told.contains("6 days of backups cannot be kept"), "{told}");
     let told = refused("[eks.litellm.database]\nbackup_days = 0");
     assert!(told.contains("no backups would be made") && told.contains("[backups-off]"), "{told}");
+    // What was destroyed is kept, encrypted as it was.
+    let kept = list(&ohio(&DESTROYED.left)["snapshots"]).iter();
+    let last = kept.clone().find(|s| text(&s["DBSnapshotIdentifier"]).starts_with("coder-final-")).unwrap();
+    assert_eq!((&last["DBInstanceIdentifier"], &last["Encrypted"]), (&json!("coder"), &json!(true)));
+    assert!(list(&ohio(&DESTROYED.left)["databases"]).is_empty());
     // The one of the example: the version of before can still be had.
     let text = crate::AI_CODER.replace("version = \"16\"", "version = \"15.12\"");
     assert_eq!(

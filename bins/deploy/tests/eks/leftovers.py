@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import boto3
 
@@ -80,8 +81,7 @@ def there():
         "targets": sorted(g["TargetGroupName"] for g in elb.describe_target_groups()["TargetGroups"]),
         "machines": sorted(named(m) for m in machines if m["State"]["Name"] == "running"),
         "templates": sorted(t["LaunchTemplateName"] for t in ec2.describe_launch_templates()["LaunchTemplates"]),
-        "volumes": sorted(named(v) for v in ec2.describe_volumes()["Volumes"]
-                          if not any(a["DeleteOnTermination"] for a in v["Attachments"])),
+        "volumes": sorted(named(v) for v in ec2.describe_volumes()["Volumes"] if named(v) and not v["Attachments"]),
         "interfaces": len(ec2.describe_network_interfaces()["NetworkInterfaces"]),
         "groups": sorted(g["GroupName"] for g in ec2.describe_security_groups()["SecurityGroups"]),
         "logs": sorted(g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]),
@@ -106,5 +106,10 @@ elif sys.argv[1] == "without-cluster":
         eks.delete_nodegroup(clusterName="coder", nodegroupName=group)
         eks.get_waiter("nodegroup_deleted").wait(clusterName="coder", nodegroupName=group, WaiterConfig={"Delay": 1})
     eks.update_cluster_config(name="coder", deletionProtection=False)
-    eks.delete_cluster(name="coder")
+    while True:
+        try:
+            eks.delete_cluster(name="coder")
+            break
+        except eks.exceptions.ResourceInUseException:
+            time.sleep(1)
     eks.get_waiter("cluster_deleted").wait(name="coder", WaiterConfig={"Delay": 1})

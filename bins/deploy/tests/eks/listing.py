@@ -136,6 +136,7 @@ def region(name):
         "tables": tagged(ec2.describe_route_tables(Filters=inside)["RouteTables"]),
         "gateways": tagged(ec2.describe_internet_gateways()["InternetGateways"]),
         "groups": tagged(ec2.describe_security_groups(Filters=inside)["SecurityGroups"]),
+        "acls": ec2.describe_network_acls(Filters=inside)["NetworkAcls"],
         "interfaces": [{**i, "Tags": tags(i, "TagSet")}
                        for i in ec2.describe_network_interfaces(Filters=inside)["NetworkInterfaces"]],
         "endpoints": tagged(ec2.describe_vpc_endpoints()["VpcEndpoints"]),
@@ -152,6 +153,7 @@ def region(name):
         "repositories": repositories,
         "replication": ecr.describe_registry().get("replicationConfiguration"),
         "databases": databases,
+        "snapshots": rds.describe_db_snapshots()["DBSnapshots"],
         "database_subnets": rds.describe_db_subnet_groups()["DBSubnetGroups"],
         "database_parameters": {name: {p["ParameterName"]: p.get("ParameterValue") for p in pages(
             rds, "describe_db_parameters", "Parameters", DBParameterGroupName=name)} for name in groups},

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod adopt;
 mod cluster;
 mod data;
 mod iam;
@@ -146,6 +147,11 @@ viewers = ["arn:aws:iam::000000007102:role/support"]
 
 [eks.network]
 nat_per_zone = true
+nat_spot = true
+nat_fixed_address = true
+nat_metrics = false
+nat_session_manager = false
+nat_ssh_from = ["192.0.2.0/24"]
 endpoints = "all"
 flow_log_days = 30
 
@@ -206,6 +212,35 @@ pub(crate) static MANAGED: LazyLock<Json> = LazyLock::new(|| {
     let world = World::with(7103, &text);
     world.deploy(&["apply", "--yes"]).succeeds();
     listing(&world, &[OHIO])
+});
+
+/// The example of one region with a NAT machine that nothing keeps alive, and what is left when it is destroyed.
+pub(crate) struct Destroyed {
+    empty: Json,
+    made: Json,
+    left: Json,
+}
+
+/// Somebody turns off at the machine what it turns off itself.
+const BY_ITSELF: &str = r"
+ec2 = boto3.client('ec2', region_name='us-east-2')
+for found in ec2.describe_instances(Filters=[{'Name': 'tag:Name', 'Values': ['coder-us-east-2-nat-1']}])['Reservations']:
+    for machine in found['Instances']:
+        ec2.modify_instance_attribute(InstanceId=machine['InstanceId'], SourceDestCheck={'Value': False})
+";
+
+pub(crate) static DESTROYED: LazyLock<Destroyed> = LazyLock::new(|| {
+    let world = World::with(7104, &format!("{SINGLE_REGION}\n[eks.network]\nnat_keep_alive = false\n"));
+    let empty = listing(&world, &[OHIO]);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let made = listing(&world, &[OHIO]);
+    world.boto3(BY_ITSELF);
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    world.deploy(&["destroy", "--yes"]).exits(101);
+    let mut flags = vec!["destroy", "--yes"];
+    PERMITS.iter().for_each(|permit| flags.extend(["--permit", permit]));
+    world.deploy(&flags).succeeds();
+    Destroyed { empty, made, left: listing(&world, &[OHIO]) }
 });
 
 /// What the example has in `region`.
@@ -325,19 +360,13 @@ const PERMITS: [&str; 11] = [
 /// Data goes only with a permit that names it.
 #[test]
 fn what_is_destroyed_leaves_an_empty_account() {
-    let world = World::with(7104, SINGLE_REGION);
-    let empty = listing(&world, &[OHIO]);
-    world.deploy(&["apply", "--yes"]).succeeds();
-    assert_ne!(listing(&world, &[OHIO])["regions"], empty["regions"]);
-    world.deploy(&["destroy", "--yes"]).exits(101);
-    let mut flags = vec!["destroy", "--yes"];
-    PERMITS.iter().for_each(|permit| flags.extend(["--permit", permit]));
-    world.deploy(&flags).succeeds();
-    let mut left = listing(&world, &[OHIO]);
-    // A key goes after the thirty days that it can be had back in; its alias is gone. The registry has no settings.
-    let mut before = empty;
+    assert_ne!(DESTROYED.made["regions"], DESTROYED.empty["regions"]);
+    // A key goes after the thirty days that it can be had back in; its alias is gone. The registry has no settings, and
+    // what the database held stays as snapshots.
+    let (mut left, mut before) = (DESTROYED.left.clone(), DESTROYED.empty.clone());
     for listing in [&mut left, &mut before] {
         listing["regions"][OHIO]["replication"].take();
+        listing["regions"][OHIO]["snapshots"].take();
         // Roles of AWS's services are the account's, not the stack's.
         listing["iam"]["roles"]
             .as_object_mut()

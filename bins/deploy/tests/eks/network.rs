@@ -1,8 +1,8 @@
 //! Rows 13 to 35: the network.
 
 use crate::{
-    ACCOUNT, EXAMPLE, MANAGED, OHIO, PROXIES, REGIONS, VARIANT, find, list, mistakes, ohio, one, refused,
-    region, rules, set, tags, text, texts,
+    ACCOUNT, DESTROYED, EXAMPLE, MANAGED, OHIO, PROXIES, REGIONS, SINGLE_REGION, VARIANT, find, list,
+    mistakes, ohio, one, refused, region, rules, set, tags, text, texts, world::World,
 };
 use causeway_aws::AwsStack as _;
 use causeway_core::Stack;
@@ -206,10 +206,17 @@ fn row_019_gateway_and_route_tables() {
     }
 }
 
-/// Emptied: what says nothing about its group reaches nothing.
+/// The group emptied: what says nothing about its group reaches nothing. The list of the network is as AWS makes it, and
+/// lets everything through: groups decide.
 #[test]
 fn row_020_default_group() {
     for name in REGIONS {
+        let acl = one(&region(name)["acls"]);
+        assert_eq!(acl["IsDefault"], true);
+        let first = list(&acl["Entries"]).iter().filter(|entry| entry["RuleNumber"] == 100);
+        let first: Vec<_> = first.map(|e| (&e["RuleAction"], &e["CidrBlock"], &e["Protocol"])).collect();
+        let all = (&json!("allow"), &json!("0.0.0.0/0"), &json!("-1"));
+        assert_eq!(first, [all, all]);
         for way in ["IpPermissions", "IpPermissionsEgress"] {
             assert!(rules(region(name), "default", way).is_empty());
         }
@@ -218,10 +225,25 @@ fn row_020_default_group() {
     }
 }
 
-/// Subnets are laid out in a /16 by us, so a range that does not hold them is the mistake that is left. A zone that is
-/// missing is told when the plan looks at the zones.
+/// A type of machines that is offered in fewer zones than there are subnets in.
+const RARE: &str = r"
+import collections
+ec2 = boto3.client('ec2', region_name='us-east-2')
+pages = ec2.get_paginator('describe_instance_type_offerings').paginate(LocationType='availability-zone')
+zones = collections.Counter(offer['InstanceType'] for page in pages for offer in page['InstanceTypeOfferings'])
+print(sorted(kind for kind, count in zones.items() if count < 3)[0])
+";
+
+/// Subnets are laid out in a /16 by us, so a range that does not hold them is the mistake that is left. Where zones are
+/// missing there is no plan.
 #[test]
 fn row_021_cidr_validation() {
+    let world = World::with(7108, SINGLE_REGION);
+    let rare = world.boto3(RARE);
+    let rare = rare.trim();
+    world.edit("[eks]\n", &format!("[eks.system_nodes]\ninstance_type = \"{rare}\"\n\n[eks]\n"));
+    let told = world.deploy(&["plan"]).text();
+    assert!(told.contains("3 zones are needed") && told.contains(rare) && !told.contains("Plan:"), "{told}");
     for cidr in ["10.0.0.0/17", "10.0.1.0/16", "8.0.0.0/16", "10.0.0.0"] {
         let told = mistakes(&format!("[eks.network]\ncidr = \"{cidr}\""));
         assert!(told.contains("is not a private /16") && told.contains("eks.network"), "{told}");
@@ -269,12 +291,10 @@ fn row_024_nat_group() {
         assert_eq!(rules(region(name), &nat, "IpPermissions"), set([&format!("-1 {cidr}")]));
         assert_eq!(rules(region(name), &nat, "IpPermissionsEgress"), set(["-1 0.0.0.0/0", "-1 ::/0"]));
     }
-    let with =
-        parts(&FckNat { ssh: Some(Ssh { key_name: None, from: vec!["192.0.2.0/24".into()] }), ..new() });
-    let added: Vec<_> = with.iter().filter(|(name, _)| !parts(&new()).contains_key(*name)).collect();
-    let [(_, rule)] = added[..] else { panic!("{added:?}") };
-    assert_eq!((&rule["from_port"], &rule["to_port"]), (&json!(22), &json!(22)));
-    assert!(rule["peer"].to_string().contains("192.0.2.0/24"));
+    let open = rules(ohio(&VARIANT.before), "options-us-east-2-nat-1", "IpPermissions");
+    assert_eq!(open, set(["-1 10.0.0.0/16", "tcp 22 192.0.2.0/24"]));
+    let told = mistakes("[eks.network]\nnat_ssh_from = [\"everybody\"]");
+    assert!(told.contains("eks.network") && told.contains("everybody"), "{told}");
 }
 
 #[test]
@@ -348,10 +368,14 @@ fn row_027_nat_auto_scaling_group() {
     }
 }
 
-/// Only for those who build a stack of their own: the target always keeps a machine alive. What such a machine changes
-/// about itself is tried by the test of its kind.
+/// A machine and no group. That it turns its own check of addresses off is no drift: the plan after it was clean.
 #[test]
 fn row_028_nat_plain_mode() {
+    let made = ohio(&DESTROYED.made);
+    assert!(list(&made["scaling"]).is_empty());
+    let machine = list(&made["instances"]).iter().find(|i| i["Tags"]["Name"] == "coder-us-east-2-nat-1");
+    let template = find(&made["templates"], "LaunchTemplateName", "coder-us-east-2-nat-1");
+    assert_eq!(machine.unwrap()["ImageId"], template["Data"]["ImageId"]);
     let (kept, plain) = (parts(&new()), parts(&FckNat { high_availability: false, ..new() }));
     assert!(kept.contains_key("group") && !kept.contains_key("machine"));
     assert!(plain.contains_key("machine") && !plain.contains_key("group"));
@@ -373,8 +397,12 @@ fn row_028_nat_plain_mode() {
 
 /// The policy of the NAT instance of a region.
 fn nat_policy(name: &str) -> &'static Json {
-    let policies = EXAMPLE.listing["iam"]["policies"].as_object().unwrap();
-    let prefix = format!("{}-main-", nat_name(name));
+    policy_of(&EXAMPLE.listing, &nat_name(name))
+}
+
+fn policy_of<'a>(listing: &'a Json, nat: &str) -> &'a Json {
+    let policies = listing["iam"]["policies"].as_object().unwrap();
+    let prefix = format!("{nat}-main-");
     policies.iter().find(|(policy, _)| policy.starts_with(&prefix)).unwrap().1
 }
 
@@ -430,10 +458,29 @@ fn row_029_nat_iam() {
     let document = parts(&new())["policy"]["document"].clone();
     let read = find(&document["statements"], "sid", "CWAgentSSMParameter");
     assert!(read["resources"].to_string().contains("nat/agent-config#arn"), "{read}");
-    let address =
-        FckNat { allocation_id: Some(causeway_aws::id::AllocationId::from("eipalloc-1").into()), ..new() };
-    let added: Vec<_> = sids(&address).into_iter().filter(|sid| !sids(&new()).contains(sid)).collect();
-    assert_eq!(added, ["ManageEIPAllocation", "ManageEIPNetworkInterface"]);
+    // With an address of its own, and without an agent and Session Manager.
+    let nat = "options-us-east-2-nat-1";
+    let document = policy_of(&VARIANT.before, nat);
+    assert_eq!(list(&document["Statement"]).len(), 3);
+    let own = json!({ "StringEquals": { "ec2:ResourceTag/Name": [nat] } });
+    let interface = find(&document["Statement"], "Sid", "ManageNetworkInterface");
+    assert_eq!(interface["Condition"], own);
+    let actions: BTreeSet<_> = ["ec2:AssociateAddress", "ec2:DisassociateAddress"].into();
+    let address = find(&document["Statement"], "Sid", "ManageEIPAllocation");
+    let id =
+        text(&find(&ohio(&VARIANT.before)["addresses"], "AllocationId", &nat_address(nat))["AllocationId"]);
+    assert_eq!(texts(&address["Action"]), actions);
+    assert!(text(one(&address["Resource"])).ends_with(&format!(":elastic-ip/{id}")), "{address}");
+    let of = find(&document["Statement"], "Sid", "ManageEIPNetworkInterface");
+    assert_eq!((texts(&of["Action"]), &of["Condition"]), (actions, &own));
+    assert!(text(one(&of["Resource"])).ends_with(":network-interface/*"), "{of}");
+}
+
+/// The address that the machine of `nat` is told to take.
+fn nat_address(nat: &str) -> String {
+    let template = find(&ohio(&VARIANT.before)["templates"], "LaunchTemplateName", nat);
+    let script = text(&template["Data"]["UserData"]);
+    script.split("eip_id=").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
 #[test]
@@ -558,9 +605,17 @@ fn row_032_nat_per_zone() {
     assert!(list(&managed["scaling"]).is_empty());
 }
 
-/// The target's own allocations are those of the NAT gateways; an allocation for fck-nat is for those who build their own.
+/// Those of NAT gateways, and one for each machine of fck-nat that is to come from the same address always.
 #[test]
 fn row_033_nat_address() {
+    let wanted: BTreeSet<String> =
+        (1..=3).map(|n| nat_address(&format!("options-us-east-2-nat-{n}"))).collect();
+    let there: BTreeSet<String> = list(&ohio(&VARIANT.before)["addresses"])
+        .iter()
+        .map(|address| text(&address["AllocationId"]).to_owned())
+        .collect();
+    assert_eq!((wanted.len(), &wanted), (3, &there));
+    assert!(list(&region(OHIO)["addresses"]).is_empty());
     let managed = ohio(&MANAGED);
     let allocations: BTreeSet<_> =
         list(&managed["addresses"]).iter().map(|a| text(&a["AllocationId"])).collect();
@@ -569,11 +624,6 @@ fn row_033_nat_address() {
         .map(|g| text(&g["NatGatewayAddresses"][0]["AllocationId"]))
         .collect();
     assert_eq!((allocations.len(), &allocations), (3, &used));
-    let id = causeway_aws::id::AllocationId::from("eipalloc-1");
-    let with = parts(&FckNat { allocation_id: Some(id.into()), ..new() });
-    let script = with["template"]["user_data"].to_string();
-    assert!(script.contains("eip_id=") && script.contains("eipalloc-1"), "{script}");
-    assert!(!parts(&new())["template"]["user_data"].to_string().contains("eipalloc"));
 }
 
 #[test]
@@ -592,6 +642,12 @@ fn row_034_nat_switches() {
     let before = sids(&new());
     let after = sids(&FckNat { session_manager: false, ..new() });
     assert_eq!(before.into_iter().filter(|sid| !after.contains(sid)).collect::<Vec<_>>(), ["SessionManager"]);
+    // All of them turned in the file.
+    let there = ohio(&VARIANT.before);
+    let data = &find(&there["templates"], "LaunchTemplateName", "options-us-east-2-nat-1")["Data"];
+    assert_eq!(data["InstanceMarketOptions"]["MarketType"], "spot");
+    assert!(text(&data["UserData"]).contains("echo \"cwagent_enabled=\" >>"), "{data}");
+    assert!(list(&there["parameters"]).is_empty());
 }
 
 /// S3 as it is, all on request, none on request; flow logs on request.

@@ -17,6 +17,9 @@ pub struct InstanceTypeOfferings {
     /// also local zones.
     #[serde(default)]
     pub among: Set<String>,
+    /// How many zones there have to be. With fewer there is no plan. 0: none has to be there yet.
+    #[serde(default)]
+    pub at_least: usize,
 }
 
 outputs! {
@@ -41,6 +44,15 @@ impl Resource for InstanceTypeOfferings {
         let offered = request.into_paginator().items().send().try_collect().await;
         let offered: Vec<InstanceTypeOffering> = offered.call("ec2:DescribeInstanceTypeOfferings")?;
         let zones = zones(&offered, &types, &self.among.get()?);
+        if zones.len() < self.at_least {
+            return Err(Error::Invalid(format!(
+                "{} zones are needed, and {} of {} offer {}: choose another instance type, or another region",
+                self.at_least,
+                zones.len(),
+                cx.client.region,
+                types.join(" and ")
+            )));
+        }
         Ok((!zones.is_empty()).then(|| Live {
             spec: self.clone(),
             outputs: InstanceTypeOfferingsOutputs { zones },

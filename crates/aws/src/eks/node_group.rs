@@ -11,8 +11,8 @@ use aws_sdk_eks::types::{
     NodegroupUpdateConfig, UpdateLabelsPayload, UpdateTaintsPayload,
 };
 use causeway_core::{
-    Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, error::Found,
-    outputs,
+    ClaimedBy, Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
+    error::Found, outputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -115,6 +115,7 @@ outputs! {
 impl Resource for NodeGroup {
     const KIND: &'static str = "aws.eks.node_group";
     const RECOVERY: Recovery = Recovery::NaturalKey(&["cluster_name", "name"]);
+    const CLAIMED_BY: ClaimedBy = ClaimedBy::Name("name");
     const REPLACE: &'static [&'static str] = &[
         "cluster_name",
         "name",

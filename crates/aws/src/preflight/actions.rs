@@ -482,10 +482,11 @@ mod tests {
     use std::{fs, path::Path};
 
     /// Calls beside the engine: by programs that embed the crate, and by commands that look or run something.
-    const BESIDE: [&str; 5] = [
+    const BESIDE: [&str; 6] = [
         "ecr:GetAuthorizationToken",
         "ecs:ExecuteCommand",
         "eks:ListClusters",
+        "iam:ListInstanceProfiles",
         "logs:FilterLogEvents",
         "secretsmanager:ListSecrets",
     ];

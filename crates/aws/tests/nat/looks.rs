@@ -52,6 +52,7 @@ async fn zones_that_offer_all_types() {
     let offer = |types: &[&str]| InstanceTypeOfferings {
         instance_types: types.iter().copied().collect::<Set<String>>(),
         among: Set::default(),
+        at_least: 0,
     };
     let one = look(&aws, &offer(&["t4g.micro"])).await.unwrap().zones;
     let both = look(&aws, &offer(&["t4g.micro", "m5.large"])).await.unwrap().zones;
@@ -59,5 +60,7 @@ async fn zones_that_offer_all_types() {
     assert!(both.iter().all(|zone| one.contains(zone)) && !both.is_empty());
     let among = InstanceTypeOfferings { among: Set::from_iter(["us-east-1b"]), ..offer(&["t4g.micro"]) };
     assert_eq!(look(&aws, &among).await.unwrap().zones, ["us-east-1b"]);
+    let more = InstanceTypeOfferings { at_least: 2, ..among };
+    assert!(look(&aws, &more).await.unwrap_err().contains("2 zones are needed, and 1 of us-east-1 offer"));
     assert!(look(&aws, &offer(&["x99.mega"])).await.unwrap_err().contains("x99.mega"));
 }

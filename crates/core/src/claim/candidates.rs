@@ -36,6 +36,14 @@ pub struct Candidate {
     pub identity: String,
     /// What people call it, if that is something else.
     pub label: String,
+    /// The place that it is in, in a word, like the region. `None`: it is in none, like a role.
+    pub place: Option<String>,
+}
+
+impl Candidate {
+    fn may_be_at(&self, node: &Node) -> bool {
+        self.place.as_ref().is_none_or(|place| *place == node.place.label())
+    }
 }
 
 /// What was found for one resource.
@@ -63,8 +71,9 @@ struct Seen {
     live: AnyLive,
 }
 
-/// How well a thing fits a resource: the letters of its names that say so, and how many fields differ.
-type Score = (Reverse<usize>, usize);
+/// How well a thing fits a resource: the letters of its names that say so, how many fields differ, and how many would if
+/// nothing stayed as people made it.
+type Score = (Reverse<usize>, usize, usize);
 
 struct Pair {
     score: Score,
@@ -90,11 +99,7 @@ impl Engine {
         let observed = observe(&stack, &state, self.registry()).await?;
         let mut known: BTreeMap<Address, Json> =
             observed.live.iter().map(|(a, live)| (a.clone(), live.outputs.clone())).collect();
-        let open = |a: &&Address| {
-            !state.records.contains_key(*a)
-                && !stack.claims().contains_key(*a)
-                && !observed.live.contains_key(*a)
-        };
+        let open = |a: &&Address| !state.records.contains_key(*a) && !stack.claims().contains_key(*a);
         let mut kinds: Vec<(&str, Vec<&Address>)> = vec![];
         for address in order.iter().filter(open) {
             let Some(node) = stack.nodes().get(address) else { continue };
@@ -110,9 +115,15 @@ impl Engine {
             if matches!(kind.claimed_by(), ClaimedBy::Key | ClaimedBy::Nothing) || of_kind.is_empty() {
                 continue;
             }
+            // What is there under the very name that is wanted.
+            let own: Vec<(String, &Address)> = addresses
+                .iter()
+                .filter_map(|a| Some((identity(kind.as_ref(), observed.live.get(*a)?)?, *a)))
+                .collect();
             let looks = of_kind.into_iter().filter_map(|candidate| {
-                let node = stack.nodes().get(addresses[0])?;
-                Some(look(kind.as_ref(), addresses[0], node, candidate, &known))
+                let nodes = addresses.iter().filter_map(|a| Some((*a, stack.nodes().get(*a)?)));
+                let (address, node) = nodes.into_iter().find(|(_, node)| candidate.may_be_at(node))?;
+                Some(look(kind.as_ref(), address, node, candidate, &known))
             });
             let answers: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
             let mut seen = vec![];
@@ -129,6 +140,18 @@ impl Engine {
             for (i, address) in addresses.iter().enumerate() {
                 let Some(node) = stack.nodes().get(*address) else { continue };
                 for (j, one) in seen.iter().enumerate() {
+                    let itself = own.iter().find(|(identity, a)| {
+                        let node = stack.nodes().get(*a);
+                        *identity == one.candidate.identity
+                            && node.is_some_and(|n| one.candidate.may_be_at(n))
+                    });
+                    let other = match itself {
+                        Some((_, theirs)) => theirs != address,
+                        None => observed.live.contains_key(*address),
+                    };
+                    if other || !one.candidate.may_be_at(node) {
+                        continue;
+                    }
                     if let Some(pair) = fit(stack.name(), address, node, kind.as_ref(), one, &known) {
                         pairs.insert((i, j), pair);
                     }
@@ -144,6 +167,27 @@ impl Engine {
             }
         }
         Ok(out)
+    }
+}
+
+/// What `live` would be claimed by.
+fn identity(kind: &dyn AnyKind, live: &AnyLive) -> Option<String> {
+    let found = match kind.claimed_by() {
+        ClaimedBy::Name(field) => live.spec.get(field)?,
+        ClaimedBy::Id(field) => live.outputs.get(field)?,
+        ClaimedBy::Key | ClaimedBy::Nothing => return None,
+    };
+    found.as_str().map(str::to_owned)
+}
+
+/// How many letters of the name that is wanted, or of what a generated one begins with, `identity` has.
+fn named(node: &Node, kind: &dyn AnyKind, identity: &str) -> usize {
+    let ClaimedBy::Name(field) = kind.claimed_by() else { return 0 };
+    let wanted = &node.spec[field];
+    match (wanted.as_str(), wanted["$generated"].as_str()) {
+        (Some(name), _) if name == identity => name.len(),
+        (_, Some(prefix)) if identity.starts_with(prefix) => prefix.len(),
+        _ => 0,
     }
 }
 
@@ -190,11 +234,16 @@ fn fit(
         Owner::Tagged { stack: owner, address: there, .. } => owner != stack || *there != address.0,
         _ => false,
     };
+    let key = SealKey::none();
+    let differ = |node: &Node| {
+        let wanted = Sealed::of(&spec(node, kind, &one.candidate.identity, known), &key);
+        diff(&wanted, &Sealed::of(&one.live.spec, &key), &Sealed::default())
+    };
+    let letters = named(node, kind, &one.candidate.identity);
+    let all = differ(node).changes.len();
     let mut node = node.clone();
     keep(&mut node, kind, &one.live.spec);
-    let key = SealKey::none();
-    let wanted = Sealed::of(&spec(&node, kind, &one.candidate.identity, known), &key);
-    let mut rest = diff(&wanted, &Sealed::of(&one.live.spec, &key), &Sealed::default());
+    let mut rest = differ(&node);
     // What is not known yet, what the cloud never shows, and tags say nothing about which one is meant.
     rest.changes.retain(|c| {
         let hidden = matches!(&c.change, Change::Unknown { .. } | Change::Set { from: Json::Null, .. });
@@ -206,7 +255,7 @@ fn fit(
         let names =
             [one.candidate.label.as_str(), &one.candidate.identity, label.as_str().unwrap_or_default()];
         let differs: Vec<String> = rest.changes.into_iter().map(|c| c.path).collect();
-        Pair { score: (Reverse(alike(address, &names)), differs.len()), differs }
+        Pair { score: (Reverse(letters + alike(address, &names)), differs.len(), all), differs }
     })
 }
 
@@ -306,8 +355,12 @@ mod tests {
     fn seen(names: &[&str]) -> Vec<Seen> {
         let live =
             AnyLive { spec: json!({}), outputs: json!({}), status: Status::Ready, owner: Owner::Nobody };
-        let candidate =
-            |n: &&str| Candidate { kind: "k".into(), identity: (*n).into(), label: String::new() };
+        let candidate = |n: &&str| Candidate {
+            kind: "k".into(),
+            identity: (*n).into(),
+            label: String::new(),
+            place: None,
+        };
         names.iter().map(|n| Seen { candidate: candidate(n), live: live.clone() }).collect()
     }
 
@@ -318,7 +371,7 @@ mod tests {
         let mut pairs = BTreeMap::new();
         for (i, address) in addresses.iter().enumerate() {
             for (j, name) in names.iter().enumerate() {
-                let score = (Reverse(alike(address, &[name])), 0);
+                let score = (Reverse(alike(address, &[name])), 0, 0);
                 pairs.insert((i, j), Pair { score, differs: vec![] });
             }
         }

@@ -81,6 +81,18 @@ pub struct Network {
     pub nat_per_zone: bool,
     /// The machine of fck-nat.
     pub nat_instance_type: String,
+    /// Keeps a machine of fck-nat alive. Without it there is one, and when it dies it stays dead.
+    pub nat_keep_alive: bool,
+    /// Has fck-nat on spot instances: cheaper, and taken away when AWS needs them.
+    pub nat_spot: bool,
+    /// Has traffic come from an address that stays, whichever machine of fck-nat it is. NAT gateways always do.
+    pub nat_fixed_address: bool,
+    /// Sends metrics of the machine of fck-nat to CloudWatch.
+    pub nat_metrics: bool,
+    /// Lets people log in to the machine of fck-nat through Session Manager.
+    pub nat_session_manager: bool,
+    /// From where people may log in to the machine of fck-nat with SSH, as IPv4 CIDRs.
+    pub nat_ssh_from: Vec<String>,
     /// Keeps what goes to S3 and ECR inside AWS, by VPC endpoints. Those of ECR cost by the hour.
     pub endpoints: Endpoints,
     /// Days that flow logs are kept. None are made if left out.
@@ -93,6 +105,12 @@ impl Default for Network {
             nat: Nat::FckNat,
             nat_per_zone: false,
             nat_instance_type: "t4g.micro".into(),
+            nat_keep_alive: true,
+            nat_spot: false,
+            nat_fixed_address: false,
+            nat_metrics: true,
+            nat_session_manager: true,
+            nat_ssh_from: vec![],
             endpoints: Endpoints::S3,
             flow_log_days: None,
         }

@@ -155,6 +155,8 @@ fn networks(config: &Eks, common: &StackConfig, out: &mut Vec<Problem>) {
         let help = "write it as AWS does, like `us-west-2`";
         out.push(Problem::at("eks.regions", format!("`{name}` is not an AWS region"), help).key(name));
     }
+    let ssh = config.network.nat_ssh_from.iter();
+    out.extend(ssh.filter_map(|range| legal::range("eks.network.nat_ssh_from", range)));
     let kind = &config.network.nat_instance_type;
     if !is_type(kind) {
         let help = "it looks like `t4g.micro`";

@@ -5,7 +5,7 @@ use super::{
     layout::{Block, Purpose},
     security::open,
 };
-use crate::nat::{FckNat, NatPlace};
+use crate::nat::{Agent, FckNat, NatPlace, Ssh};
 use causeway_aws::{
     ec2::{
         AvailabilityZones, Cidr, DefaultSecurityGroup, ElasticIp, FlowLog, InstanceTypeOfferings,
@@ -57,6 +57,7 @@ pub(super) fn network(stack: &mut Stack, wanted: &Wanted<'_>) -> Networks {
             InstanceTypeOfferings {
                 instance_types: wanted.instance_types.iter().map(String::as_str).collect(),
                 among: Set(vec![zones.names.cast()]),
+                at_least: wanted.layout.iter().map(|block| block.zone + 1).max().unwrap_or_default(),
             },
         );
         let vpc = stack.add(
@@ -189,8 +190,22 @@ fn nat(
 ) -> RouteTarget {
     match wanted.config.nat {
         Nat::FckNat => {
+            let config = wanted.config;
+            let ssh = Ssh {
+                key_name: None,
+                from: config.nat_ssh_from.iter().map(|range| Cidr::from(range.as_str())).collect(),
+            };
             let nat = FckNat {
-                instance_type: wanted.config.nat_instance_type.clone(),
+                instance_type: config.nat_instance_type.clone(),
+                high_availability: config.nat_keep_alive,
+                spot: config.nat_spot,
+                allocation_id: config.nat_fixed_address.then(|| {
+                    let address = ElasticIp { tags: super::named(stack, name) };
+                    stack.scope(name, |stack| stack.add("address", address)).allocation_id.clone()
+                }),
+                agent: config.nat_metrics.then(Agent::default),
+                session_manager: config.nat_session_manager,
+                ssh: (!ssh.from.is_empty()).then_some(ssh),
                 ..FckNat::new(format!("{}-{}-{name}", stack.name(), wanted.region))
             };
             let place = NatPlace {

@@ -1,6 +1,6 @@
 //! Finds what is left.
 
-use super::{Leftover, Leftovers, NAMES, What};
+use super::{Leftover, Leftovers, NAMES, OWNED, What};
 use crate::{Aws, Call, ec2};
 use aws_sdk_ec2::types::{Filter, InstanceStateName, NetworkInterfaceStatus, VolumeState};
 use causeway_core::{Error, Tags};
@@ -19,6 +19,8 @@ pub(super) async fn all(of: &Leftovers, aws: &Aws) -> Result<Vec<Leftover>, Erro
     )?;
     let mut all = [balancing, machines, templates, logs, disks, interfaces, groups].concat();
     all.sort();
+    // A disk may carry both tags.
+    all.dedup();
     Ok(all)
 }
 
@@ -102,8 +104,14 @@ async fn logs(of: &Leftovers, aws: &Aws) -> Result<Vec<Leftover>, Error> {
 
 /// Disks that stay when their machine goes.
 async fn disks(of: &Leftovers, aws: &Aws) -> Result<Vec<Leftover>, Error> {
-    let call = aws.ec2.describe_volumes().filters(keyed(of)).into_paginator().items().send();
-    let there: Vec<_> = call.try_collect().await.call("ec2:DescribeVolumes")?;
+    let by = [(of.owned(), OWNED), ("KubernetesCluster".to_owned(), of.cluster_name.as_str())];
+    let mut there = vec![];
+    for (key, value) in by {
+        let filter = Filter::builder().name(format!("tag:{key}")).values(value).build();
+        let call = aws.ec2.describe_volumes().filters(filter).into_paginator().items().send();
+        let found: Vec<_> = call.try_collect().await.call("ec2:DescribeVolumes")?;
+        there.extend(found);
+    }
     let all = there.iter().filter(|volume| {
         let goes = volume.attachments().iter().any(|a| a.delete_on_termination() == Some(true));
         let gone = matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted));
