@@ -221,32 +221,32 @@ impl Sandbox {
         Sandbox::start_with(options, |_| {}).await
     }
 
-    /// Like [`start`](Sandbox::start), and reports the progress of an installation.
+    /// Like [`start`](Sandbox::start), and reports the progress of an installation. That of Kubernetes is not among it, since it
+    /// comes with the first connection to a cluster; call [`kubernetes::install()`] before to have it here.
     ///
     /// # Errors
     ///
     /// As [`start`](Sandbox::start).
     pub async fn start_with(
         options: Options,
-        progress: impl FnMut(Progress<'_>) + Send + 'static,
+        mut progress: impl FnMut(Progress<'_>) + Send + 'static,
     ) -> Result<Sandbox, Error> {
-        let mut progress: kubernetes::Report = Box::new(progress);
         let cache = options.cache.or_else(Cache::find).ok_or(Error::NoCache)?;
         let home = cache.clone();
-        let install = move || (install::install(&home, &mut *progress), progress);
-        let (installed, progress) = tokio::task::spawn_blocking(install).await.map_err(|_| Error::Spawn {
-            program: "the installation".into(),
-            source: std::io::Error::other("it was cancelled"),
-        })?;
-        let installed = installed.map_err(Error::Install)?;
+        let installed = tokio::task::spawn_blocking(move || install::install(&home, &mut progress))
+            .await
+            .map_err(|_| Error::Spawn {
+                program: "the installation".into(),
+                source: std::io::Error::other("it was cancelled"),
+            })?
+            .map_err(Error::Install)?;
         let folder = RunFolder::make(&cache, options.name.as_deref())?;
         let ground = Ground { python: installed.python.clone(), run: folder.path.clone() };
         let processes = Processes::new();
         let emulators =
             Emulators::start(ground.clone(), installed.clone(), &options.region, processes.clone()).await?;
         let servers = Mutex::new(Some(BTreeMap::new()));
-        let kubernetes =
-            Arc::new(Kubernetes::new(cache.clone(), ground.clone(), processes.clone(), progress));
+        let kubernetes = Arc::new(Kubernetes::new(cache.clone(), ground.clone(), processes.clone()));
         let parts = Arc::new(Parts { emulators, processes, ground, installed, servers, kubernetes });
         let config = gateway::Config {
             backends: parts.clone(),

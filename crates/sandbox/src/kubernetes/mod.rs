@@ -53,11 +53,11 @@ use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::Error;
 use crate::cache::Cache;
 use crate::gateway::{self, BoxError, Inside};
 use crate::install::Progress;
 use crate::supervise::{Ground, Process, Processes};
-use crate::{Error, install as install_error};
 
 pub use api_server::ApiServer;
 pub use install::{ETCD, KUBERNETES, KWOK, OLDEST, Programs, Version, install, installed};
@@ -69,9 +69,6 @@ use programs::{Server, Spec};
 use standin::Stage;
 use tunnel::Tunnel;
 use world::World;
-
-/// Hears how an installation goes on.
-pub(crate) type Report = Box<dyn FnMut(Progress<'_>) + Send>;
 
 /// All control planes of a sandbox.
 pub(crate) struct Kubernetes {
@@ -86,7 +83,6 @@ struct Shared {
     cache: Cache,
     ground: Ground,
     processes: Processes,
-    report: Mutex<Report>,
     etcd: OnceCell<SocketAddr>,
 }
 
@@ -96,20 +92,27 @@ impl Shared {
     }
 
     /// The programs, built if they are missing.
-    async fn programs(self: &Arc<Shared>, version: Version) -> Result<Programs, Error> {
+    async fn programs(&self, version: Version) -> Result<Programs, Error> {
         if let Some(found) = installed(&self.cache, version) {
             return Ok(found);
         }
-        let shared = self.clone();
+        let cache = self.cache.clone();
         let build = move || {
-            let mut report = shared.report.lock().unwrap_or_else(PoisonError::into_inner);
-            install(&shared.cache, version, &mut *report)
+            install(&cache, version, &mut |progress: Progress<'_>| match progress.line {
+                None => tracing::warn!(
+                    step = progress.step,
+                    "a cluster is waited for, and Kubernetes is not installed"
+                ),
+                Some(line) => tracing::debug!(line, "go"),
+            })
         };
-        let cancelled = |_| install_error::Error::Incomplete {
-            step: "install Kubernetes",
-            path: self.cache.root().to_owned(),
+        let failed = |source: BoxError| Error::Cluster {
+            act: "build the programs of",
+            name: version.number().to_owned(),
+            source,
         };
-        tokio::task::spawn_blocking(build).await.map_err(cancelled).flatten().map_err(Error::Install)
+        let built = tokio::task::spawn_blocking(build).await.map_err(|error| failed(error.into()))?;
+        built.map_err(|error| failed(error.into()))
     }
 
     async fn etcd(&self, programs: &Programs) -> Result<SocketAddr, Error> {
@@ -141,8 +144,8 @@ impl Shared {
 }
 
 impl Kubernetes {
-    pub(crate) fn new(cache: Cache, ground: Ground, processes: Processes, report: Report) -> Kubernetes {
-        let shared = Shared { cache, ground, processes, report: Mutex::new(report), etcd: OnceCell::new() };
+    pub(crate) fn new(cache: Cache, ground: Ground, processes: Processes) -> Kubernetes {
+        let shared = Shared { cache, ground, processes, etcd: OnceCell::new() };
         Kubernetes {
             shared: Arc::new(shared),
             clusters: Mutex::new(Some(BTreeMap::new())),

@@ -258,6 +258,8 @@ pub(crate) async fn controllers(
         "--cidr=100.64.0.1/16".to_owned(),
         // A node whose lease is old would be taken for dead.
         "--node-lease-duration-seconds=40".to_owned(),
+        // Nobody asks it, and its own choice of a port is the same for every control plane.
+        "--server-address=127.0.0.1:0".to_owned(),
         "--node-port=10250".to_owned(),
     ];
     keep(ground.spawn(&program(ground, format!("kwok-{}", spec.id), &programs.kwok, arguments))?);
