@@ -283,6 +283,16 @@ impl Registry {
         ProviderKinds { registry: self, connections: Arc::new(Connections::new(connect)) }
     }
 
+    /// Takes in a kind that another registry has, with the clients that it has there.
+    ///
+    /// # Panics
+    /// If a kind of the same name is there already.
+    pub fn add_kind(&mut self, kind: Arc<dyn AnyKind>) {
+        let name = kind.kind();
+        let previous = self.kinds.insert(name, kind);
+        assert!(previous.is_none(), "{name} is registered twice");
+    }
+
     /// The implementation of `kind`.
     pub fn get(&self, kind: &str) -> Option<&Arc<dyn AnyKind>> {
         self.kinds.get(kind)

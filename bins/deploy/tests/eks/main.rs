@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod actions;
 mod adopt;
 mod cluster;
 mod data;

@@ -382,6 +382,13 @@ pub fn actions(kind: &str, action: Action) -> Option<BTreeSet<&'static str>> {
     Some(parts.iter().flat_map(|part| part.iter().copied()).collect())
 }
 
+/// The IAM actions that a kind calls itself, of what [`actions`] says: without those that AWS wants beside them. `None` for
+/// a kind that is not declared.
+pub fn calls(kind: &str) -> Option<BTreeSet<&'static str>> {
+    let needs = TABLE.iter().find(|n| n.kind == kind)?;
+    Some([needs.read, needs.create, needs.update, needs.delete].concat().into_iter().collect())
+}
+
 /// What a preflight itself asks, and only looks.
 const ASKED: &[&str] = &[
     "acm:DescribeCertificate",

@@ -22,7 +22,7 @@ mod secrets;
 mod subnets;
 mod zone;
 
-pub use actions::{actions, policy};
+pub use actions::{actions, calls, policy};
 pub use finding::{Finding, Verdict};
 pub use identity::{Identity, Session};
 

@@ -13,6 +13,8 @@ pub struct Call {
     pub operation: String,
     /// The access key of the caller; it stands for the account.
     pub access_key: String,
+    /// What the client calls itself, where it was given a name for its user agent.
+    pub app: Option<String>,
     /// Region of the credential scope.
     pub region: String,
     /// HTTP status that the caller saw; 0 if the connection was cut.

@@ -60,11 +60,12 @@ struct Record {
 }
 
 impl Record {
-    fn new(state: Arc<State>, scope: &Scope, operation: &Operation) -> Record {
+    fn new(state: Arc<State>, scope: &Scope, operation: &Operation, headers: &http::HeaderMap) -> Record {
         let call = Call {
             service: scope.service.clone(),
             operation: operation.name.clone(),
             access_key: scope.access_key.clone(),
+            app: app(headers),
             region: scope.region.clone(),
             status: 0,
             mutates: mutates(&operation.name),
@@ -95,6 +96,13 @@ impl Drop for Record {
             lock(&self.state.calls).push(call);
         }
     }
+}
+
+/// The part `app/NAME` of the user agent:
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-appid.html>.
+fn app(headers: &http::HeaderMap) -> Option<String> {
+    let agent = headers.get("x-amz-user-agent").or_else(|| headers.get(http::header::USER_AGENT))?;
+    agent.to_str().ok()?.split(' ').find_map(|part| part.strip_prefix("app/")).map(str::to_owned)
 }
 
 async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Response<Body>, Cut> {
@@ -147,7 +155,7 @@ async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Res
     let operation =
         operation(&scope.service, protocol, &parts.method, &parts.uri, &parts.headers, &collected);
     let wire = operation.wire;
-    let mut record = Record::new(state.clone(), &scope, &operation);
+    let mut record = Record::new(state.clone(), &scope, &operation, &parts.headers);
     let name = format!("{}:{}", scope.service, operation.name);
     let mut verdict = state.rules.judge(&name, &scope.access_key, &scope.region, mutates(&operation.name));
     if !verdict.delay.is_zero() {
