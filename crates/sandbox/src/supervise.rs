@@ -46,6 +46,8 @@ pub(crate) struct Program {
 
 /// A running program and its supervisor. Dropping it ends both, and waits for that.
 pub(crate) struct Process {
+    name: String,
+    log: PathBuf,
     supervisor: Child,
     order: Option<ChildStdin>,
     grace: Duration,
@@ -94,7 +96,13 @@ impl Ground {
         command.stdout(log.try_clone().map_err(spawn)?).stderr(log);
         let mut supervisor = command.spawn().map_err(spawn)?;
         let order = supervisor.stdin.take();
-        Ok(Process { supervisor, order, grace: program.grace })
+        Ok(Process {
+            name: program.name.clone(),
+            log: program.log.clone(),
+            supervisor,
+            order,
+            grace: program.grace,
+        })
     }
 
     /// Starts a server on a free port of 127.0.0.1 and waits until it answers.
@@ -185,6 +193,16 @@ impl Processes {
         if let Some(running) = &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
             running.push(process);
         }
+    }
+
+    /// The names of those that have ended by themselves, with the last lines of their logs.
+    pub(crate) fn ended(&self) -> Vec<(String, String)> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = running
+            .iter_mut()
+            .flatten()
+            .filter_map(|process| process.exited().map(|_| (process.name.clone(), tail(&process.log))));
+        ended.collect()
     }
 
     /// Tells all of them to end and hands them out, to be waited for.

@@ -154,8 +154,6 @@ pub trait Clusters: Send + Sync + 'static {
 pub struct Cluster {
     /// Unique in the sandbox; letters, digits, `-` and `_`.
     pub id: String,
-    /// The Kubernetes version that was asked for, like `1.35`.
-    pub version: String,
     /// Who issues the tokens of its service accounts.
     pub issuer: String,
 }

@@ -398,7 +398,7 @@ impl Inner {
         access::bind(&client).await.map_err(|error| failed(error.into()))?;
         let mut step = Step::default();
         step.take(&client, &self.aws).await;
-        self.meanwhile(step.keep(client.clone(), self.aws.clone()));
+        self.meanwhile(step.keep(client.clone(), self.aws.clone(), self.processes.clone()));
         self.meanwhile(world.clone().follow(client.clone()));
         let stage = Stage { world, client, aws: self.aws.clone(), vouching };
         self.meanwhile(standin::play(stage, self.clone()));
@@ -431,8 +431,14 @@ impl Step {
         }
     }
 
-    async fn keep(mut self, client: Client, aws: Inside) {
+    async fn keep(mut self, client: Client, aws: Inside, processes: Processes) {
+        let mut told = BTreeSet::new();
         loop {
+            for (name, log) in processes.ended() {
+                if told.insert(name.clone()) {
+                    tracing::warn!(name, log, "a program of a control plane has ended");
+                }
+            }
             tokio::time::sleep(STEP).await;
             self.take(&client, &aws).await;
         }

@@ -42,11 +42,8 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
         match operation.as_str() {
             "CreateCluster" => {
                 let issuer = cluster["identity"]["oidc"]["issuer"].as_str();
-                let told = Cluster {
-                    id,
-                    issuer: issuer.unwrap_or("https://kubernetes.default.svc").to_owned(),
-                    version: cluster["version"].as_str().unwrap_or_default().to_owned(),
-                };
+                let told =
+                    Cluster { id, issuer: issuer.unwrap_or("https://kubernetes.default.svc").to_owned() };
                 match clusters.open(told, Inside::new(state, &scope, &name)).await {
                     Ok(endpoint) => drop(lock(&state.fixes.endpoints.0).insert(key.clone(), endpoint)),
                     Err(error) => tracing::warn!(error, name, "the cluster has no control plane"),
