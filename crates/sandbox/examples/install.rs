@@ -30,5 +30,6 @@ fn install(cache: &Cache) -> Result<(), install::Error> {
     install::install(cache, &mut tell)?;
     kubernetes::install(cache, Version::Newest, &mut tell)?;
     kubernetes::install(cache, Version::Oldest, &mut tell)?;
+    kubernetes::definitions(cache)?;
     Ok(())
 }

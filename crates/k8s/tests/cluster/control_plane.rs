@@ -2,13 +2,16 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use causeway_core::{Registry, Secret};
-use causeway_k8s::{Access, Kubernetes, Token, Tokens};
-use causeway_sandbox::{Sandbox, shared};
+use causeway_k8s::{
+    Access, Kubernetes, Token, Tokens,
+    crds::{Bundles, Folder},
+};
+use causeway_sandbox::{Sandbox, cache::Cache, kubernetes::definitions, shared};
 use futures::future::BoxFuture;
 use serde_json::Value as Json;
 use std::{
     process::Command,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 use tower::BoxError;
@@ -19,11 +22,11 @@ const NAME: &str = "objects";
 /// What a person would do with boto3.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sandbox/tests/kubernetes/cluster.py");
 
-fn sandbox() -> &'static Sandbox {
+pub(crate) fn sandbox() -> &'static Sandbox {
     shared().unwrap_or_else(|e| panic!("{}", causeway_core::error::chain(e)))
 }
 
-fn by_boto3(arguments: &[&str]) -> Json {
+pub(crate) fn by_boto3(arguments: &[&str]) -> Json {
     let (key, secret) = sandbox().credentials(ACCOUNT).unwrap();
     let output = Command::new(&sandbox().installed().python)
         .arg(SCRIPT)
@@ -72,8 +75,18 @@ impl Tokens for Signed {
 
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
-    causeway_k8s::register(&mut registry, |access| async move { Kubernetes::new(&access, Signed) });
+    let cache = Cache::find().unwrap();
+    let bundles: Arc<dyn Bundles> = Arc::new(Folder(definitions(&cache).unwrap()));
+    causeway_k8s::register(&mut registry, move |access| {
+        let bundles = Arc::clone(&bundles);
+        async move { Ok(Kubernetes::new(&access, Signed)?.with_bundles(bundles)) }
+    });
     registry
+}
+
+/// Account, region and name of the cluster.
+pub(crate) fn where_it_is() -> (&'static str, &'static str, &'static str) {
+    (ACCOUNT, REGION, NAME)
 }
 
 /// For what is done behind the engine's back.

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod control_plane;
+mod platform;
+#[path = "../platform/settings.rs"]
+mod settings;
 
 use causeway_core::{Stack, plan::Action, testing::Lifecycle};
 use causeway_k8s::{

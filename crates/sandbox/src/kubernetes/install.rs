@@ -235,7 +235,7 @@ impl Steps<'_> {
 }
 
 /// Go in the folder of a module, without what a developer may have set for other modules.
-fn go(source: &Path) -> Command {
+pub(super) fn go(source: &Path) -> Command {
     let mut go = Command::new("go");
     // Without C compiler, and programs that run on any Linux.
     go.current_dir(source).env("CGO_ENABLED", "0").env("GOWORK", "off");

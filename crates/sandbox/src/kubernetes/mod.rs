@@ -31,6 +31,7 @@ mod access;
 mod api_server;
 mod authority;
 mod client;
+mod definitions;
 mod install;
 mod kubeconfig;
 mod listener;
@@ -60,6 +61,7 @@ use crate::install::Progress;
 use crate::supervise::{Ground, Process, Processes};
 
 pub use api_server::ApiServer;
+pub use definitions::definitions;
 pub use install::{ETCD, KUBERNETES, KWOK, OLDEST, Programs, Version, install, installed};
 
 pub(crate) use client::Client;

@@ -210,7 +210,8 @@ fn admission(path: &str, asked: &Value, behaviour: Behaviour) -> Value {
         response["patchType"] = "JSONPatch".into();
         response["patch"] = STANDARD.encode(patch.to_string()).into();
     }
-    json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response })
+    // In the version that it was asked in: an API server takes no other.
+    json!({ "apiVersion": asked["apiVersion"], "kind": "AdmissionReview", "response": response })
 }
 
 fn conversion(asked: &Value) -> Value {
