@@ -117,7 +117,7 @@ pub fn add(stack: &mut Stack, settings: &Settings) -> Proxy {
     let mut objects = Objects::after(stack, namespace.clone());
     objects.add("service-account", &account.object(None));
     keep(&mut objects, &mut work, &[&settings.session_token]);
-    let service = objects.add("service", &settings.load_balancer.service(&work, settings.tls.is_some()));
     let deployment = pod::run(&mut objects, &work);
+    let service = objects.add("service", &settings.load_balancer.service(&work, settings.tls.is_some()));
     Proxy { service, deployment, namespace }
 }

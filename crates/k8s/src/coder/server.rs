@@ -230,8 +230,8 @@ pub fn add(stack: &mut Stack, settings: &Settings) -> Server {
     let mut objects = Objects::after(stack, before);
     objects.add("service-account", &account.object(settings.role_arn.as_ref()));
     keep(&mut objects, &mut work, &secrets(settings));
-    let service = objects.add("service", &settings.load_balancer.service(&work, settings.tls.is_some()));
     let deployment = pod::run(&mut objects, &work);
+    let service = objects.add("service", &settings.load_balancer.service(&work, settings.tls.is_some()));
     Server { service, deployment, namespace }
 }
 

@@ -81,6 +81,8 @@ pub struct Settings {
 /// <https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/ingress/annotations/>
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// The class of its Ingress. Whoever makes the class decides which controller serves it.
+    pub class: String,
     /// The name that it answers to.
     pub host: String,
     /// The certificate, by ARN; looked for by the name where it is not given.
@@ -89,6 +91,8 @@ pub struct Entry {
     pub internal: bool,
     /// From where it may be reached; from anywhere if empty.
     pub source_ranges: Vec<String>,
+    /// What else the controller is to be told, like the firewall in front of it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -110,7 +114,14 @@ impl Settings {
             redis_password: needs.redis_password,
             master_key: needs.master_key,
             salt_key: needs.salt_key,
-            entry: Entry { host: needs.host, certificate_arn: None, internal: true, source_ranges: vec![] },
+            entry: Entry {
+                class: "alb".into(),
+                host: needs.host,
+                certificate_arn: None,
+                internal: true,
+                source_ranges: vec![],
+                annotations: BTreeMap::new(),
+            },
             environment: BTreeMap::new(),
         }
     }
@@ -306,6 +317,7 @@ fn ingress(work: &Workload, entry: &Entry) -> Ingress {
         let ranges = entry.source_ranges.join(",");
         annotations.insert("alb.ingress.kubernetes.io/inbound-cidrs".into(), ranges);
     }
+    annotations.extend(entry.annotations.clone());
     let backend = IngressBackend {
         service: Some(IngressServiceBackend {
             name: work.name.clone(),
@@ -317,7 +329,7 @@ fn ingress(work: &Workload, entry: &Entry) -> Ingress {
     Ingress {
         metadata: ObjectMeta { annotations: Some(annotations), ..work.metadata() },
         spec: Some(IngressSpec {
-            ingress_class_name: Some("alb".into()),
+            ingress_class_name: Some(entry.class.clone()),
             rules: Some(vec![IngressRule {
                 host: Some(entry.host.clone()),
                 http: Some(HTTPIngressRuleValue { paths: vec![path] }),

@@ -1,108 +1,24 @@
 //! Coder's own objects.
 
-use crate::{given, golden, objects, stack};
+use crate::{
+    golden, objects,
+    settings::{URL, given, mirrored, organization, proxy_settings, server_settings},
+    stack,
+};
 use causeway_core::{Stack, Value};
 use causeway_k8s::{
     coder::{
-        LoadBalancer, Tls, logstream, provisioner, proxy,
-        server::{self, ExternalAuth, GitHub, Oidc, QuietHours, Who},
+        LoadBalancer, proxy,
+        server::{self, Who},
         workspaces,
     },
     cron::Schedule,
     kept::{Keeper, Kept},
     mirror,
     platform::namespace::PodSecurity,
-    workload::Nodes,
 };
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-
-const URL: &str = "https://ai.coder.com";
-
-/// As it ran in Ohio.
-pub(crate) fn server_settings() -> server::Settings {
-    server::Settings {
-        wildcard: Some("*.ai.coder.com".into()),
-        tls: Some(Tls { secret: "coder-tls".into() }),
-        oidc: Some(Oidc {
-            issuer_url: given("oidc", "issuer-url"),
-            client_id: given("oidc", "client-id"),
-            client_secret: given("oidc", "client-secret"),
-            text: Some("Sign in with Okta".into()),
-            icon: Some("/icon/okta.svg".into()),
-            scopes: ["openid", "profile", "email"].map(str::to_owned).into(),
-            email_domains: vec!["coder.com".into()],
-        }),
-        github: Some(GitHub {
-            client_id: given("oauth", "client-id"),
-            client_secret: given("oauth", "client-secret"),
-            who: Who::Organizations(vec!["coder".into(), "coder-contrib".into()]),
-            signups: true,
-        }),
-        external_auth: vec![ExternalAuth {
-            id: "primary-github".into(),
-            kind: "github".into(),
-            client_id: given("github-external-auth", "client-id"),
-            client_secret: given("github-external-auth", "client-secret"),
-        }],
-        quiet_hours: Some(QuietHours {
-            schedule: "CRON_TZ=America/Los_Angeles 50 23 * * *".into(),
-            custom: true,
-        }),
-        experiments: vec!["oauth2".into(), "mcp-server-http".into()],
-        ..server::Settings::new("registry.example/coder-preview:v2.25.1", URL, given("postgres", "url"))
-    }
-}
-
-pub(crate) fn proxy_settings() -> proxy::Settings {
-    proxy::Settings {
-        wildcard: Some("*.oregon-proxy.ai.coder.com".into()),
-        tls: Some(Tls { secret: "coder-proxy-tls".into() }),
-        ..proxy::Settings::new(
-            "registry.example/coder-preview:v2.25.1",
-            URL,
-            "https://oregon-proxy.ai.coder.com",
-            Kept::elsewhere("coder-proxy", "proxy.key"),
-        )
-    }
-}
-
-/// One organization in one region: workspaces, provisioners, logs.
-pub(crate) fn organization(stack: &mut Stack, name: &str, replicas: i32) {
-    stack.scope(name, |stack| {
-        let settings = workspaces::Settings {
-            role_arn: Some("arn:aws:iam::123456789012:role/workspace".into()),
-            quota: BTreeMap::from([("requests.cpu".into(), "64".into()), ("pods".into(), "60".into())]),
-            ..workspaces::Settings::new(name)
-        };
-        let space = stack.scope("workspaces", |stack| workspaces::add(stack, &settings));
-        let settings = provisioner::Settings {
-            replicas,
-            role_arn: Some("arn:aws:iam::123456789012:role/provisioner".into()),
-            ..provisioner::Settings::new(
-                "registry.example/coder-preview:v2.25.1",
-                URL,
-                Kept::elsewhere("psk", "token.key"),
-            )
-        };
-        stack.scope("provisioners", |stack| provisioner::add(stack, &space, &settings));
-        let settings = logstream::Settings {
-            image: "ghcr.io/coder/coder-logstream-kube:v0.0.11".into(),
-            url: URL.into(),
-            nodes: Nodes::default(),
-        };
-        stack.scope("logs", |stack| logstream::add(stack, &space, &settings));
-    });
-}
-
-pub(crate) fn mirrored(stack: &mut Stack) {
-    let settings = mirror::Settings {
-        role_arn: Some("arn:aws:iam::123456789012:role/mirror".into()),
-        environment: BTreeMap::from([("AWS_REGION".into(), "us-east-2".into())]),
-        ..mirror::Settings::new("registry.example/deploy:v1", vec!["--of-the-caller".into()])
-    };
-    mirror::add(stack, &[], &settings);
-}
 
 fn server(change: impl FnOnce(&mut server::Settings)) -> Stack {
     let mut settings = server_settings();
@@ -144,7 +60,7 @@ fn the_proxy_is_as_it_was_reviewed() {
 
 #[test]
 fn an_organization_is_as_it_was_reviewed() {
-    golden("coder-organization", &stack(|stack| organization(stack, "coder-ws", 6)));
+    golden("coder-organization", &stack(|stack| organization(stack, "coder-ws", 6, None)));
 }
 
 #[test]
@@ -337,7 +253,7 @@ fn row_110_a_proxy_runs_as_one_and_takes_its_token_from_a_secret() {
 #[test]
 fn row_113_provisioners_have_time_for_a_build_and_rights_for_workspaces_only() {
     for (name, replicas) in [("coder-ws", 6), ("coder-ws-experiment", 2), ("coder-ws-demo", 2)] {
-        let stack = stack(|stack| organization(stack, name, replicas));
+        let stack = stack(|stack| organization(stack, name, replicas, None));
         let deployment = at(&stack, &format!("{name}/provisioners/deployment"));
         assert_eq!(deployment["spec"]["replicas"], replicas);
         assert_eq!(deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 600);
@@ -358,7 +274,7 @@ fn row_113_provisioners_have_time_for_a_build_and_rights_for_workspaces_only() {
 
 #[test]
 fn row_114_logs_are_streamed_by_one_pod_that_only_looks() {
-    let stack = stack(|stack| organization(stack, "coder-ws", 6));
+    let stack = stack(|stack| organization(stack, "coder-ws", 6, None));
     assert_eq!(at(&stack, "coder-ws/logs/deployment")["spec"]["replicas"], 1);
     let role = at(&stack, "coder-ws/logs/role-coder-logstream-kube");
     for rule in role["rules"].as_array().unwrap() {
@@ -368,7 +284,7 @@ fn row_114_logs_are_streamed_by_one_pod_that_only_looks() {
 
 #[test]
 fn row_115_workspaces_act_as_a_role_of_their_own() {
-    let stack = stack(|stack| organization(stack, "coder-ws", 6));
+    let stack = stack(|stack| organization(stack, "coder-ws", 6, None));
     let account = at(&stack, "coder-ws/workspaces/service-account");
     let role = &account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"];
     assert_eq!(role, "arn:aws:iam::123456789012:role/workspace");

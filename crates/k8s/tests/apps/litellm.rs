@@ -1,63 +1,19 @@
 //! LiteLLM's objects, and the file that it reads.
 
-use crate::{given, golden, objects, stack};
-use causeway_core::{Stack, Value};
-use causeway_k8s::{
-    cron::Schedule,
-    kept::Kept,
-    litellm::{
-        config::Config,
-        default_models,
-        keys::{self, Job, Rotation},
-        proxy::{self, Needs},
-        sums,
-    },
-    workload::Nodes,
+use crate::{
+    golden, objects,
+    settings::{given, litellm_settings, rotation},
+    stack,
 };
+use causeway_core::{Stack, Value};
+use causeway_k8s::litellm::{default_models, proxy, sums};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-pub(crate) fn settings() -> proxy::Settings {
-    let needs = Needs {
-        region: "us-east-2".into(),
-        database: given("litellm-database", "url"),
-        redis_host: Value::Known("master.cache.example".into()),
-        redis_password: given("litellm-cache", "password"),
-        master_key: given("litellm-keys", "master"),
-        salt_key: given("litellm-keys", "salt"),
-        host: "llm.ai.coder.com".into(),
-    };
-    let mut settings = proxy::Settings::new(
-        "ghcr.io/berriai/litellm-non_root:v1.83.0-stable",
-        Config::new(default_models(true)),
-        needs,
-    );
-    settings.role_arn = Some("arn:aws:iam::123456789012:role/litellm".into());
-    settings.vertex = Some(("coder-vertex-demos".into(), given("litellm-google", "service_account.json")));
-    settings.entry.certificate_arn = Some("arn:aws:acm:us-east-2:123456789012:certificate/1".into());
-    settings
-}
-
 fn litellm(change: impl FnOnce(&mut proxy::Settings)) -> Stack {
-    let mut settings = settings();
+    let mut settings = litellm_settings();
     change(&mut settings);
     stack(|stack| drop(proxy::add(stack, &settings)))
-}
-
-/// The jobs of the keys, with arguments that the caller makes up.
-pub(crate) fn rotation(stack: &mut Stack) {
-    let [make, bring] = Rotation::default().schedules().unwrap();
-    let job = |schedule: Schedule, role: &str| Job {
-        image: "registry.example/deploy:v1".into(),
-        args: vec!["--of-the-caller".into()],
-        schedule,
-        role_arn: Some(format!("arn:aws:iam::123456789012:role/{role}").into()),
-        nodes: Nodes::default(),
-        environment: BTreeMap::from([("LITELLM_URL".into(), "https://llm.ai.coder.com".into())]),
-    };
-    let master = Kept::elsewhere("litellm-keys", "master");
-    stack.scope("make", |stack| keys::make(stack, "litellm", &[], &master, &job(make, "key-maker")));
-    stack.scope("bring", |stack| keys::bring(stack, "coder-ws", &[], &job(bring, "key-reader")));
 }
 
 fn file(stack: &Stack) -> Json {

@@ -5,12 +5,13 @@
 mod coder;
 mod litellm;
 mod rules;
+mod settings;
 
 use causeway_core::{
-    Secret, Stack,
+    Stack,
     secret::{SealKey, Sealed},
 };
-use causeway_k8s::{Access, kept::Kept};
+use causeway_k8s::Access;
 use serde_json::{Map, Value as Json, json};
 
 /// A stack of objects in one cluster.
@@ -24,10 +25,6 @@ fn stack(build: impl FnOnce(&mut Stack)) -> Stack {
     let mut stack = Stack::new("apps");
     stack.at(&access, build);
     stack
-}
-
-fn given(secret: &str, key: &str) -> Kept {
-    Kept::given(secret, key, Secret::new(format!("the {key} of {secret}")))
 }
 
 /// All objects by address, with what is secret sealed.

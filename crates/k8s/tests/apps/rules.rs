@@ -1,36 +1,15 @@
 //! What all objects keep to. Each rule is seen to find what breaks it.
 
-use crate::{coder, litellm, objects, stack};
+use crate::{objects, settings, stack};
 use causeway_core::{Address, Stack};
-use causeway_k8s::coder::{proxy, server};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Objects = Map<String, Json>;
 
-/// Everything in one cluster.
 fn everything() -> Stack {
-    stack(|stack| {
-        stack.scope("coder", |stack| drop(server::add(stack, &coder::server_settings())));
-        stack.scope("proxy", |stack| drop(proxy::add(stack, &coder::proxy_settings())));
-        stack.scope("litellm", |stack| drop(causeway_k8s::litellm::proxy::add(stack, &litellm::settings())));
-        for (name, replicas) in [("coder-ws", 6), ("coder-ws-experiment", 2), ("coder-ws-demo", 2)] {
-            coder::organization(stack, name, replicas);
-        }
-        stack.scope("mirror", coder::mirrored);
-        stack.scope("keys", litellm::rotation);
-    })
+    stack(|stack| settings::everything(stack, None))
 }
-
-/// What others make: the certificates, and what only a running server can give out.
-const OTHERS: [(&str, &str); 6] = [
-    ("coder", "coder-tls"),
-    ("coder-proxy", "coder-proxy-tls"),
-    ("coder-proxy", "coder-proxy"),
-    ("coder-ws", "psk"),
-    ("coder-ws-experiment", "psk"),
-    ("coder-ws-demo", "psk"),
-];
 
 fn text(json: &Json) -> &str {
     json.as_str().unwrap_or_default()
@@ -222,7 +201,7 @@ fn named(all: &Objects) -> Vec<String> {
     let maps = names(all, "k8s.core.config_map");
     let roles = names(all, "k8s.rbac.role");
     let mut secrets = names(all, "k8s.core.secret");
-    secrets.extend(OTHERS);
+    secrets.extend(settings::OTHERS);
     for pods in pods(all) {
         let spec = &pods.template["spec"];
         let volumes: Vec<_> = list(&spec["volumes"]).iter().map(|volume| &volume["name"]).collect();

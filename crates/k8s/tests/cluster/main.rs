@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+#[path = "../apps/settings.rs"]
+mod applications;
+mod apps;
 mod control_plane;
 mod platform;
 #[path = "../platform/settings.rs"]
