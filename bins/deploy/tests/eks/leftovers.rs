@@ -49,7 +49,7 @@ fn what_controllers_made_goes_with_their_cluster() {
     swept(&World::with(7106, SINGLE_REGION));
 }
 
-/// Somebody has deleted the nodes and the cluster by hand.
+/// Somebody has deleted the nodes and the cluster by hand: pulumi-kubernetes #2517 and #2675.
 #[test]
 fn a_cluster_that_is_gone_is_no_obstacle() {
     let world = World::with(7107, SINGLE_REGION);
@@ -60,6 +60,7 @@ fn a_cluster_that_is_gone_is_no_obstacle() {
     let mut flags = vec!["destroy", "--yes"];
     let permits = PERMITS.iter().filter(|permit| !permit.ends_with("cluster/cluster"));
     permits.chain([&LEFTOVERS]).for_each(|permit| flags.extend(["--permit", permit]));
-    world.deploy(&flags).succeeds();
+    let said = world.deploy(&flags).succeeds();
+    assert!(said.contains("is not there any more"), "{said}");
     assert_eq!(there(&world), before);
 }

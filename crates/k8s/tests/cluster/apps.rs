@@ -138,8 +138,6 @@ async fn coder_and_litellm_come_up_and_go() {
     let nodes = Nodes { selector: BTreeMap::from([("team".into(), "apps".into())]), ..Nodes::default() };
     let all = stack(&access, |stack| {
         applications::everything(stack, Some(&nodes));
-        // The stand-in for its controller does not let go of a load balancer that has no targets.
-        stack.retain(|address| address.0 != "litellm/ingress");
         others(stack);
     });
     let life = Lifecycle::start(registry(), all).await;

@@ -396,11 +396,16 @@ async fn remove(stage: &Stage, kind: &Kind, object: &Value) -> Result<(), BoxErr
     let shared = kind.kind == "Ingress" && stage.world.all(kind.path).iter().any(|other| stays(other));
     let wanted = Wanted::of(stage, kind, object);
     if let (false, Some((arn, _))) = (shared, find(stage, &wanted.name).await) {
-        let groups =
-            Form::default().with("LoadBalancerArn", &arn).send(stage, "DescribeTargetGroups").await?;
+        let found = Form::default().with("LoadBalancerArn", &arn).send(stage, "DescribeTargetGroups").await;
+        let groups = match found {
+            Ok(found) => found.all("TargetGroupArn").iter().map(|group| group.text()).collect(),
+            // So moto says that there are none.
+            Err(error) if error.to_string().contains("TargetGroupNotFound") => vec![],
+            Err(error) => return Err(error),
+        };
         Form::default().with("LoadBalancerArn", &arn).send(stage, "DeleteLoadBalancer").await?;
-        for group in groups.all("TargetGroupArn") {
-            Form::default().with("TargetGroupArn", group.text()).send(stage, "DeleteTargetGroup").await?;
+        for group in groups {
+            Form::default().with("TargetGroupArn", group).send(stage, "DeleteTargetGroup").await?;
         }
     }
     stage.client.merge(&path(kind.path, object), &json!({ "metadata": { "finalizers": rest } })).await?;
