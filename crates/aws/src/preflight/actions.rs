@@ -531,25 +531,11 @@ mod tests {
 
     #[test]
     fn what_a_preflight_asks_is_allowed_by_the_policy() {
+        // Without it the keys in a secret are not looked at; nobody should have to give it for that.
+        const OPTIONAL: &str = "secretsmanager:GetSecretValue";
         let mut asked = BTreeSet::new();
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/preflight")).unwrap() {
-            let path = entry.unwrap().path();
-            if path.ends_with("actions.rs") {
-                continue;
-            }
-            let text = fs::read_to_string(path).unwrap();
-            let text = text.split("#[cfg(test)]").next().unwrap();
-            let calls = text.split('"').skip(1).step_by(2).filter(|text| {
-                let parts = text.split_once(':').filter(|(service, call)| {
-                    !service.is_empty()
-                        && service.chars().all(|c| c.is_ascii_lowercase())
-                        && call.starts_with(|c: char| c.is_ascii_uppercase())
-                        && call.chars().all(|c| c.is_ascii_alphanumeric())
-                });
-                parts.is_some()
-            });
-            asked.extend(calls.map(str::to_owned));
-        }
+        in_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/preflight"), &mut asked);
+        assert!(asked.remove(OPTIONAL) && asked.len() > 15, "the sources were not found");
         let allowed: BTreeSet<String> = ASKED.iter().map(ToString::to_string).collect();
         let missing: Vec<_> = asked.difference(&allowed).collect();
         assert!(missing.is_empty(), "asked and not allowed: {missing:?}");
