@@ -14,6 +14,7 @@ fn by_hand(number: u64) -> (World, Json) {
         "[ecs.database]\n",
         "[ecs.database]\nuser = \"admin_user\"\nname = \"prod\"\nencrypted = false\n",
     );
+    world.edit("public_ports = [80, 443]\n", "public_ports = [80, 443]\nallow = [\"unencrypted-storage\"]\n");
     (world, ids)
 }
 

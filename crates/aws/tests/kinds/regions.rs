@@ -28,20 +28,20 @@ const WEST: &str = "us-west-2";
 /// In each region a network with two subnets and a group with a rule.
 fn network(description: &str) -> Stack {
     let mut stack = Stack::new("two-regions");
-    for region in [REGION, WEST] {
+    for (region, net) in [(REGION, "10.20"), (WEST, "10.21")] {
         stack.region(region, |stack| {
             stack.scope(region, |stack| {
                 let vpc = Vpc {
-                    cidr_block: "10.20.0.0/16".into(),
+                    cidr_block: format!("{net}.0.0/16").as_str().into(),
                     enable_dns_support: None,
                     enable_dns_hostnames: None,
                     tags: Tags::default(),
                 };
                 let vpc = stack.add("vpc", vpc);
-                for (name, cidr) in [("subnet-a", "10.20.0.0/20"), ("subnet-b", "10.20.16.0/20")] {
+                for (name, part) in [("subnet-a", "0.0/20"), ("subnet-b", "16.0/20")] {
                     let subnet = Subnet {
                         vpc_id: vpc.vpc_id.clone(),
-                        cidr_block: cidr.into(),
+                        cidr_block: format!("{net}.{part}").as_str().into(),
                         availability_zone: None,
                         map_public_ip_on_launch: None,
                         private_dns_hostname_type_on_launch: None,
