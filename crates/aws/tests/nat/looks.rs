@@ -10,9 +10,10 @@ use causeway_core::{Address, Cx, Resource, Set};
 async fn look<R: Resource<Client = Aws>>(aws: &Aws, wanted: &R) -> Result<R::Outputs, String> {
     let address = Address::from("look");
     let cx = Cx { client: aws, address: &address, instance: "", recorded: None };
-    match wanted.read(&cx).await.unwrap() {
-        Some(live) => Ok(live.outputs),
-        None => Err(wanted.create(&cx).await.unwrap_err().to_string()),
+    match wanted.read(&cx).await {
+        Ok(Some(live)) => Ok(live.outputs),
+        Ok(None) => Err(wanted.create(&cx).await.unwrap_err().to_string()),
+        Err(refused) => Err(refused.to_string()),
     }
 }
 
