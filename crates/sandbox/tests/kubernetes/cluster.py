@@ -154,6 +154,9 @@ def delete(name):
     for addon in eks.list_addons(clusterName=name)["addons"]:
         eks.delete_addon(clusterName=name, addonName=addon)
     for group in eks.list_nodegroups(clusterName=name)["nodegroups"]:
+        # EKS refuses while an update goes on.
+        settled = eks.get_waiter("nodegroup_active")
+        settled.wait(clusterName=name, nodegroupName=group, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
         eks.delete_nodegroup(clusterName=name, nodegroupName=group)
     eks.delete_cluster(name=name)
 
