@@ -138,7 +138,7 @@ impl Crds {
     async fn apply(&self, cx: &Cx<'_, Self>, files: &[&File], force: bool) -> Result<(), Error> {
         for file in files {
             let bytes = cx.client.bundles.fetch(&file.url).await?;
-            let digest = hex::encode(Sha256::digest(&bytes));
+            let digest = digest_of(&bytes);
             let known = cx.recorded.as_ref().and_then(|recorded| recorded.digests.get(&file.url));
             check(file, known, &digest)?;
             for definition in definitions(file, &bytes, &digest)? {
@@ -168,8 +168,13 @@ fn annotation<'o>(object: &'o Json, key: &str) -> Option<&'o str> {
     object.pointer(&format!("/metadata/annotations/{}", key.replace('/', "~1")))?.as_str()
 }
 
+/// The digest of a file, in hex.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 /// A file is what was planned, or what it was the first time.
-fn check(file: &File, known: Option<&String>, digest: &str) -> Result<(), Error> {
+pub(crate) fn check(file: &File, known: Option<&String>, digest: &str) -> Result<(), Error> {
     let wanted = file.sha256.as_ref().or(known);
     match wanted.filter(|wanted| *wanted != digest) {
         None => Ok(()),

@@ -13,6 +13,7 @@ pub mod custom;
 pub mod images;
 pub mod kept;
 pub mod litellm;
+pub mod lock;
 mod looks;
 mod manifest;
 pub mod mirror;

@@ -2,7 +2,7 @@
 
 use causeway_core::{Class, Error};
 use futures::{FutureExt, future::BoxFuture};
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// Has files by the address that they are published at.
 pub trait Bundles: Send + Sync + 'static {
@@ -16,6 +16,7 @@ pub trait Bundles: Send + Sync + 'static {
 /// From where they are published.
 pub struct Https {
     client: reqwest::Client,
+    mirrors: BTreeMap<String, String>,
 }
 
 /// A file of a few hundred kilobytes.
@@ -25,7 +26,27 @@ const CALL: &str = "fetching definitions";
 impl Https {
     /// Asks with `client`.
     pub fn new(client: reqwest::Client) -> Self {
-        Https { client }
+        Https { client, mirrors: BTreeMap::new() }
+    }
+
+    /// Asks these instead of hosts, like `registry.example/github` instead of `raw.githubusercontent.com`. The digests that
+    /// files have to have stay the same.
+    #[must_use]
+    pub fn mirrors(self, mirrors: BTreeMap<String, String>) -> Self {
+        Https { mirrors, ..self }
+    }
+
+    /// Where the file at `url` is asked for.
+    fn place(&self, url: &str) -> String {
+        let parts = url.strip_prefix("https://").and_then(|rest| rest.split_once('/'));
+        let instead = parts.and_then(|(host, path)| Some((self.mirrors.get(host)?, path)));
+        instead.map_or_else(
+            || url.to_owned(),
+            |(instead, path)| {
+                let host = instead.split('/').next().unwrap_or_default();
+                format!("{}://{instead}/{path}", causeway_oci::scheme(host))
+            },
+        )
     }
 }
 
@@ -39,7 +60,7 @@ impl Bundles for Https {
                 };
                 Error::Call { call: CALL, class, source: Box::new(source) }
             };
-            let answer = self.client.get(url).timeout(ANSWER).send().await.map_err(failed)?;
+            let answer = self.client.get(self.place(url)).timeout(ANSWER).send().await.map_err(failed)?;
             let answer = answer.error_for_status().map_err(failed)?;
             Ok(answer.bytes().await.map_err(failed)?.to_vec())
         }
@@ -90,6 +111,17 @@ impl Bundles for Nowhere {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mirror_is_asked_instead_of_the_host_that_it_mirrors() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mirrors = [("a.b", "c.d/e"), ("here.b", "127.0.0.1:5000")];
+        let mirrors = mirrors.map(|(host, instead)| (host.to_owned(), instead.to_owned())).into();
+        let https = Https::new(reqwest::Client::new()).mirrors(mirrors);
+        assert_eq!(https.place("https://a.b/x/y.yaml"), "https://c.d/e/x/y.yaml");
+        assert_eq!(https.place("https://here.b/x"), "http://127.0.0.1:5000/x");
+        assert_eq!(https.place("https://a.b.c/x"), "https://a.b.c/x");
+    }
 
     #[tokio::test]
     async fn a_folder_has_files_by_address_and_none_outside() {

@@ -60,7 +60,7 @@ pub fn add(stack: &mut Stack, settings: &Settings, earlier: &[Address]) -> Vec<A
     stack.scope("load-balancer-controller", |stack| {
         let mut objects = Objects::after(stack, earlier.iter().cloned());
         let account = Account::new(NAMESPACE, NAME);
-        objects.put("definitions", definitions::load_balancer_controller());
+        objects.put("definitions", settings.images.pinned(definitions::load_balancer_controller()));
         objects.add("account", &account.object(Some(&settings.role_arn)));
         rights::add(&mut objects, &account);
         let workload = workload(settings);
