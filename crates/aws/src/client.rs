@@ -1,5 +1,6 @@
 //! The clients of one region, and the place that they are made for.
 
+use crate::global::Global;
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_runtime_api::client::{
     interceptors::context::InterceptorContext,
@@ -136,12 +137,16 @@ pub struct Services {
 impl Aws {
     /// The clients of `region`, on one connection pool.
     pub fn new(config: &SdkConfig, region: &Region) -> Self {
+        Aws::with(config, region, Global::new(config, &region.region))
+    }
+
+    pub(crate) fn with(config: &SdkConfig, region: &Region, global: Global) -> Self {
         let config = config
             .to_builder()
             .region(aws_config::Region::new(region.region.clone()))
             .http_client(crate::pace::http_client(config))
             .build();
-        let _ = &config;
+        let _ = (&config, &global);
         Aws(Arc::new(Services {
             region: region.region.clone(),
             sts: crate::sts::Sts::new(&config),
@@ -166,7 +171,7 @@ impl Aws {
             #[cfg(feature = "events")]
             events: crate::events::Events::new(&config),
             #[cfg(feature = "iam")]
-            iam: crate::iam::Iam::new(&config),
+            iam: crate::iam::Iam::new(&config, global),
             #[cfg(feature = "kms")]
             kms: crate::kms::Kms::new(&config),
             #[cfg(feature = "logs")]

@@ -6,6 +6,7 @@
 pub mod arn;
 mod call;
 mod client;
+mod global;
 pub mod id;
 pub mod inventory;
 pub mod lint;
@@ -77,9 +78,10 @@ use causeway_core::Registry;
 /// [`Region`] of a stack gets its own clients from it.
 pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
     registry.add_lints(lint::LINTS);
+    let globals = global::Globals::default();
     let kinds = registry.provider(move |region: Region| {
-        let config = config.clone();
-        async move { Ok(Aws::new(&config, &region)) }
+        let aws = Aws::with(&config, &region, globals.of(&config, &region.region));
+        async move { Ok(aws) }
     });
     let kinds = sts::register(kinds);
     #[cfg(feature = "acm")]

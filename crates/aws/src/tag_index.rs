@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST: usize = 100;
 
 /// Asks the index of one region.
+#[derive(Clone)]
 pub struct TagIndex(Coalesce<String, Tags>);
 
 impl TagIndex {

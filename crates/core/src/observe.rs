@@ -21,8 +21,9 @@ use std::{
     sync::Arc,
 };
 
-/// How many look-ups run at once. Most are answered from shared calls, so this is not the number of calls.
-const AT_ONCE: usize = 256;
+/// How many look-ups run at once. Most are answered from shared calls, so this is not the number of calls; and only those
+/// that run at once can share one.
+const AT_ONCE: usize = 512;
 
 /// What is there.
 #[derive(Clone, Debug, Default)]
@@ -243,17 +244,28 @@ async fn look_at(
             spec: record.request.spec.as_json().clone(),
             going: !current || !stack.nodes().contains_key(address),
         };
-        looks.push(((address.clone(), record.instance.clone()), look));
+        looks.push(((address.clone(), Some(record.instance.clone())), look));
+    }
+    let mut waves = waves(stack, state, registry)?;
+    // What needs nothing to be known shares the calls of what is recorded.
+    if let Some(first) = waves.first_mut() {
+        let alone = |address: &Address| stack.nodes().get(address).is_some_and(|node| node.after.is_empty());
+        for (address, kind) in first.extract_if(.., |(address, _)| alone(address)) {
+            if let Some(look) = unrecorded(stack, &observed, address, kind) {
+                looks.push(((address.clone(), None), look));
+            }
+        }
     }
     let (found, mut missed) = all(looks, &reach).await;
     for ((address, instance), live) in found {
-        if state.records.get(&address).is_some_and(|r| r.instance == instance) {
-            observed.live.insert(address, live);
-        } else {
-            observed.leftovers.insert((address, instance), live);
+        match instance {
+            Some(instance) if state.records.get(&address).is_none_or(|r| r.instance != instance) => {
+                observed.leftovers.insert((address, instance), live);
+            }
+            _ => drop(observed.live.insert(address, live)),
         }
     }
-    for wave in waves(stack, state, registry)? {
+    for wave in waves {
         // One is enough to know that a place is away.
         let lost = |place: &PlaceData| {
             missed.iter().any(|(p, e)| p == place && e.source.class() == Class::Transient)

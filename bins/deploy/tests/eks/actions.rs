@@ -184,7 +184,8 @@ const RARE: &[(&str, &[&str])] = &[
 ];
 
 /// What looks at many at once calls, and the policy always allows.
-const SHARED: [&str; 3] = ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "tag:GetResources"];
+const SHARED: [&str; 4] =
+    ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "secretsmanager:ListSecrets", "tag:GetResources"];
 
 async fn config() -> SdkConfig {
     let sandbox = causeway_sandbox::shared().unwrap_or_else(|e| panic!("{}", chain(e)));

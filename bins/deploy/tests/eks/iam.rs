@@ -1,6 +1,6 @@
 //! Rows 63 to 75: who may do what.
 
-use crate::{ACCOUNT, EXAMPLE, OHIO, PROXIES, REGIONS, find, list, one, region, text, texts};
+use crate::{ACCOUNT, EXAMPLE, OHIO, PROXIES, REGIONS, find, list, one, region, tags, text, texts};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -241,6 +241,27 @@ fn row_068_karpenter_controller() {
         for sid in ["ReadPrices", "ListProfiles"] {
             assert_eq!(resources(all[sid]), ["*"].into());
         }
+    }
+}
+
+/// One rule where there were four, which lets the same events pass: each kind of event has one source.
+#[test]
+fn one_rule_tells_karpenter_of_every_interruption() {
+    for name in REGIONS {
+        let rule = one(&region(name)["rules"]);
+        let pattern: Json = serde_json::from_str(text(&rule["EventPattern"])).unwrap();
+        assert_eq!(texts(&pattern["source"]), ["aws.ec2", "aws.health"].into());
+        let kinds = [
+            "AWS Health Event",
+            "EC2 Instance Rebalance Recommendation",
+            "EC2 Instance State-change Notification",
+            "EC2 Spot Instance Interruption Warning",
+        ];
+        assert_eq!(texts(&pattern["detail-type"]), kinds.into());
+        let target = one(&rule["Targets"]);
+        assert_eq!(target["Id"], "KarpenterInterruptionQueueTarget");
+        assert_eq!(target["Arn"], one(&region(name)["queues"])["QueueArn"]);
+        assert_eq!(tags(rule)["ClusterName"], "ai-coder");
     }
 }
 

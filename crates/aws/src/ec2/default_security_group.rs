@@ -71,13 +71,21 @@ impl Resource for DefaultSecurityGroup {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let ec2 = &cx.client.ec2;
-        let found = match &cx.recorded {
-            Some(recorded) => ec2.security_groups.by_id(recorded.security_group_id.as_str()).await?,
-            None => ec2.security_groups.within(self.vpc_id.get()?.as_str(), "default").await?,
+        let rules_of = |group: &str| ec2.rules_of_group.get(group.to_owned());
+        let (found, rules) = match &cx.recorded {
+            // Together, so that the look-up of the rules is shared with those of other groups.
+            Some(recorded) => {
+                let id = recorded.security_group_id.as_str();
+                futures::future::try_join(ec2.security_groups.by_id(id), rules_of(id)).await?
+            }
+            None => {
+                let found = ec2.security_groups.within(self.vpc_id.get()?.as_str(), "default").await?;
+                let Some(group) = found else { return Ok(None) };
+                let rules = rules_of(group.group_id().unwrap_or_default()).await?;
+                (Some(group), rules)
+            }
         };
-        let Some(group) = found else { return Ok(None) };
-        let rules = ec2.rules_of_group.get(group.group_id().unwrap_or_default().to_owned()).await?;
-        Ok(Some(live(&group, &rules.unwrap_or_default())))
+        Ok(found.map(|group| live(&group, &rules.unwrap_or_default())))
     }
 
     /// It comes with the network, and may be seen a little later.

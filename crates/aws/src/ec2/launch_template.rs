@@ -129,7 +129,18 @@ impl Resource for LaunchTemplate {
             Some(recorded) => recorded.launch_template_id.0.clone(),
             None => cx.name(&self.name),
         };
-        let found = cx.client.ec2.launch_templates.get(key).await?;
+        let ec2 = &cx.client.ec2;
+        if let Some(recorded) = &cx.recorded
+            && cx.is_survey()
+            && let Some(template) = ec2.numbered_templates.get(key.clone()).await?
+        {
+            let live = self.shown_by_number(cx.instance, &template);
+            // A version never changes, and no other gets its number: it is as the last apply left it.
+            if live.outputs.latest_version == recorded.latest_version && live.spec.newest_is_default {
+                return Ok(Some(live));
+            }
+        }
+        let found = ec2.launch_templates.get(key).await?;
         Ok(found.map(|(template, version)| self.live(cx.instance, &template, &version)))
     }
 
@@ -191,21 +202,31 @@ impl LaunchTemplate {
         template: &types::LaunchTemplate,
         version: &types::LaunchTemplateVersion,
     ) -> Live<Self> {
-        let tags = live_tags(template.tags());
-        let name = template.launch_template_name().unwrap_or_default();
-        let newest = template.latest_version_number();
         let nothing = types::ResponseLaunchTemplateData::builder().build();
         let there = self.shown(version.launch_template_data().unwrap_or(&nothing));
+        there
+            .numbered(self.name.live(instance, template.launch_template_name().unwrap_or_default()), template)
+    }
+
+    /// As it is if its newest version holds what is in here.
+    fn shown_by_number(&self, instance: &str, template: &types::LaunchTemplate) -> Live<Self> {
+        let name = self.name.live(instance, template.launch_template_name().unwrap_or_default());
+        self.clone().numbered(name, template)
+    }
+
+    fn numbered(self, name: Name, template: &types::LaunchTemplate) -> Live<Self> {
+        let tags = live_tags(template.tags());
+        let newest = template.latest_version_number();
         Live {
             spec: LaunchTemplate {
-                name: self.name.live(instance, name),
+                name,
                 newest_is_default: template.default_version_number() == newest,
                 tags: tags.clone(),
-                ..there
+                ..self
             },
             outputs: LaunchTemplateOutputs {
                 launch_template_id: template.launch_template_id().unwrap_or_default().into(),
-                name: name.to_owned(),
+                name: template.launch_template_name().unwrap_or_default().to_owned(),
                 latest_version: newest.unwrap_or(1).to_string(),
             },
             status: Status::Ready,
@@ -216,25 +237,40 @@ impl LaunchTemplate {
 
 type Found = (types::LaunchTemplate, types::LaunchTemplateVersion);
 
+/// Answers in one page, the most that EC2 gives of these.
+const PAGE: i32 = 200;
+
+async fn templates(api: &Client) -> Result<Vec<types::LaunchTemplate>, Error> {
+    let all = api.describe_launch_templates().max_results(PAGE).into_paginator().items().send();
+    all.try_collect().await.call("ec2:DescribeLaunchTemplates")
+}
+
+/// Templates with the numbers of their versions and without what is in those, by id.
+pub(super) fn numbered(api: &Client) -> Coalesce<String, types::LaunchTemplate> {
+    let api = api.clone();
+    Coalesce::new(usize::MAX, move |ids| {
+        let api = api.clone();
+        async move {
+            let all = templates(&api).await?.into_iter();
+            let all = all.filter_map(|template| Some((template.launch_template_id.clone()?, template)));
+            Ok(all.filter(|(id, _)| ids.contains(id)).collect())
+        }
+    })
+}
+
 /// Templates with their newest versions, by id or name. EC2 has no filter by id, and newest versions of all come with
 /// one call, so a look at any is a look at all: two calls.
 pub(super) fn all(api: &Client) -> Coalesce<String, Found> {
-    /// Answers in one page, the most that EC2 gives of these.
-    const PAGE: i32 = 200;
     let api = api.clone();
     Coalesce::new(usize::MAX, move |keys| {
         let api = api.clone();
         async move {
-            let templates = api.describe_launch_templates().max_results(PAGE);
-            let templates = templates.into_paginator().items().send().try_collect();
             let versions = api.describe_launch_template_versions().versions("$Latest").max_results(PAGE);
             let versions = versions.into_paginator().items().send().try_collect();
-            let (templates, versions) =
-                tokio::join!(async { templates.await.call("ec2:DescribeLaunchTemplates") }, async {
-                    versions.await.call("ec2:DescribeLaunchTemplateVersions")
-                });
-            let (templates, versions): (Vec<types::LaunchTemplate>, Vec<types::LaunchTemplateVersion>) =
-                (templates?, versions?);
+            let (templates, versions) = tokio::join!(templates(&api), versions);
+            let templates = templates?;
+            let versions: Vec<types::LaunchTemplateVersion> =
+                versions.call("ec2:DescribeLaunchTemplateVersions")?;
             let mut newest: BTreeMap<String, types::LaunchTemplateVersion> =
                 versions.into_iter().filter_map(|v| Some((v.launch_template_id.clone()?, v))).collect();
             let mut found = BTreeMap::new();

@@ -105,6 +105,8 @@ pub struct Ec2 {
     pub(crate) internet_gateways: Lookup<types::InternetGateway>,
     /// With their newest versions, by id or name.
     pub(crate) launch_templates: Coalesce<String, (types::LaunchTemplate, types::LaunchTemplateVersion)>,
+    /// Launch templates without what is in them, by id.
+    pub(crate) numbered_templates: Coalesce<String, types::LaunchTemplate>,
     pub(crate) nat_gateways: Lookup<types::NatGateway>,
     pub(crate) network_interfaces: Lookup<types::NetworkInterface>,
     pub(crate) route_tables: Lookup<types::RouteTable>,
@@ -136,6 +138,7 @@ impl Ec2 {
             instances: Lookup::new(&api),
             internet_gateways: Lookup::new(&api),
             launch_templates: launch_template::all(&api),
+            numbered_templates: launch_template::numbered(&api),
             nat_gateways: Lookup::new(&api),
             network_interfaces: Lookup::new(&api),
             route_tables: Lookup::new(&api),

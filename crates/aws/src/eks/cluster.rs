@@ -154,8 +154,7 @@ impl Resource for Cluster {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let eks = &cx.client.eks;
-        let found = eks.describe_cluster().name(&self.name).send().await.call("eks:DescribeCluster");
-        let Some(cluster) = found.found()?.and_then(|found| found.cluster) else { return Ok(None) };
+        let Some(cluster) = eks.clusters.get(self.name.clone()).await? else { return Ok(None) };
         let mut live = self.live(&cluster);
         live.status = eks.or_updating(Of::Cluster(self.name.clone()), live.status).await?;
         Ok(Some(live))

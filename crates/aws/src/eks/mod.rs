@@ -31,11 +31,14 @@ pub use token::{Token, TokenError, token};
 
 use crate::{Aws, Call, id::Arn};
 use aws_config::SdkConfig;
-use aws_sdk_eks::types::AddonInfo;
+use aws_sdk_eks::types::{self, AddonInfo};
 use causeway_core::{
     Class, Error, Tags, coalesce::Coalesce, diff::Diff, error::Found, registry::ProviderKinds,
 };
-use std::{collections::HashMap, ops::Deref};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Deref,
+};
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
     kinds
@@ -57,6 +60,8 @@ pub struct Eks {
     pub(crate) addon_versions: Coalesce<(String, String), AddonInfo>,
     /// The id of an association, by cluster, namespace and service account.
     pub(crate) associations: Coalesce<[String; 3], String>,
+    /// By name.
+    pub(crate) clusters: Coalesce<String, types::Cluster>,
     pub(crate) updates: update::Updates,
 }
 
@@ -64,7 +69,9 @@ impl Eks {
     /// With the region and the endpoints of `config`.
     pub fn new(config: &SdkConfig) -> Self {
         let api = crate::client::client!(aws_sdk_eks, config);
+        let describe = api.clone();
         Eks {
+            clusters: Coalesce::new(1, move |names| clusters(describe.clone(), names)),
             addon_versions: addon_version::offered(&api),
             associations: pod_identity_association::ids(&api),
             updates: update::Updates::default(),
@@ -95,6 +102,18 @@ impl Deref for Eks {
     fn deref(&self) -> &Self::Target {
         &self.api
     }
+}
+
+async fn clusters(
+    api: aws_sdk_eks::Client,
+    names: BTreeSet<String>,
+) -> Result<BTreeMap<String, types::Cluster>, Error> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        let cluster = api.describe_cluster().name(&name).send().await.call("eks:DescribeCluster").found()?;
+        found.extend(cluster.and_then(|found| Some((name, found.cluster?))));
+    }
+    Ok(found)
 }
 
 fn to_tags(tags: &Tags) -> Option<HashMap<String, String>> {

@@ -38,8 +38,7 @@ impl Resource for NextVersion {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let eks = &cx.client.eks;
-        let found = eks.describe_cluster().name(&self.cluster_name).send().await.call("eks:DescribeCluster");
-        let cluster = found.found()?.and_then(|found| found.cluster);
+        let cluster = eks.clusters.get(self.cluster_name.clone()).await?;
         let current = cluster.and_then(|cluster| cluster.version).unwrap_or_default();
         let (version, remaining) = if current.is_empty() || current == self.wanted {
             (self.wanted.clone(), vec![])

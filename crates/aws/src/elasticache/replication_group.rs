@@ -153,11 +153,18 @@ impl Resource for ReplicationGroup {
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let cache = &cx.client.elasticache;
         let id = self.id.to_lowercase();
-        let (group, node) = tokio::try_join!(cache.groups.get(id.clone()), cache.nodes.get(id))?;
-        let Some(group) = group else { return Ok(None) };
-        let Some(tags) = tags_of(cache, group.arn().unwrap_or_default()).await.found()? else {
-            return Ok(None);
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (group, node, confirmed) = tokio::join!(
+            cache.groups.get(id.clone()),
+            cache.nodes.get(id),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
+        let (Some(group), node) = (group?, node?) else { return Ok(None) };
+        let tags = match confirmed {
+            Some(tags) => Some(tags),
+            None => tags_of(cache, group.arn().unwrap_or_default()).await.found()?,
         };
+        let Some(tags) = tags else { return Ok(None) };
         Ok(Some(self.live(&group, node.as_ref(), tags)))
     }
 

@@ -46,12 +46,19 @@ impl Resource for SubnetGroup {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let Some(name) = actual_name(cx, &self.name) else { return Ok(None) };
-        let call = cx.client.elasticache.describe_cache_subnet_groups().cache_subnet_group_name(name);
-        let found = call.send().await.call("elasticache:DescribeCacheSubnetGroups").found()?;
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (found, confirmed) = tokio::join!(
+            cx.client.elasticache.describe_cache_subnet_groups().cache_subnet_group_name(name).send(),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
+        let found = found.call("elasticache:DescribeCacheSubnetGroups").found()?;
         let Some(group) = found.and_then(|f| f.cache_subnet_groups?.into_iter().next()) else {
             return Ok(None);
         };
-        let tags = tags_of(&cx.client.elasticache, group.arn().unwrap_or_default()).await?;
+        let tags = match confirmed {
+            Some(tags) => tags,
+            None => tags_of(&cx.client.elasticache, group.arn().unwrap_or_default()).await?,
+        };
         Ok(Some(self.live(&group, tags)))
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// A rule of the default event bus, with the places that matching events are sent to.
 ///
-/// Looking at all rules of a region costs one call for every hundred, and two for each that is wanted.
+/// Looking at all rules of a region costs one call for every hundred, and one or two for each that is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rule {
     /// Unique on the bus: up to 64 letters, digits and `.-_`.
@@ -77,16 +77,24 @@ impl Resource for Rule {
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let events = &cx.client.events;
         let name = cx.name(&self.name);
-        let Some(rule) = events.rules.get(name.clone()).await? else { return Ok(None) };
+        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        let (rule, confirmed) = tokio::join!(
+            events.rules.get(name.clone()),
+            cx.client.tag_index.confirms(cx, recorded, &self.tags)
+        );
+        let Some(rule) = rule? else { return Ok(None) };
         let arn = rule.arn.clone().unwrap_or_default();
         let found = async {
             tokio::try_join!(targets(cx, &name), async {
+                if let Some(tags) = confirmed {
+                    return Ok(tags);
+                }
                 let tags = events.list_tags_for_resource().resource_arn(&arn).send().await;
-                tags.call("events:ListTagsForResource")
+                let tags = tags.call("events:ListTagsForResource")?.tags.unwrap_or_default();
+                Ok(Tags::live(tags.into_iter().map(|tag| (tag.key, tag.value))))
             })
         };
         let Some((targets, tags)) = found.await.found()? else { return Ok(None) };
-        let tags = Tags::live(tags.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
         let pattern = rule.event_pattern.as_deref().map(serde_json::from_str).transpose();
         let pattern =
             pattern.map_err(|source| Error::Decode { what: "an event pattern", kind: Self::KIND, source })?;

@@ -47,7 +47,7 @@ impl Resource for Deployer {
     type Outputs = DeployerOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let caller = cx.client.sts.get_caller_identity().send().await.call("sts:GetCallerIdentity")?;
+        let Some(caller) = cx.client.sts.caller.get(()).await? else { return Ok(None) };
         let arn = match principal(caller.arn().unwrap_or_default()) {
             Principal::Itself(arn) => Some(arn),
             Principal::Session(role) => {

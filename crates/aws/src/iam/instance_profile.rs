@@ -1,6 +1,6 @@
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateInstanceProfile.html>
 
-use super::{live_tags, tag, tags};
+use super::{is_as_left, listed::ListedProfile, live_tags, tag, tags};
 use crate::{Aws, Call, id::Arn, shown::shown};
 use causeway_core::{
     Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Value, diff::Diff, error::Found, outputs,
@@ -41,22 +41,36 @@ impl Resource for InstanceProfile {
     type Outputs = InstanceProfileOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let get = cx.client.iam.get_instance_profile().instance_profile_name(cx.name(&self.name));
+        let iam = &cx.client.iam;
+        let name = cx.name(&self.name);
+        if let Some(recorded) = &cx.recorded
+            && cx.is_survey()
+        {
+            let (listed, confirmed) = tokio::join!(
+                iam.listing.profile(&name),
+                iam.tag_index.confirms(cx, Some(&recorded.arn), &self.tags)
+            );
+            if let (Some(listed), Some(tags)) = (listed?, confirmed)
+                && listed.arn == recorded.arn
+            {
+                let live = self.live(cx.instance, listed, tags);
+                if is_as_left(self, &live.spec)? {
+                    return Ok(Some(live));
+                }
+            }
+        }
+        let get = iam.get_instance_profile().instance_profile_name(&name);
         let found = get.send().await.call("iam:GetInstanceProfile").found()?;
         let Some(profile) = found.and_then(|found| found.instance_profile) else { return Ok(None) };
         let role = profile.roles().first().map(|role| role.role_name.clone());
         let tags = live_tags(profile.tags());
-        Ok(Some(Live {
-            spec: InstanceProfile {
-                name: self.name.live(cx.instance, &profile.instance_profile_name),
-                path: shown(self.path.as_ref(), Some(profile.path), "/".into()),
-                role: role.unwrap_or_default().into(),
-                tags: tags.clone(),
-            },
-            outputs: InstanceProfileOutputs { arn: profile.arn.into(), name: profile.instance_profile_name },
-            status: Status::Ready,
-            owner: tags.owner(),
-        }))
+        let found = ListedProfile {
+            name: profile.instance_profile_name,
+            arn: profile.arn.into(),
+            path: profile.path,
+            role: role.unwrap_or_default(),
+        };
+        Ok(Some(self.live(cx.instance, found, tags)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
@@ -96,6 +110,22 @@ impl Resource for InstanceProfile {
         let delete = cx.client.iam.delete_instance_profile().instance_profile_name(&live.outputs.name);
         delete.send().await.call("iam:DeleteInstanceProfile").found()?;
         Ok(())
+    }
+}
+
+impl InstanceProfile {
+    fn live(&self, instance: &str, found: ListedProfile, tags: Tags) -> Live<Self> {
+        Live {
+            spec: InstanceProfile {
+                name: self.name.live(instance, &found.name),
+                path: shown(self.path.as_ref(), Some(found.path), "/".into()),
+                role: found.role.into(),
+                tags: tags.clone(),
+            },
+            outputs: InstanceProfileOutputs { arn: found.arn, name: found.name },
+            status: Status::Ready,
+            owner: tags.owner(),
+        }
     }
 }
 

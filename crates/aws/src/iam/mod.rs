@@ -17,10 +17,12 @@ pub use policy::{Policy, PolicyOutputs, PolicyRefs};
 pub use role::{Role, RoleOutputs, RoleRefs};
 pub use service_linked_role::{ServiceLinkedRole, ServiceLinkedRoleOutputs, ServiceLinkedRoleRefs};
 
-use crate::{Aws, Call, id::Arn};
+pub(crate) use listed::Listing;
+
+use crate::{Aws, Call, TagIndex, global::Global, id::Arn};
 use aws_config::SdkConfig;
 use aws_sdk_iam::types::{PolicyScopeType, Tag};
-use causeway_core::{Error, Tags, coalesce::Coalesce, registry::ProviderKinds};
+use causeway_core::{Error, Resource, Tags, coalesce::Coalesce, diff::is_unchanged, registry::ProviderKinds};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Deref,
@@ -31,17 +33,18 @@ pub struct Iam {
     api: aws_sdk_iam::Client,
     /// ARNs of customer managed policies, by name.
     pub(crate) policies: Coalesce<String, Arn>,
-    /// Roles by name, from the lists of all roles, which may lag behind.
-    listed_roles: Coalesce<String, listed::Listed>,
+    /// Everything together, which may lag behind.
+    listing: Listing,
+    /// The index of its tags, which may lag behind.
+    tag_index: TagIndex,
 }
 
 impl Iam {
-    pub(crate) fn new(config: &SdkConfig) -> Self {
+    pub(crate) fn new(config: &SdkConfig, global: Global) -> Self {
         let api = crate::client::client!(aws_sdk_iam, config);
-        let (list, roles) = (api.clone(), api.clone());
+        let list = api.clone();
         let policies = Coalesce::new(usize::MAX, move |names| policies_by_name(list.clone(), names));
-        let listed_roles = Coalesce::new(usize::MAX, move |names| listed::roles(roles.clone(), names));
-        Iam { api, policies, listed_roles }
+        Iam { api, policies, listing: global.listing, tag_index: global.tag_index }
     }
 }
 impl Deref for Iam {
@@ -77,6 +80,15 @@ async fn policies_by_name(
         }
     }
     Ok(found)
+}
+
+/// Whether `live` is what the last apply left, which is `applied`.
+fn is_as_left<R: Resource>(applied: &R, live: &R) -> Result<bool, Error> {
+    let json = |spec: &R| {
+        let json = serde_json::to_value(spec);
+        json.map_err(|source| Error::Decode { what: "spec", kind: R::KIND, source })
+    };
+    Ok(is_unchanged(&json(applied)?, &json(live)?))
 }
 
 fn live_tags(tags: &[Tag]) -> Tags {

@@ -1,10 +1,10 @@
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreatePolicy.html>
 
-use super::{PolicyDocument, document, live_tags, tag, tags};
+use super::{PolicyDocument, document, is_as_left, live_tags, tag, tags};
 use crate::{Aws, Call, id::Arn, shown::shown};
-use aws_sdk_iam::types::PolicyVersion;
+use aws_sdk_iam::types::{ManagedPolicyDetail, PolicyVersion};
 use causeway_core::{
-    Cx, Error, Live, Name, Recovery, Resource, Status, Tags, diff::Diff, error::Found, outputs,
+    Cx, Error, Live, Name, Recovery, Resource, Status, Tags, diff::Diff, error::Found as _, outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,20 @@ impl Resource for Policy {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let iam = &cx.client.iam;
+        if let Some(recorded) = &cx.recorded
+            && cx.is_survey()
+        {
+            let (listed, confirmed) = tokio::join!(
+                iam.listing.policy(&recorded.arn),
+                iam.tag_index.confirms(cx, Some(&recorded.arn), &self.tags)
+            );
+            if let (Some(listed), Some(tags)) = (listed?, confirmed)
+                && let Ok(live) = self.live(cx.instance, Found::listed(listed), tags)
+                && is_as_left(self, &live.spec)?
+            {
+                return Ok(Some(live));
+            }
+        }
         let arn = match &cx.recorded {
             Some(recorded) => Some(recorded.arn.clone()),
             None => iam.policies.get(cx.name(&self.name)).await?,
@@ -64,20 +78,15 @@ impl Resource for Policy {
         let found = iam.get_policy_version().policy_arn(arn.as_str()).version_id(version).send().await;
         let found = found.call("iam:GetPolicyVersion").found()?;
         let Some(version) = found.and_then(|found| found.policy_version) else { return Ok(None) };
-        let name = policy.policy_name.unwrap_or_default();
         let tags = live_tags(policy.tags.as_deref().unwrap_or_default());
-        Ok(Some(Live {
-            spec: Policy {
-                name: self.name.live(cx.instance, &name),
-                description: shown(self.description.as_ref(), policy.description, String::new()),
-                path: shown(self.path.as_ref(), policy.path, "/".into()),
-                document: document(version.document.as_deref().unwrap_or_default(), Self::KIND)?,
-                tags: tags.clone(),
-            },
-            outputs: PolicyOutputs { arn, name },
-            status: Status::Ready,
-            owner: tags.owner(),
-        }))
+        let found = Found {
+            name: policy.policy_name.unwrap_or_default(),
+            arn,
+            description: policy.description,
+            path: policy.path,
+            document: version.document.unwrap_or_default(),
+        };
+        self.live(cx.instance, found, tags).map(Some)
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
@@ -131,6 +140,49 @@ impl Resource for Policy {
         let delete = cx.client.iam.delete_policy().policy_arn(arn).send().await;
         delete.call("iam:DeletePolicy").found()?;
         Ok(())
+    }
+}
+
+/// What IAM shows of a policy.
+struct Found {
+    name: String,
+    arn: Arn,
+    description: Option<String>,
+    path: Option<String>,
+    /// Of the version that counts, as IAM encodes it.
+    document: String,
+}
+
+impl Found {
+    fn listed(listed: ManagedPolicyDetail) -> Found {
+        let counts = |version: &&PolicyVersion| version.is_default_version;
+        let document = listed.policy_version_list().iter().find(counts).and_then(|v| v.document.clone());
+        let arn = Arn(listed.arn.unwrap_or_default());
+        Found {
+            // The last part of the ARN, behind the path.
+            name: arn.0.rsplit('/').next().unwrap_or_default().to_owned(),
+            arn,
+            description: listed.description,
+            path: listed.path,
+            document: document.unwrap_or_default(),
+        }
+    }
+}
+
+impl Policy {
+    fn live(&self, instance: &str, found: Found, tags: Tags) -> Result<Live<Self>, Error> {
+        Ok(Live {
+            spec: Policy {
+                name: self.name.live(instance, &found.name),
+                description: shown(self.description.as_ref(), found.description, String::new()),
+                path: shown(self.path.as_ref(), found.path, "/".into()),
+                document: document(&found.document, Self::KIND)?,
+                tags: tags.clone(),
+            },
+            outputs: PolicyOutputs { arn: found.arn, name: found.name },
+            status: Status::Ready,
+            owner: tags.owner(),
+        })
     }
 }
 

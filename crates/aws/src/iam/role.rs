@@ -1,13 +1,13 @@
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>
 
-use super::{PolicyDocument, Principal, Statement, document, listed::Listed, live_tags, tag, tags};
+use super::{
+    PolicyDocument, Principal, Statement, document, is_as_left, listed::ListedRole, live_tags, tag, tags,
+};
 use crate::{Aws, Call, id::Arn, shown::shown};
 use aws_sdk_iam::types::Role as SdkRole;
 use causeway_core::{
-    Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value,
-    diff::{Diff, is_unchanged},
-    error::Found as _,
-    outputs,
+    Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
+    error::Found as _, outputs,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,12 +103,11 @@ impl Resource for Role {
         let name = cx.name(&self.name);
         if cx.recorded.is_some()
             && cx.is_survey()
-            && let Some(listed) = cx.client.iam.listed_roles.get(name.clone()).await?
+            && let Some(listed) = cx.client.iam.listing.role(&name).await?
+            && let Ok(live) = Found::listed(listed).and_then(|found| self.live(cx.instance, found))
+            && is_as_left(self, &live.spec)?
         {
-            let live = self.live(cx.instance, Found::listed(listed)?)?;
-            if self.is_met_by(&live.spec)? {
-                return Ok(Some(live));
-            }
+            return Ok(Some(live));
         }
         Found::asked(cx, &name).await?.map(|found| self.live(cx.instance, found)).transpose()
     }
@@ -248,8 +247,8 @@ impl Found {
         }))
     }
 
-    fn listed(listed: Listed) -> Result<Found, Error> {
-        let Listed { detail, mut role } = listed;
+    fn listed(listed: ListedRole) -> Result<Found, Error> {
+        let ListedRole { detail, mut role } = listed;
         role.permissions_boundary = detail.permissions_boundary;
         role.tags = detail.tags;
         let inline = detail.role_policy_list.unwrap_or_default().into_iter().map(|policy| {
@@ -298,15 +297,6 @@ impl Role {
             status: Status::Ready,
             owner: tags.owner(),
         })
-    }
-
-    /// Whether `live` is what the last apply left, which is this.
-    fn is_met_by(&self, live: &Role) -> Result<bool, Error> {
-        let json = |role: &Role| {
-            let json = serde_json::to_value(role);
-            json.map_err(|source| Error::Decode { what: "spec", kind: Self::KIND, source })
-        };
-        Ok(is_unchanged(&json(self)?, &json(live)?))
     }
 }
 

@@ -35,13 +35,12 @@ impl Resource for Alias {
     type Outputs = AliasOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let Some(alias) = cx.client.kms.aliases.get(self.name.clone()).await? else { return Ok(None) };
+        let Some(key) = cx.client.kms.keys.get(self.name.clone()).await? else { return Ok(None) };
+        // `arn:aws:kms:..:key/..`; KMS does not say that of the alias.
+        let place = key.arn().and_then(|arn| arn.rsplit_once(':')).map_or("", |(place, _)| place);
         Ok(Some(Live {
-            spec: Alias {
-                name: self.name.clone(),
-                target_key_id: KeyId(alias.target_key_id.unwrap_or_default()).into(),
-            },
-            outputs: AliasOutputs { arn: alias.alias_arn.unwrap_or_default().into() },
+            spec: Alias { name: self.name.clone(), target_key_id: KeyId(key.key_id.clone()).into() },
+            outputs: AliasOutputs { arn: format!("{place}:{}", self.name).into() },
             status: Status::Ready,
             owner: Owner::Parent,
         }))

@@ -85,12 +85,9 @@ impl Resource for Key {
         };
         let Some(KeyId(id)) = id else { return Ok(None) };
         let arn = cx.recorded.as_ref().map(|recorded| &recorded.arn);
-        let (found, confirmed) = tokio::join!(
-            kms.describe_key().key_id(&id).send(),
-            cx.client.tag_index.confirms(cx, arn, &self.tags)
-        );
-        let found = found.call("kms:DescribeKey").found()?;
-        let Some(key) = found.and_then(|found| found.key_metadata) else { return Ok(None) };
+        let (found, confirmed) =
+            tokio::join!(kms.keys.get(id.clone()), cx.client.tag_index.confirms(cx, arn, &self.tags));
+        let Some(key) = found? else { return Ok(None) };
         let Some(status) = status(&key) else { return Ok(None) };
         let rest = async {
             tokio::try_join!(

@@ -8,7 +8,7 @@ pub use key::{Key, KeyOutputs, KeyRefs};
 
 use crate::{Aws, Call, id::KeyId};
 use aws_config::SdkConfig;
-use aws_sdk_kms::types::{AliasListEntry, Tag};
+use aws_sdk_kms::types::{KeyMetadata, Tag};
 use causeway_core::{
     Error, Stop, Tags, coalesce::Coalesce, error::Class, error::Found, registry::ProviderKinds, repeated,
 };
@@ -22,18 +22,20 @@ pub struct Kms {
     api: aws_sdk_kms::Client,
     /// Keys by the incarnation in their tag.
     pub(crate) instances: Coalesce<String, KeyId>,
-    /// Aliases by name.
-    pub(crate) aliases: Coalesce<String, AliasListEntry>,
+    /// Keys by id, or by the name of an alias.
+    pub(crate) keys: Coalesce<String, KeyMetadata>,
 }
 
 impl Kms {
     pub(crate) fn new(config: &SdkConfig) -> Self {
         let api = crate::client::client!(aws_sdk_kms, config);
-        let (keys, names) = (api.clone(), api.clone());
+        let (tagged, named) = (api.clone(), api.clone());
         Kms {
             api,
-            instances: Coalesce::new(usize::MAX, move |instances| keys_by_instance(keys.clone(), instances)),
-            aliases: Coalesce::new(usize::MAX, move |wanted| aliases_by_name(names.clone(), wanted)),
+            instances: Coalesce::new(usize::MAX, move |instances| {
+                keys_by_instance(tagged.clone(), instances)
+            }),
+            keys: Coalesce::new(usize::MAX, move |wanted| keys(named.clone(), wanted)),
         }
     }
 }
@@ -87,19 +89,29 @@ async fn keys_with_tags(api: &aws_sdk_kms::Client) -> Result<Vec<(String, Tags)>
     Ok(found)
 }
 
-async fn aliases_by_name(
+/// One call for each, and none for a key whose alias is asked for as well.
+async fn keys(
     api: aws_sdk_kms::Client,
     wanted: BTreeSet<String>,
-) -> Result<BTreeMap<String, AliasListEntry>, Error> {
-    let mut found = BTreeMap::new();
-    let mut pages = api.list_aliases().into_paginator().items().send();
-    while let Some(alias) = pages.next().await {
-        let alias = alias.call("kms:ListAliases")?;
-        if let Some(name) = alias.alias_name.clone().filter(|name| wanted.contains(name)) {
-            found.insert(name, alias);
-        }
-    }
+) -> Result<BTreeMap<String, KeyMetadata>, Error> {
+    let (aliases, ids): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|name| name.starts_with("alias/"));
+    let mut found = described(&api, aliases).await?;
+    let named: BTreeMap<_, _> = found.values().map(|key| (key.key_id.clone(), key.clone())).collect();
+    let (known, unknown): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| named.contains_key(id));
+    found.extend(known.into_iter().filter_map(|id| Some((id.clone(), named.get(&id)?.clone()))));
+    found.extend(described(&api, unknown).await?);
     Ok(found)
+}
+
+async fn described(
+    api: &aws_sdk_kms::Client,
+    names: Vec<String>,
+) -> Result<BTreeMap<String, KeyMetadata>, Error> {
+    let asked = names.into_iter().map(|name| async move {
+        let found = api.describe_key().key_id(&name).send().await.call("kms:DescribeKey").found()?;
+        Ok::<_, Error>(found.and_then(|found| Some((name, found.key_metadata?))))
+    });
+    Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
 }
 
 async fn tags_of(api: &aws_sdk_kms::Client, key: &str) -> Result<Option<Tags>, Error> {

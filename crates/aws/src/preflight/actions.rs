@@ -284,7 +284,7 @@ const TABLE: &[Needs] = &[
     needs!("aws.iam.service_linked_role",
         read: ["iam:ListRoles"], create: ["iam:CreateServiceLinkedRole"]),
     needs!("aws.kms.alias",
-        read: ["kms:ListAliases"], create: ["kms:CreateAlias"], update: ["kms:UpdateAlias"],
+        read: ["kms:DescribeKey"], create: ["kms:CreateAlias"], update: ["kms:UpdateAlias"],
         delete: ["kms:DeleteAlias"]),
     needs!("aws.kms.key",
         read: ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeys", "kms:ListResourceTags"],
@@ -422,7 +422,12 @@ const ASKED: &[&str] = &[
 ];
 
 /// What tells of many things at once. Without these, each is asked for alone.
-const SHARED: &[&str] = &["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "tag:GetResources"];
+const SHARED: &[&str] = &[
+    "iam:GetAccountAuthorizationDetails",
+    "iam:ListRoles",
+    "secretsmanager:ListSecrets",
+    "tag:GetResources",
+];
 
 /// A policy that allows `actions`, what a preflight asks, and what saves calls. Resources are not narrowed down: most ids
 /// are not known before a create. Roles go to the services that need them and to no others.
@@ -489,14 +494,8 @@ mod tests {
     use std::{fs, path::Path};
 
     /// Calls beside the engine: by programs that embed the crate, and by commands that look or run something.
-    const BESIDE: [&str; 6] = [
-        "ecr:GetAuthorizationToken",
-        "ecs:ExecuteCommand",
-        "eks:ListClusters",
-        "iam:ListInstanceProfiles",
-        "logs:FilterLogEvents",
-        "secretsmanager:ListSecrets",
-    ];
+    const BESIDE: [&str; 4] =
+        ["ecr:GetAuthorizationToken", "ecs:ExecuteCommand", "eks:ListClusters", "logs:FilterLogEvents"];
 
     fn in_sources(folder: &Path, out: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -13,7 +13,7 @@ pub use subnet_group::{SubnetGroup, SubnetGroupOutputs, SubnetGroupRefs};
 
 use crate::{Aws, Call, id::Arn};
 use aws_config::SdkConfig;
-use aws_sdk_rds::types::{DbInstance, Tag};
+use aws_sdk_rds::types::{DbInstance, DbParameterGroup, Tag};
 use causeway_core::{
     Class, Cx, Error, Name, Resource, Tags, coalesce::Coalesce, diff::Diff, error::Found,
     registry::ProviderKinds,
@@ -31,6 +31,8 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
 pub struct Rds {
     api: aws_sdk_rds::Client,
     pub(crate) instances: Coalesce<String, DbInstance>,
+    /// By name.
+    pub(crate) parameter_groups: Coalesce<String, DbParameterGroup>,
 }
 
 impl Rds {
@@ -43,7 +45,10 @@ impl Rds {
             // over an instance that does not exist: for more than one, the list of all is the cheapest answer.
             Coalesce::new(1000, move |ids| instances(api.clone(), ids))
         };
-        Rds { api, instances }
+        let groups = api.clone();
+        let parameter_groups =
+            Coalesce::new(usize::MAX, move |names| parameter_groups(groups.clone(), names));
+        Rds { api, instances, parameter_groups }
     }
 
     /// The ARNs and tags of all parameter groups that somebody made.
@@ -66,6 +71,24 @@ impl Deref for Rds {
     fn deref(&self) -> &Self::Target {
         &self.api
     }
+}
+
+/// One that does not exist fails a call that names it, so several are picked from the list of all.
+async fn parameter_groups(
+    api: aws_sdk_rds::Client,
+    names: BTreeSet<String>,
+) -> Result<BTreeMap<String, DbParameterGroup>, Error> {
+    let one = names.first().filter(|_| names.len() == 1);
+    let list = api.describe_db_parameter_groups().set_db_parameter_group_name(one.cloned());
+    let mut found = BTreeMap::new();
+    let mut pages = list.into_paginator().items().send();
+    while let Some(group) = pages.next().await {
+        let Some(group) = group.call("rds:DescribeDBParameterGroups").found()? else { break };
+        if let Some(name) = group.db_parameter_group_name.clone().filter(|name| names.contains(name)) {
+            found.insert(name, group);
+        }
+    }
+    Ok(found)
 }
 
 async fn instances(

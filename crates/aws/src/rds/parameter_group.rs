@@ -58,13 +58,10 @@ impl Resource for ParameterGroup {
         let Some(name) = actual_name(cx, &self.name) else { return Ok(None) };
         let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
         let (found, confirmed) = tokio::join!(
-            cx.client.rds.describe_db_parameter_groups().db_parameter_group_name(&name).send(),
+            cx.client.rds.parameter_groups.get(name.clone()),
             cx.client.tag_index.confirms(cx, recorded, &self.tags)
         );
-        let found = found.call("rds:DescribeDBParameterGroups").found()?;
-        let Some(group) = found.and_then(|f| f.db_parameter_groups?.into_iter().next()) else {
-            return Ok(None);
-        };
+        let Some(group) = found? else { return Ok(None) };
         let arn = group.db_parameter_group_arn().unwrap_or_default();
         let tags = match confirmed {
             Some(tags) => tags,

@@ -6,10 +6,16 @@ use crate::{
     id::{Arn, key_as_wanted},
     shown::shown,
 };
-use aws_sdk_secretsmanager::{operation::describe_secret::DescribeSecretOutput, types::Tag};
+use aws_sdk_secretsmanager::{
+    operation::describe_secret::DescribeSecretOutput,
+    types::{SecretListEntry, Tag},
+};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use causeway_core::{
-    Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Value, diff::Diff, error::Found, outputs,
+    Cx, Error, Live, Name, Recovery, Resource, Status, Tags, Value,
+    diff::{Diff, is_unchanged},
+    error::Found,
+    outputs,
 };
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +81,17 @@ impl Resource for Secret {
     type Outputs = SecretOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let found = describe(cx, &cx.name(&self.name)).await?;
+        let name = cx.name(&self.name);
+        if let Some(recorded) = &cx.recorded
+            && cx.is_survey()
+            && let Some(listed) = cx.client.secretsmanager.listed.get(name.clone()).await?
+        {
+            let live = self.live(cx.instance, described(listed));
+            if self.is_as_left(recorded, &live)? {
+                return Ok(Some(live));
+            }
+        }
+        let found = describe(cx, &name).await?;
         // AWS shows what can still be restored.
         Ok(found.filter(|secret| secret.deleted_date.is_none()).map(|secret| self.live(cx.instance, secret)))
     }
@@ -183,6 +199,18 @@ impl Secret {
         }
     }
 
+    /// Whether `live` is what the last apply left, which is this; what it holds is in the version.
+    fn is_as_left(&self, recorded: &SecretOutputs, live: &Live<Self>) -> Result<bool, Error> {
+        let json = |secret: &Secret| {
+            let json = serde_json::to_value(Secret { value: None, ..secret.clone() });
+            json.map_err(|source| Error::Decode { what: "spec", kind: Self::KIND, source })
+        };
+        let there = &live.outputs;
+        Ok(there.arn == recorded.arn
+            && there.version_id == recorded.version_id
+            && is_unchanged(&json(self)?, &json(&live.spec)?))
+    }
+
     /// Whether this incarnation's create has generated the value and only its end was not recorded. Generating it
     /// again would be harmless then, but not when the journal was lost and rebuilt: the value may be in use.
     fn is_made_already(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> bool {
@@ -217,6 +245,18 @@ impl Secret {
         set.call("secretsmanager:TagResource")?;
         Ok(())
     }
+}
+
+/// What the list shows of a secret, as if it had been asked for alone.
+fn described(listed: SecretListEntry) -> DescribeSecretOutput {
+    DescribeSecretOutput::builder()
+        .set_arn(listed.arn)
+        .set_name(listed.name)
+        .set_description(listed.description)
+        .set_kms_key_id(listed.kms_key_id)
+        .set_tags(listed.tags)
+        .set_version_ids_to_stages(listed.secret_versions_to_stages)
+        .build()
 }
 
 async fn describe(cx: &Cx<'_, Secret>, name: &str) -> Result<Option<DescribeSecretOutput>, Error> {

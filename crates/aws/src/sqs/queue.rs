@@ -100,11 +100,17 @@ impl Resource for Queue {
                     let all = sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::All);
                     all.send().await.call("sqs:GetQueueAttributes")
                 },
-                async { sqs.list_queue_tags().queue_url(&url).send().await.call("sqs:ListQueueTags") }
+                async {
+                    let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+                    if let Some(tags) = cx.client.tag_index.confirms(cx, recorded, &self.tags).await {
+                        return Ok(tags);
+                    }
+                    let tags = sqs.list_queue_tags().queue_url(&url).send().await;
+                    Ok(Tags::live(tags.call("sqs:ListQueueTags")?.tags.unwrap_or_default()))
+                }
             )
         };
         let Some((attributes, tags)) = found.await.found()? else { return Ok(None) };
-        let tags = Tags::live(tags.tags.unwrap_or_default());
         self.live(cx.instance, name, url, attributes.attributes.unwrap_or_default(), tags).map(Some)
     }
 

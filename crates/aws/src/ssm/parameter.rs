@@ -95,12 +95,25 @@ impl Resource for Parameter {
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let ssm = &cx.client.ssm;
         let name = cx.name(&self.name);
-        let Some(found) = ssm.parameters.get(name.clone()).await? else { return Ok(None) };
+        let recorded = cx.recorded.as_ref();
+        let (found, confirmed) = tokio::join!(
+            ssm.parameters.get(name.clone()),
+            cx.client.tag_index.confirms(cx, recorded.map(|recorded| &recorded.arn), &self.tags)
+        );
+        let Some(found) = found? else { return Ok(None) };
+        // Every write makes another version, so the one that the last apply left holds what it wrote. One that was made
+        // anew begins with 1 again, but without our tags.
+        let as_left =
+            confirmed.is_some() && recorded.is_some_and(|recorded| recorded.version == found.version());
         let value = match &self.value {
+            Some(ParameterValue::Plain(text)) if as_left => Some(text.get()?.clone()),
             Some(ParameterValue::Plain(_)) => ssm.values.get(name.clone()).await?,
             Some(ParameterValue::Secret(_)) | None => None,
         };
-        let tags = ssm.tags(&name).await?;
+        let tags = match confirmed {
+            Some(tags) => tags,
+            None => ssm.tags(&name).await?,
+        };
         Ok(Some(self.live(cx.instance, &found, value, tags)))
     }
 

@@ -5,6 +5,7 @@ mod acm;
 #[allow(dead_code, reason = "with few features much of it is unused")]
 mod by_hand;
 mod caches;
+mod calls;
 #[allow(dead_code, reason = "with few features much of it is unused")]
 mod changes;
 mod cloudwatch;

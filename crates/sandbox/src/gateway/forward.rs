@@ -166,8 +166,11 @@ impl State {
             "acm" => "CertificateManager",
             "ecr" => "AmazonEC2ContainerRegistry_V20150921",
             "ecs" => "AmazonEC2ContainerServiceV20141113",
+            "events" => "AWSEvents",
             "kms" => "TrentService",
             "logs" => "Logs_20140328",
+            "sqs" => "AmazonSQS",
+            "ssm" => "AmazonSSM",
             _ => service,
         };
         let mut request = Request::to(scope, service, operation, input.to_string().into());

@@ -18,13 +18,15 @@ pub(super) struct Karpenter {
     pub node_role: Value<Arn>,
 }
 
-/// What EC2 and AWS Health tell: name, source, kind of event.
+/// Who tells.
+const SOURCES: [&str; 2] = ["aws.ec2", "aws.health"];
+/// What they tell. Each kind of event has one source, so one rule lets the same events pass as one for each kind.
 /// <https://karpenter.sh/docs/concepts/disruption/#interruption>
-const EVENTS: [(&str, &str, &str); 4] = [
-    ("health", "aws.health", "AWS Health Event"),
-    ("spot", "aws.ec2", "EC2 Spot Instance Interruption Warning"),
-    ("rebalance", "aws.ec2", "EC2 Instance Rebalance Recommendation"),
-    ("state", "aws.ec2", "EC2 Instance State-change Notification"),
+const EVENTS: [&str; 4] = [
+    "AWS Health Event",
+    "EC2 Spot Instance Interruption Warning",
+    "EC2 Instance Rebalance Recommendation",
+    "EC2 Instance State-change Notification",
 ];
 
 pub(super) fn karpenter(
@@ -68,15 +70,13 @@ pub(super) fn karpenter(
             ..Queue::new(name)
         };
         let queue = stack.add("queue", queue);
-        for (name, source, detail) in EVENTS {
-            let pattern = json!({ "source": [source], "detail-type": [detail] });
-            let name_of = format!("{}-karpenter-{name}", site.cluster);
-            let rule = Rule {
-                tags: Tags::from([("ClusterName", site.cluster.clone())]),
-                ..Rule::new(name_of, pattern, "KarpenterInterruptionQueueTarget", queue.arn.clone())
-            };
-            stack.add(&format!("rule-{name}"), rule);
-        }
+        let pattern = json!({ "source": SOURCES, "detail-type": EVENTS });
+        let name = format!("{}-karpenter", site.cluster);
+        let rule = Rule {
+            tags: Tags::from([("ClusterName", site.cluster.clone())]),
+            ..Rule::new(name, pattern, "KarpenterInterruptionQueueTarget", queue.arn.clone())
+        };
+        stack.add("rule", rule);
         Karpenter { queue: queue.arn.clone(), node_role: role.arn.clone() }
     })
 }

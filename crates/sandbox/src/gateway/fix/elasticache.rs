@@ -61,6 +61,15 @@ struct SubnetGroup {
 #[derive(Default)]
 pub(crate) struct Caches(Mutex<BTreeMap<(String, String), Region>>);
 
+impl Caches {
+    /// The tags of what is at `arn`.
+    pub(super) fn tags(&self, access_key: &str, region: &str, arn: &str) -> Option<Vec<(String, String)>> {
+        let account = crate::account::of(access_key).to_owned();
+        let all = lock(&self.0);
+        Some(all.get(&(account, region.to_owned()))?.tags.get(arn)?.clone().into_iter().collect())
+    }
+}
+
 pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, _next: Next<'a>) -> BoxFuture<'a, Answer> {
     Box::pin(async move {
         let subnets = match subnets(state, &request).await {

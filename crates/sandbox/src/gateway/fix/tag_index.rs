@@ -56,6 +56,7 @@ async fn tags(state: &Arc<State>, scope: &Scope, arn: &str) -> Option<Vec<(Strin
         let tags = found.all("Key").into_iter().zip(found.all("Value"));
         Some(tags.map(|(key, value)| (key.text(), value.text())).collect())
     };
+    let name = arn.splitn(6, ':').nth(5)?;
     match arn.split(':').nth(2)? {
         "acm" => json("acm", "ListTagsForCertificate", json!({"CertificateArn": arn})).await,
         "cloudwatch" => query("monitoring", "ListTagsForResource", "ResourceARN").await,
@@ -63,9 +64,35 @@ async fn tags(state: &Arc<State>, scope: &Scope, arn: &str) -> Option<Vec<(Strin
         "elasticloadbalancing" => {
             query("elasticloadbalancing", "DescribeTags", "ResourceArns.member.1").await
         }
+        "elasticache" => state.fixes.caches.tags(&scope.access_key, &scope.region, arn),
+        "events" => json("events", "ListTagsForResource", json!({"ResourceARN": arn})).await,
+        // IAM has such tags in one place only.
+        "iam" if scope.region != "us-east-1" => None,
+        "iam" if name.starts_with("policy/") => query("iam", "ListPolicyTags", "PolicyArn").await,
+        "iam" => {
+            let name = name.strip_prefix("instance-profile/")?.rsplit('/').next()?;
+            let named = [("InstanceProfileName", name)];
+            let found = state.query(scope, "iam", "GetInstanceProfile", &named).await.ok()?;
+            // Those of its role stand further down.
+            let profile = *found.all("InstanceProfile").first()?;
+            let tags = profile.child("Tags")?.elements();
+            Some(tags.filter_map(|tag| Some((tag.get("Key")?, tag.get("Value")?))).collect())
+        }
         "kms" => json("kms", "ListResourceTags", json!({"KeyId": arn})).await,
         "logs" => json("logs", "ListTagsForResource", json!({"resourceArn": arn})).await,
         "rds" => query("rds", "ListTagsForResource", "ResourceName").await,
+        "sqs" => {
+            let found = state.json(scope, "sqs", "GetQueueUrl", &json!({"QueueName": name})).await.ok()?;
+            json("sqs", "ListQueueTags", json!({"QueueUrl": found["QueueUrl"]})).await
+        }
+        "ssm" => {
+            let name = name.strip_prefix("parameter/")?;
+            // Without folders, a name has no slash of its own.
+            let id = if name.contains('/') { format!("/{name}") } else { name.to_owned() };
+            let input = json!({"ResourceType": "Parameter", "ResourceId": id});
+            let found = state.json(scope, "ssm", "ListTagsForResource", &input).await.ok()?;
+            Some(pairs(&found["TagList"]))
+        }
         "sns" => query("sns", "ListTagsForResource", "ResourceArn").await,
         _ => None,
     }
