@@ -3,6 +3,7 @@
 
 use causeway_core::{Class, Error};
 use kube::core::Status;
+use std::{error::Error as StdError, io};
 
 /// Names the call in the error and classifies it; everything else stays in the source chain.
 pub(crate) trait Call<T> {
@@ -19,9 +20,26 @@ impl<T> Call<T> for Result<T, kube::Error> {
 fn class(error: &kube::Error) -> Class {
     match error {
         kube::Error::Api(status) => of(status),
+        error if is_untrusted(error) => Class::Final,
         kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::HttpError(_) => Class::Transient,
         _ => Class::Final,
     }
+}
+
+/// Whether whoever answered could not show that it is the cluster. Asking again changes nothing, and nothing may be sent.
+fn is_untrusted(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // What an `io::Error` was made from is not its source.
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 fn of(status: &Status) -> Class {
@@ -53,8 +71,17 @@ struct Said {
     message: String,
 }
 
-fn said(error: kube::Error) -> Box<dyn std::error::Error + Send + Sync> {
+/// What to do where somebody else answers.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "whoever answers there shows a certificate that the cluster's authority did not sign; it may be a proxy in between, or \
+     another cluster that has the address now"
+)]
+struct Untrusted(#[source] kube::Error);
+
+fn said(error: kube::Error) -> Box<dyn StdError + Send + Sync> {
     match error {
+        error if is_untrusted(&error) => Box::new(Untrusted(error)),
         kube::Error::Api(status) if !status.message.is_empty() => {
             Box::new(Said { message: status.message.clone() })
         }

@@ -21,6 +21,7 @@ mod noun;
 pub mod objects;
 pub mod platform;
 pub mod rbac;
+mod reasons;
 mod rollout;
 mod shown;
 pub mod workload;

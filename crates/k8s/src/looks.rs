@@ -1,6 +1,6 @@
 //! Many looks as few calls: all objects of a kind in a namespace come with one list.
 
-use crate::{call::Call, noun::Noun};
+use crate::{call::Call, noun::Noun, reasons::Reasons};
 use causeway_core::{Error, coalesce::Coalesce, error::Found};
 use kube::{
     Api, Client,
@@ -22,12 +22,14 @@ const MOST: usize = 10_000;
 
 pub(crate) struct Looks {
     api: Client,
+    /// Why what was looked at does not come up.
+    pub(crate) reasons: Reasons,
     kinds: Mutex<BTreeMap<&'static str, Coalesce<Key, Json>>>,
 }
 
 impl Looks {
     pub(crate) fn new(api: Client) -> Self {
-        Looks { api, kinds: Mutex::default() }
+        Looks { reasons: Reasons::new(api.clone()), api, kinds: Mutex::default() }
     }
 
     /// The object as the cluster shows it, with everything that others put into it.

@@ -175,8 +175,12 @@ impl<K: Noun> Resource for Manifest<K> {
     type Outputs = ManifestOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let found = cx.client.looks.at::<K>(self.namespace.as_deref(), &self.name).await?;
-        Ok(found.map(|object| self.live(&object)))
+        let (looks, namespace) = (&cx.client.looks, self.namespace.as_deref());
+        looks.reasons.wanted::<K>(namespace, &self.name, &self.object);
+        let Some(object) = looks.at::<K>(namespace, &self.name).await? else { return Ok(None) };
+        let live = self.live(&object);
+        let status = looks.reasons.told::<K>(&object, live.status, cx.is_survey()).await;
+        Ok(Some(Live { status, ..live }))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {

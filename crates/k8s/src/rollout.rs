@@ -26,7 +26,7 @@ fn words(condition: &Json) -> String {
 }
 
 /// The status is about the spec that is there now.
-fn is_seen(object: &Json) -> bool {
+pub(crate) fn is_seen(object: &Json) -> bool {
     number(object, "/status/observedGeneration") >= number(object, "/metadata/generation")
 }
 

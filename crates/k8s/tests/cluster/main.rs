@@ -7,10 +7,16 @@ mod applications;
 mod apps;
 mod control_plane;
 mod platform;
+mod reasons;
 #[path = "../platform/settings.rs"]
 mod settings;
 
-use causeway_core::{Stack, plan::Action, testing::Lifecycle};
+use causeway_core::{
+    Engine, Stack,
+    plan::{Action, PlanOptions},
+    store::MemoryStore,
+    testing::Lifecycle,
+};
 use causeway_k8s::{
     Access, Manifest,
     k8s_openapi::api::{
@@ -24,6 +30,10 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value as Json, json};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 fn namespace(name: &str) -> Manifest<Namespace> {
     Manifest::new(&serde_json::from_value(json!({"metadata": {"name": name}})).unwrap())
@@ -202,4 +212,22 @@ async fn secrets_reach_the_cluster_and_nothing_else() {
     .await;
     assert_eq!(held().await, b"hunter3");
     life.end().await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_show_who_it_is_is_told_at_once() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let stranger = rcgen::generate_simple_self_signed(vec!["somebody".into()]).unwrap().cert.pem();
+    let access = Access { certificate_authority: STANDARD.encode(stranger).into(), ..access() };
+    let engine = Engine::new(registry(), Arc::new(MemoryStore::default()));
+    let stack = stack(&access, |stack| drop(stack.add("settings", settings("default", json!({"a": "1"})))));
+    let begun = Instant::now();
+    let error = match engine.plan(&stack, &PlanOptions::default()).await {
+        Ok(planned) => panic!("{:?}", planned.plan),
+        Err(error) => causeway_core::error::chain(&error),
+    };
+    assert!(error.contains("a certificate that the cluster's authority did not sign"), "{error}");
+    assert!(error.contains("UnknownIssuer") || error.contains("BadSignature"), "{error}");
+    // Half a minute where it is repeated.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
