@@ -6,10 +6,11 @@ use causeway_k8s::{
     Access, Kubernetes, Token, Tokens,
     crds::{Bundles, Folder},
 };
-use causeway_sandbox::{Sandbox, cache::Cache, kubernetes::definitions, shared};
+use causeway_sandbox::{Sandbox, cache::Cache, kubernetes, shared};
 use futures::future::BoxFuture;
 use serde_json::Value as Json;
 use std::{
+    path::PathBuf,
     process::Command,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
@@ -73,10 +74,14 @@ impl Tokens for Signed {
     }
 }
 
+/// Where upstream's definitions of custom resources are.
+pub(crate) fn definitions() -> PathBuf {
+    kubernetes::definitions(&Cache::find().unwrap()).unwrap()
+}
+
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
-    let cache = Cache::find().unwrap();
-    let bundles: Arc<dyn Bundles> = Arc::new(Folder(definitions(&cache).unwrap()));
+    let bundles: Arc<dyn Bundles> = Arc::new(Folder(definitions()));
     causeway_k8s::register(&mut registry, move |access| {
         let bundles = Arc::clone(&bundles);
         async move { Ok(Kubernetes::new(&access, Signed)?.with_bundles(bundles)) }

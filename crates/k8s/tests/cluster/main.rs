@@ -10,6 +10,7 @@ mod platform;
 mod reasons;
 #[path = "../platform/settings.rs"]
 mod settings;
+mod versions;
 
 use causeway_core::{
     Engine, Stack,
