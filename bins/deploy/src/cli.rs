@@ -21,9 +21,9 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to do
-  2    there are changes (plan --detailed-exitcode, drift)
+  2    there are changes (plan --detailed-exitcode, drift, update --check)
   64   the flags or the configuration are wrong
-  69   AWS, the sandbox or the journal could not be reached
+  69   AWS, the sandbox, the journal or a registry could not be reached
   70   a bug in this program
   100  apply did not finish; running it again is safe
   101  refused by a guard or by you; nothing was changed
@@ -83,6 +83,10 @@ pub(crate) enum Command {
     Destroy(Destroy),
     /// Show what differs from the last apply; exit code 2 if anything does
     Drift(Part),
+    /// Look up which images the versions of `causeway.lock` are now, and pin those by digest
+    Update(crate::commands::update::Args),
+    /// Fetch everything that clusters get from the internet, for networks without it
+    Vendor(crate::commands::vendor::Args),
     /// Show how it stands, on one screen
     Status,
     /// Print the values that the stack tells, like the access URL
@@ -145,6 +149,8 @@ impl Command {
             Command::Adopt(_) => "adopt",
             Command::Destroy(_) => "destroy",
             Command::Drift(_) => "drift",
+            Command::Update(_) => "update",
+            Command::Vendor(_) => "vendor",
             Command::Status => "status",
             Command::Outputs => "outputs",
             Command::Rollback(_) => "rollback",

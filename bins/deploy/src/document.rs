@@ -20,6 +20,7 @@ use causeway_core::{
     why::Why,
 };
 use causeway_cost::Cost;
+use causeway_k8s::lock;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -293,6 +294,28 @@ pub(crate) struct NotDone {
     pub(crate) why: String,
 }
 
+/// Of `update`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Update {
+    /// The file.
+    pub(crate) lock: String,
+    /// Whether it was written.
+    pub(crate) written: bool,
+    /// What moved; with `--check`, what would.
+    pub(crate) moves: Vec<lock::Move>,
+}
+
+/// Of `vendor`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Vendor {
+    /// The folder.
+    pub(crate) folder: String,
+    /// How much of the images came in this run, in bytes.
+    pub(crate) came: u64,
+    /// What it has, as its `index.json` says.
+    pub(crate) vendored: lock::Vendored,
+}
+
 /// Of `drift`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Drifted {
@@ -537,6 +560,8 @@ pub(crate) fn schema() -> Json {
         ("iam-policy", generator.subschema_for::<Document<IamPolicy>>()),
         ("preflight", generator.subschema_for::<Document<Preflight>>()),
         ("adopt", generator.subschema_for::<Document<Adoption>>()),
+        ("update", generator.subschema_for::<Document<Update>>()),
+        ("vendor", generator.subschema_for::<Document<Vendor>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),

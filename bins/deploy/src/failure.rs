@@ -15,6 +15,7 @@ use causeway_core::{
     render,
     store::{MoveError, StoreError},
 };
+use causeway_k8s::lock::{LockError, VendorError, WantedError};
 use std::{error::Error, process::ExitCode};
 
 /// The exit codes of every command.
@@ -193,6 +194,28 @@ impl From<causeway_core::Error> for Failure {
             Class::Denied => failure.hint("these credentials may not do that; allow the call that is named"),
             _ => failure,
         }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        Failure::usage(chain(&error)).hint(error.remedy())
+    }
+}
+
+impl From<WantedError> for Failure {
+    fn from(error: WantedError) -> Self {
+        Failure::usage(chain(&error))
+    }
+}
+
+impl From<VendorError> for Failure {
+    fn from(error: VendorError) -> Self {
+        let code = match error {
+            VendorError::ByTag(_) | VendorError::Write { .. } => Code::Usage,
+            _ => Code::Unavailable,
+        };
+        Failure::new(code, chain(&error)).hint(error.remedy())
     }
 }
 

@@ -6,6 +6,7 @@ mod credentials;
 mod document;
 mod ending;
 mod failure;
+mod internet;
 mod journal;
 mod mfa;
 mod passwords;

@@ -105,7 +105,9 @@ impl Error {
             Error::Silent { .. } | Error::Short { .. } => {
                 "look at the network; HTTPS_PROXY is honoured, and running this again goes on"
             }
-            Error::Missing { .. } => "look at the name of the image and its version",
+            Error::Missing { .. } => {
+                "look at the name of the image and its version; a mirror may not have it yet"
+            }
             Error::Refused { status, .. } if *status == StatusCode::TOO_MANY_REQUESTS => {
                 "wait, or log in with `docker login` or `skopeo login`: those who are logged in may ask more often"
             }

@@ -31,7 +31,9 @@ pub(crate) mod show;
 mod state;
 mod status;
 pub(crate) mod unlock;
+pub(crate) mod update;
 mod validate;
+pub(crate) mod vendor;
 mod why;
 
 use crate::{
@@ -64,6 +66,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Adopt(flags) => adopt::run(&run, flags).await,
         Command::Destroy(flags) => destroy::run(&run, flags).await,
         Command::Drift(part) => drift::run(&run, part).await,
+        Command::Update(flags) => update::run(&run, flags).await,
+        Command::Vendor(flags) => vendor::run(&run, flags).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
         Command::Rollback(flags) => rollback::run(&run, flags).await,

@@ -8,6 +8,7 @@ mod journal;
 mod operate;
 mod plans;
 mod preflight;
+mod versions;
 mod world;
 
 use serde_json::Value as Json;

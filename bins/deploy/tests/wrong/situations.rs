@@ -61,7 +61,101 @@ fn altered_plan(folder: &Path) {
     fs::write(folder.join("plan.json"), "{\"version\":\"0.1.0\",\"digest\":\"00\"}").unwrap();
 }
 
+fn lock(folder: &Path, text: &str) {
+    fs::write(folder.join("causeway.lock"), text).unwrap();
+}
+fn newer_lock(folder: &Path) {
+    lock(folder, "format = 2\nimages = []\n");
+}
+fn misspelt_lock(folder: &Path) {
+    lock(folder, "format = 1\n[images.karpenter]\nversoin = \"1.14.3\"\n");
+}
+fn lock_of_something_else(folder: &Path) {
+    lock(folder, "format = 1\n[images.redis]\nversion = \"8\"\nimage = \"redis\"\n");
+}
+fn older_lock(folder: &Path) {
+    lock(
+        folder,
+        "format = 1\n[images.karpenter]\nversion = \"0.1.0\"\nimage = \"public.ecr.aws/karpenter/controller\"\n",
+    );
+}
+fn logins_that_are_none(folder: &Path) {
+    fs::create_dir(folder.join(".docker")).unwrap();
+    fs::write(folder.join(".docker/config.json"), "{\n\"auths\": \"canary\"}").unwrap();
+}
+fn nobody_there(folder: &Path) {
+    let mirrors = "quay.io|public.ecr.aws|ghcr.io|raw.githubusercontent.com".split('|');
+    let mirrors = mirrors.map(|host| format!("\"{host}\" = \"127.0.0.1:9\"\n"));
+    lock(folder, &format!("format = 1\n[mirrors]\n{}", mirrors.collect::<String>()));
+}
+
 const LOCAL: &[Local] = &[
+    local(
+        "no such image",
+        nothing,
+        &["update", "codr"],
+        64,
+        "no image is called `codr`",
+        "there are cert-manager",
+    ),
+    local(
+        "a version that nobody chooses",
+        nothing,
+        &["update", "karpenter", "--version", "1.15.0"],
+        64,
+        "for `karpenter` are for 1.14.3",
+        "a newer deploy has newer ones",
+    ),
+    local(
+        "a version of all",
+        nothing,
+        &["update", "--version", "v1"],
+        64,
+        "is for one program",
+        "deploy update coder",
+    ),
+    local("a newer lock", newer_lock, &["update"], 64, "has format 2", "the version of deploy that wrote it"),
+    local("a misspelt lock", misspelt_lock, &["update"], 64, "unknown field `versoin`", "repair it"),
+    local(
+        "a lock of something else",
+        lock_of_something_else,
+        &["vendor", "out"],
+        64,
+        "`redis`",
+        "take [images.redis] out",
+    ),
+    local(
+        "an older lock",
+        older_lock,
+        &["vendor", "out"],
+        64,
+        "has `karpenter` 0.1.0",
+        "`deploy update` moves it",
+    ),
+    local(
+        "not pinned",
+        nothing,
+        &["vendor", "out"],
+        64,
+        "has no digest for cert-manager",
+        "`deploy update` looks",
+    ),
+    local(
+        "no logins",
+        logins_that_are_none,
+        &["update"],
+        64,
+        "config.json: line 2 is not as it should be\n",
+        "REGISTRY_AUTH_FILE",
+    ),
+    local(
+        "no registry",
+        nobody_there,
+        &["update", "coder"],
+        69,
+        "127.0.0.1:9 did not answer",
+        "look at the network",
+    ),
     local("no file", nothing, &["plan", "-f", "none.toml"], 64, "cannot read none.toml", "deploy init"),
     local("a folder", nothing, &["plan", "-f", "."], 64, "Is a directory", "-f FOLDER/causeway.toml"),
     local("not UTF-8", latin1, &["plan"], 64, "is not UTF-8 text", "save it as UTF-8"),

@@ -8,6 +8,8 @@ use crate::{
 use causeway_core::Error;
 use causeway_oci::{Registries, Repository};
 use futures::future::join_all;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// What is to be looked up: everything, or only some images, perhaps in another version.
@@ -80,7 +82,7 @@ impl Wanted {
 }
 
 /// What a lock has of one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Pinned {
     /// The version.
     pub version: String,
@@ -91,7 +93,7 @@ pub struct Pinned {
 }
 
 /// Something that is not what it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Move {
     /// The image, or `definitions of PROGRAM`.
     pub name: String,
@@ -129,12 +131,14 @@ impl NotFound {
     pub fn remedy(&self) -> &str {
         match self {
             NotFound::Image { source, .. } => source.remedy(),
-            NotFound::Definitions { .. } => {
-                "look at the network; HTTPS_PROXY and [mirrors] of the lock are honoured"
-            }
+            NotFound::Definitions { .. } => NETWORK,
         }
     }
 }
+
+/// What to do where nobody answers; as images have it.
+pub(super) const NETWORK: &str =
+    "look at the network; HTTPS_PROXY is honoured, and running this again goes on";
 
 /// What came of it.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! Everything that a cluster gets from the internet, in a folder: for networks without it.
 
-use super::{FILE, Lock};
+use super::{FILE, Lock, update::NETWORK};
 use crate::{
     crds::{self, Bundles, digest_of},
     images::{Images, PROGRAMS, Program},
 };
 use causeway_core::Error;
 use causeway_oci::{Registries, fetch};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{
     io,
@@ -22,7 +23,7 @@ pub const INDEX: &str = "index.json";
 const FORMAT: u32 = 1;
 
 /// What the folder has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Vendored {
     /// The version of this format.
     pub format: u32,
@@ -33,7 +34,7 @@ pub struct Vendored {
 }
 
 /// A file with definitions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VendoredFile {
     /// Where it is published.
     pub url: String,
@@ -44,7 +45,7 @@ pub struct VendoredFile {
 }
 
 /// An image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VendoredImage {
     /// As the lock calls it.
     pub name: String,
@@ -118,9 +119,7 @@ impl VendorError {
             VendorError::Definitions { source: Error::Invalid(_), .. } => {
                 "a mirror may have another version; nothing was kept of it"
             }
-            VendorError::Definitions { .. } => {
-                "look at the network; HTTPS_PROXY and [mirrors] of the lock are honoured, and running this again goes on"
-            }
+            VendorError::Definitions { .. } => NETWORK,
             VendorError::Write { .. } => "look at the folder, its rights and the space that is left",
         }
     }
