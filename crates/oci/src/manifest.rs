@@ -33,9 +33,14 @@ pub(crate) struct Platform {
 impl Platform {
     /// `linux/arm/v7`; nothing for what is no image, like an attestation.
     pub(crate) fn name(&self) -> Option<String> {
-        let variant = self.variant.iter().map(|v| format!("/{v}"));
-        (self.os != "unknown")
-            .then(|| format!("{}/{}{}", self.os, self.architecture, variant.collect::<String>()))
+        let Platform { os, architecture, variant } = self;
+        match variant.as_deref() {
+            _ if os == "unknown" => None,
+            // There is no other, and half of all images do not say it.
+            Some("v8") if architecture == "arm64" => Some(format!("{os}/{architecture}")),
+            Some(variant) => Some(format!("{os}/{architecture}/{variant}")),
+            None => Some(format!("{os}/{architecture}")),
+        }
     }
 }
 
@@ -53,4 +58,19 @@ pub(crate) struct Manifest {
 pub(crate) enum Parts {
     Index { manifests: Vec<Descriptor> },
     Image { config: Descriptor, layers: Vec<Descriptor> },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_named_as_people_write_them() {
+        let name = |json: &str| serde_json::from_str::<Platform>(json).unwrap().name();
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(name(r#"{"os":"linux","architecture":"amd64","os.version":"1"}"#), named("linux/amd64"));
+        assert_eq!(name(r#"{"os":"linux","architecture":"arm64","variant":"v8"}"#), named("linux/arm64"));
+        assert_eq!(name(r#"{"os":"linux","architecture":"arm","variant":"v7"}"#), named("linux/arm/v7"));
+        assert_eq!(name(r#"{"os":"unknown","architecture":"unknown"}"#), None);
+    }
 }

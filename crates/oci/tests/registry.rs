@@ -34,6 +34,8 @@ struct State {
     busy: usize,
     /// Knows no ranges.
     no_ranges: bool,
+    /// Who has the blobs, if not the registry itself.
+    store: Option<String>,
 }
 
 type Shared = Arc<Mutex<State>>;
@@ -100,6 +102,7 @@ fn answer(state: &Shared, host: &str, request: &Request<Incoming>) -> Response<B
     }
     if let Some(digest) = path.strip_prefix("/v2/a/b/blobs/") {
         let mut answer = say(307, "");
+        let host = state.store.as_deref().unwrap_or(host);
         answer.headers_mut().insert("location", format!("http://{host}/stored/{digest}").parse().unwrap());
         return answer;
     }
@@ -287,18 +290,19 @@ async fn what_was_left_by_an_earlier_run_is_used_if_it_is_right() {
     let blobs = world.folder.path().join("blobs/sha256");
     let begun = blobs.join(layer.hex()).with_extension("part");
     let ranges = || world.calls().into_iter().filter(|(_, range, _)| range.is_some()).count();
-    // Right; not right; and right, but the registry begins at the start whatever is asked.
-    for (left, no_ranges, asked) in
-        [(vec![7; 250_000], false, 2), (vec![8; 250_000], false, 2), (vec![7; 9], true, 2)]
+    // Right; not right; and right, but the registry begins at the start whatever is asked. What comes more than once, or not.
+    for (left, no_ranges, more) in
+        [(vec![7; 250_000], false, -250_000), (vec![8; 250_000], false, 50_000), (vec![7; 9], true, 0)]
     {
         let _ = fs::remove_dir_all(&blobs);
         fs::create_dir_all(&blobs).unwrap();
         fs::write(&begun, left).unwrap();
         world.state.lock().unwrap().no_ranges = no_ranges;
-        world.fetch(&world.digest).await.unwrap();
+        let fetched = world.fetch(&world.digest).await.unwrap();
         assert_eq!(world.blobs(), world.all);
         assert_eq!(fs::read(blobs.join(layer.hex())).unwrap(), vec![7; 300_000]);
-        assert_eq!(ranges(), asked);
+        assert_eq!(fetched.came.cast_signed() - fetched.size.cast_signed(), more);
+        assert_eq!(ranges(), 2);
     }
 }
 
@@ -357,4 +361,17 @@ async fn where_nobody_listens_there_is_no_image() {
     let gone: Repository = format!("127.0.0.1:{port}/a").parse().unwrap();
     let error = world.registries.look(&gone, "v1").await.unwrap_err();
     assert!(matches!(error, Error::Silent { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn who_only_keeps_blobs_gets_no_token() {
+    let world = World::new(nobody).await;
+    let store = Shared::default();
+    store.lock().unwrap().has = world.state.lock().unwrap().has.clone();
+    let host = serve(store.clone()).await;
+    world.state.lock().unwrap().store = Some(host);
+    world.fetch(&world.digest).await.unwrap();
+    let calls = &store.lock().unwrap().calls;
+    assert!(!calls.is_empty());
+    assert!(calls.iter().all(|(path, _, permit)| path.starts_with("/stored/") && !permit), "{calls:?}");
 }

@@ -37,6 +37,8 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     let registries = internet::registries(&client)?;
     let (folder, images) = (&flags.folder, !flags.no_images);
     let vendored = lock::vendor(&lock, folder, &registries, &bundles, images, &shown).await?;
+    // It is drawn where the answer goes.
+    drop(shown);
     let folder = folder.display();
     let size = |bytes: u64| indicatif::DecimalBytes(bytes).to_string();
     let all: u64 = vendored.images.iter().map(|image| image.size).sum();
