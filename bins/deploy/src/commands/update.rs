@@ -44,8 +44,9 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     }
     let path = file.folder().join(FILE);
     let path = path.strip_prefix(".").unwrap_or(&path).display().to_string();
-    for one in &updated.moves {
-        run.screen.say(&line(one));
+    if moves {
+        let lines: Vec<String> = updated.moves.iter().map(line).collect();
+        run.screen.say(&lines.join("\n"));
     }
     for (name, platforms) in &updated.narrow {
         let platforms: Vec<&str> = platforms.iter().map(String::as_str).collect();
