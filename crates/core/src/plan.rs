@@ -438,7 +438,7 @@ impl<'a> Planner<'a> {
             action: decision.action,
             instance: record.map(|r| r.instance.clone()),
             wanted: Sealed::of(&wanted, &self.key),
-            undo: undo::of(kind.as_ref(), decision.action, &decision.diff),
+            undo: undo::of(kind.as_ref(), decision.action, &decision.diff, kind.data()),
             diff: decision.diff,
             why: decision.why,
             data: kind.data(),
@@ -804,6 +804,7 @@ impl<'a> Planner<'a> {
                 }
                 None => (Action::Forget, Some("is not there any more".to_owned())),
             };
+            let data = live.map_or(kind.data(), |live| kind.holds_data(&live.spec));
             self.plan.steps.push(Step {
                 address: address.clone(),
                 kind: record.request.kind.clone(),
@@ -813,10 +814,10 @@ impl<'a> Planner<'a> {
                 wanted: Sealed::default(),
                 diff: Diff::default(),
                 why,
-                data: live.map_or(kind.data(), |live| kind.holds_data(&live.spec)),
+                data,
                 protect: record.request.protect,
                 leftover,
-                undo: undo::of(kind.as_ref(), action, &Diff::default()),
+                undo: undo::of(kind.as_ref(), action, &Diff::default(), data),
             });
         }
         Ok(())

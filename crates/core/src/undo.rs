@@ -65,9 +65,9 @@ pub enum Of {
     Remove,
 }
 
-/// Whether `action` on a thing of `kind` can be taken back; none where the cloud is not touched.
-pub(crate) fn of(kind: &dyn AnyKind, action: Action, diff: &Diff) -> Option<Undo> {
-    let usual = usual(kind, action)?;
+/// Whether `action` on a thing of `kind`, which may hold `data`, can be taken back; none where the cloud is not touched.
+pub(crate) fn of(kind: &dyn AnyKind, action: Action, diff: &Diff, data: bool) -> Option<Undo> {
+    let usual = usual(kind, action, data)?;
     let about = |rule: &&UndoRule| match rule.of {
         Of::Create => action == Action::Create,
         Of::Change(field) => matches!(action, Action::Update | Action::Adopt) && diff.touches(field),
@@ -81,7 +81,7 @@ pub(crate) fn of(kind: &dyn AnyKind, action: Action, diff: &Diff) -> Option<Undo
     })
 }
 
-fn usual(kind: &dyn AnyKind, action: Action) -> Option<Undo> {
+fn usual(kind: &dyn AnyKind, action: Action, data: bool) -> Option<Undo> {
     let (mark, why) = match action {
         Action::Keep | Action::Wait | Action::Forget | Action::Record => return None,
         Action::Create if kind.retain() => (Mark::Compensable, "it stays when it is not wanted any more"),
@@ -90,7 +90,7 @@ fn usual(kind: &dyn AnyKind, action: Action) -> Option<Undo> {
         Action::Adopt => {
             (Mark::Compensable, "the values that it has now can be set again, but from now on it is ours")
         }
-        Action::Delete | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst if kind.data() => {
+        Action::Delete | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst if data => {
             (Mark::Irreversible, "its data goes with it")
         }
         Action::Delete | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => {

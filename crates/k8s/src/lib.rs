@@ -5,6 +5,7 @@
 //! fields that are set are ours: the API server keeps who owns which, and what others add stays.
 
 mod access;
+mod balanced;
 mod call;
 pub mod coder;
 pub mod crds;

@@ -3,6 +3,7 @@
 
 use crate::{
     Kubernetes,
+    balanced::{is_protected, unprotected},
     call::{Call, caused},
     looks::api_of,
     noun::{Noun, Scope},
@@ -10,8 +11,8 @@ use crate::{
     shown::{Owned, shown},
 };
 use causeway_core::{
-    Class, Cx, Error, Live, Recovery, Resource, Secret, Tags, Timing, diff::Diff, error::Found, outputs,
-    value::lifted,
+    Class, Cx, Error, Live, Owner, Recovery, Resource, Secret, Tags, Timing, diff::Diff, error::Found,
+    outputs, value::lifted,
 };
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde::{Deserialize, Serialize};
@@ -183,6 +184,28 @@ impl<K: Noun> Resource for Manifest<K> {
         Ok(Some(Live { status, ..live }))
     }
 
+    /// What somebody else has made under the same name is not ours to remove.
+    async fn read_along(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
+        let ours = |live: &Live<Self>| {
+            let recorded = cx.recorded.as_ref();
+            live.owner != Owner::Nobody || recorded.is_none_or(|known| known.uid == live.outputs.uid)
+        };
+        Ok(self.read(cx).await?.filter(ours))
+    }
+
+    fn takes_along(&self) -> Vec<String> {
+        let protected = K::BALANCED.is_some_and(|annotation| is_protected(&self.object, annotation));
+        if protected {
+            vec!["its load balancer, which is protected, with its address".into()]
+        } else {
+            vec![]
+        }
+    }
+
+    fn holds_data(&self) -> bool {
+        K::BALANCED.is_none_or(|annotation| is_protected(&self.object, annotation))
+    }
+
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
         let params = PatchParams::apply(MANAGER).validation_strict();
         self.apply(cx, &params, false).await.call("kubernetes:apply").map_err(|error| match error {
@@ -213,6 +236,12 @@ impl<K: Noun> Resource for Manifest<K> {
         let this = Preconditions { uid: Some(live.outputs.uid.clone()), ..Preconditions::default() };
         let params = DeleteParams::foreground().preconditions(this);
         let objects = api_of::<K>(&cx.client.api, self.namespace.as_deref());
+        if let Some(annotation) = K::BALANCED.filter(|annotation| is_protected(&live.spec.object, annotation))
+        {
+            let off = Patch::Merge(unprotected(&live.spec.object, annotation));
+            let lifting = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            objects.patch(&self.name, &lifting, &off).await.map(drop).call("kubernetes:patch").found()?;
+        }
         let deleted: Result<_, kube::Error> = objects.delete(&self.name, &params).await;
         deleted.map(drop).call("kubernetes:delete").found().map(drop)
     }

@@ -57,6 +57,9 @@ pub trait Noun:
     const REPLACE: &'static [&'static str];
     /// Whether it holds data that nobody can bring back.
     const DATA: bool;
+    /// The annotation with the attributes of its load balancer. One that is protected goes only as data does, with a
+    /// permit: people know its address. Any other holds nothing.
+    const BALANCED: Option<&'static str> = None;
     /// How long it takes until it serves.
     const TIMING: Timing;
 
@@ -67,11 +70,12 @@ pub trait Noun:
 }
 
 macro_rules! nouns {
-    ($($noun:literal $kind:ty $(: replace $replace:tt)? $(, data $data:literal)? $(, timing $timing:expr)? $(, status $status:path)?;)+) => {
+    ($($noun:literal $kind:ty $(: replace $replace:tt)? $(, data $data:literal)? $(, balanced $balanced:literal)? $(, timing $timing:expr)? $(, status $status:path)?;)+) => {
         $(impl Noun for $kind {
             const NOUN: &'static str = $noun;
             const REPLACE: &'static [&'static str] = nouns!(@replace $($replace)?);
             const DATA: bool = nouns!(@data $($data)?);
+            $(const BALANCED: Option<&'static str> = Some($balanced);)?
             const TIMING: Timing = nouns!(@timing $($timing)?);
             $(fn status(object: &Json) -> Status {
                 $status(object)
@@ -101,8 +105,11 @@ nouns! {
     "k8s.core.service_account" ServiceAccount;
     "k8s.core.config_map" ConfigMap;
     "k8s.core.secret" Secret: replace ["type"];
-    "k8s.core.service" Service: replace ["spec.clusterIP", "spec.loadBalancerClass"], timing Timing::seconds(30, 2, 600),
-        status rollout::service;
+    "k8s.core.service" Service:
+        // The controller makes another load balancer where the scheme changes.
+        replace ["spec.clusterIP", "spec.loadBalancerClass", "metadata.annotations.service.beta.kubernetes.io/aws-load-balancer-scheme"],
+        data true, balanced "service.beta.kubernetes.io/aws-load-balancer-attributes",
+        timing Timing::seconds(30, 2, 600), status rollout::service;
     "k8s.core.persistent_volume_claim" PersistentVolumeClaim:
         replace ["spec.accessModes", "spec.storageClassName", "spec.volumeMode", "spec.selector"], data true;
     "k8s.core.resource_quota" ResourceQuota;
@@ -118,7 +125,9 @@ nouns! {
     "k8s.autoscaling.horizontal_pod_autoscaler" HorizontalPodAutoscaler;
     "k8s.policy.pod_disruption_budget" PodDisruptionBudget;
     "k8s.networking.network_policy" NetworkPolicy;
-    "k8s.networking.ingress" Ingress, timing Timing::seconds(30, 2, 600), status rollout::ingress;
+    "k8s.networking.ingress" Ingress: replace ["metadata.annotations.alb.ingress.kubernetes.io/scheme"],
+        data true, balanced "alb.ingress.kubernetes.io/load-balancer-attributes",
+        timing Timing::seconds(30, 2, 600), status rollout::ingress;
     "k8s.networking.ingress_class" IngressClass: replace ["spec.controller"];
     "k8s.rbac.role" Role;
     "k8s.rbac.role_binding" RoleBinding: replace ["roleRef"];

@@ -6,11 +6,13 @@
 mod applications;
 mod apps;
 mod control_plane;
+mod immutable;
 mod platform;
 mod reasons;
 #[path = "../platform/settings.rs"]
 mod settings;
 mod versions;
+mod whose;
 
 use causeway_core::{
     Engine, Stack,

@@ -141,15 +141,6 @@ def balancers(cluster):
     return made
 
 
-def unprotect(cluster):
-    elb = boto3.client("elbv2")
-    for one in elb.describe_load_balancers()["LoadBalancers"]:
-        elb.modify_load_balancer_attributes(
-            LoadBalancerArn=one["LoadBalancerArn"],
-            Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}],
-        )
-
-
 def delete(name):
     for addon in eks.list_addons(clusterName=name)["addons"]:
         eks.delete_addon(clusterName=name, addonName=addon)

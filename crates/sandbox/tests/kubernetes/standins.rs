@@ -224,8 +224,12 @@ async fn a_service_gets_its_load_balancer_and_lets_it_go() {
     // It is protected, so it stays, and with it the Service.
     assert_eq!(cluster.ask(Method::DELETE, &path, None).await.0, 200);
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    assert!(!cluster.get(&path).await["metadata"]["deletionTimestamp"].is_null());
-    cluster.aws("unprotect", &[]);
+    let mut service = cluster.get(&path).await;
+    assert!(!service["metadata"]["deletionTimestamp"].is_null());
+    let annotations = &mut service["metadata"]["annotations"];
+    annotations["service.beta.kubernetes.io/aws-load-balancer-attributes"] =
+        "deletion_protection.enabled=false".into();
+    assert_eq!(cluster.ask(Method::PUT, &path, Some(service)).await.0, 200);
     let gone = |it: &Value| (it["code"] == 404).then_some(());
     cluster.until("a Service that is gone", &path, gone).await;
     assert_eq!(cluster.aws("balancers", &[]), json!([]));

@@ -41,6 +41,8 @@ struct Kind {
     /// Before each annotation.
     prefix: &'static str,
     tags: &'static str,
+    /// The annotation with attributes of load balancers.
+    attributes: &'static str,
 }
 
 const SERVICE: Kind = Kind {
@@ -49,6 +51,7 @@ const SERVICE: Kind = Kind {
     finalizer: "service.k8s.aws/resources",
     prefix: "service.beta.kubernetes.io/aws-load-balancer-",
     tags: "service.k8s.aws",
+    attributes: "attributes",
 };
 
 const INGRESS: Kind = Kind {
@@ -57,6 +60,7 @@ const INGRESS: Kind = Kind {
     finalizer: "ingress.k8s.aws/resources",
     prefix: "alb.ingress.kubernetes.io/",
     tags: "ingress.k8s.aws",
+    attributes: "load-balancer-attributes",
 };
 
 /// What was last done, so that AWS is asked about changes only.
@@ -180,7 +184,7 @@ impl Wanted {
         ];
         tags.extend(pairs(told(if network { "additional-resource-tags" } else { "tags" })));
         let name = told(if network { "name" } else { "load-balancer-name" });
-        let attributes = told(if network { "attributes" } else { "load-balancer-attributes" });
+        let attributes = told(kind.attributes);
         Wanted {
             name: name.map_or_else(|| default_name(stage.aws.cluster(), &stack), str::to_owned),
             network,
@@ -383,12 +387,22 @@ async fn attributes(stage: &Stage, arn: &str, wanted: &Wanted) -> Result<(), Box
     Ok(())
 }
 
-/// Deletes the load balancer of an object that goes, unless others of its group stay, and lets the object go.
+fn protection(on: bool) -> (String, String) {
+    ("deletion_protection.enabled".to_owned(), on.to_string())
+}
+
+/// Deletes the load balancer of an object that goes, unless others of its group stay, and lets the object go. One that its
+/// annotation protects stays as it is.
 async fn remove(stage: &Stage, kind: &Kind, object: &Value) -> Result<(), BoxError> {
     let rest: Vec<&str> =
         texts(&object["metadata"]["finalizers"]).filter(|one| *one != kind.finalizer).collect();
     if rest.len() == texts(&object["metadata"]["finalizers"]).count() {
         return Ok(());
+    }
+    if pairs(annotation(kind, object, kind.attributes)).contains(&protection(true)) {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let kind = kind.kind.to_lowercase();
+        return Err(format!("deletion_protection is enabled, cannot delete the {kind}: {name}").into());
     }
     let mine = stack(kind, object);
     let stays =
@@ -403,6 +417,8 @@ async fn remove(stage: &Stage, kind: &Kind, object: &Value) -> Result<(), BoxErr
             Err(error) if error.to_string().contains("TargetGroupNotFound") => vec![],
             Err(error) => return Err(error),
         };
+        let off = Form::default().with("LoadBalancerArn", &arn).pairs("Attributes", &[protection(false)]);
+        off.send(stage, "ModifyLoadBalancerAttributes").await?;
         Form::default().with("LoadBalancerArn", &arn).send(stage, "DeleteLoadBalancer").await?;
         for group in groups {
             Form::default().with("TargetGroupArn", group).send(stage, "DeleteTargetGroup").await?;
