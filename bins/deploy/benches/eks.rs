@@ -11,6 +11,8 @@
 )]
 #![allow(dead_code, reason = "the tests use more of it")]
 
+#[path = "../tests/sandbox/examples.rs"]
+mod examples;
 #[path = "../tests/proof/place.rs"]
 mod place;
 #[path = "../tests/sandbox/world.rs"]
@@ -25,14 +27,13 @@ use causeway_sandbox::{
     Options, Sandbox,
     gateway::{Act, Latency, Pending, Rule},
 };
+use examples::AI_CODER;
 use place::Place;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
-
-const AI_CODER: &str = include_str!("../../../examples/ai-coder.toml");
 
 /// A hundredth of what AWS takes.
 const PENDING: Pending = Pending {

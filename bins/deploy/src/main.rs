@@ -1,6 +1,7 @@
 //! `deploy`: flags in, report out. What it does is done by the libraries.
 
 mod cli;
+mod clusters;
 mod commands;
 mod credentials;
 mod document;

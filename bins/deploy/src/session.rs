@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Global,
-    credentials,
+    clusters, credentials,
     document::Cloud,
     failure::{Code, Failure},
     journal::{self, Place},
@@ -188,7 +188,14 @@ impl Session {
         }
         let mut registry = Registry::default();
         causeway_aws::register(&mut registry, sdk.clone());
-        causeway_postgres::register(&mut registry, way(&file), Arc::new(InSecretsManager(sdk.clone())));
+        let secrets = Arc::new(InSecretsManager { sdk: sdk.clone(), region: region.clone() });
+        causeway_postgres::register(&mut registry, way(&file), secrets.clone());
+        let inside = file.config.eks.as_ref().and_then(|eks| eks.coder.as_ref());
+        let bundles = match inside {
+            Some(_) if global.sandbox => clusters::of_sandbox(installing(screen)).await?,
+            inside => clusters::definitions(&file, inside.and_then(|coder| coder.vendored.as_deref()))?,
+        };
+        clusters::register(&mut registry, &sdk, bundles, secrets);
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
         Ok(Session { file, engine, cloud, store, sdk, place, beside, lasts, sandbox })

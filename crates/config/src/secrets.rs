@@ -5,9 +5,41 @@ use causeway_core::Secret;
 use causeway_stacks::config::{Problem, SecretSource};
 use std::{collections::BTreeMap, path::Path};
 
+/// Whether whoever runs the deployment has to bring it.
+pub(crate) fn is_ours(source: &SecretSource) -> bool {
+    !matches!(source, SecretSource::Aws { .. })
+}
+
 impl File {
-    /// The secrets that whoever runs the deployment has to bring, by the name that they have in the file. Those that
-    /// are in Secrets Manager already are not among them. `environment` answers for a variable.
+    /// Every secret that the file names, with the keys from the top of the file to it.
+    pub(crate) fn named_secrets(&self) -> impl Iterator<Item = (Vec<String>, &SecretSource)> {
+        fn at<'a>(path: &[&str], source: &'a SecretSource) -> (Vec<String>, &'a SecretSource) {
+            (path.iter().map(|&key| key.to_owned()).collect(), source)
+        }
+        let ecs = self.config.ecs.iter().flat_map(|ecs| &ecs.secrets);
+        let eks = self.config.eks.iter();
+        let proxies = eks.clone().flat_map(|eks| &eks.regions);
+        let proxies = proxies.filter_map(|(name, region)| {
+            let proxy = region.proxy.as_ref()?;
+            Some(at(&["eks", "regions", name, "proxy", "session_token"], &proxy.session_token))
+        });
+        let coder = eks.filter_map(|eks| eks.coder.as_ref());
+        let secrets = coder.clone().flat_map(|coder| &coder.secrets);
+        let keys = coder.clone().flat_map(|coder| &coder.organizations).filter_map(|(name, one)| {
+            let source = one.provisioner_key.as_ref()?;
+            Some(at(&["eks", "coder", "organizations", name, "provisioner_key"], source))
+        });
+        let token = coder.filter_map(|coder| coder.certificates.cloudflare_token.as_ref());
+        ecs.map(|(name, source)| at(&["ecs", "secrets", name], source))
+            .chain(secrets.map(|(name, source)| at(&["eks", "coder", "secrets", name], source)))
+            .chain(keys)
+            .chain(token.map(|source| at(&["eks", "coder", "certificates", "cloudflare_token"], source)))
+            .chain(proxies)
+    }
+
+    /// The secrets that whoever runs the deployment has to bring, by where they stand in the file, like
+    /// `ecs.secrets.CODER_OIDC_CLIENT_SECRET`. Those that are in Secrets Manager already are not among them.
+    /// `environment` answers for a variable.
     ///
     /// # Errors
     /// Every secret that is not to be found.
@@ -16,15 +48,13 @@ impl File {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<BTreeMap<String, Secret>, Mistakes> {
         let (mut found, mut problems) = (BTreeMap::new(), vec![]);
-        for (name, source) in self.config.ecs.iter().flat_map(|ecs| &ecs.secrets) {
+        for (path, source) in self.named_secrets() {
             match look_up(source, self.folder(), environment) {
                 None => {}
                 Some(Ok(secret)) => {
-                    found.insert(name.clone(), secret);
+                    found.insert(path.join("."), secret);
                 }
-                Some(Err((message, help))) => {
-                    problems.push(Problem::at("ecs.secrets", message, help).key(name));
-                }
+                Some(Err((message, help))) => problems.push(Problem { path, message, help }),
             }
         }
         if problems.is_empty() { Ok(found) } else { Err(self.mistakes(problems)) }

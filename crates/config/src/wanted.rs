@@ -1,6 +1,6 @@
 //! From the file to what the engine takes: the stack, the rules of the guard, and the named parts of a plan.
 
-use crate::{Config, File, Mistakes, shape::nearest};
+use crate::{Config, File, Mistakes, secrets::is_ours, shape::nearest};
 use causeway_aws::{arn, ecr::Layout};
 use causeway_core::{
     Address, Secret, Stack,
@@ -11,9 +11,10 @@ use causeway_core::{
     signature::PublicKey,
     stack::{StackError, StackErrors},
 };
+use causeway_k8s::{images::Images, lock::Lock};
 use causeway_stacks::{
-    config::{Problem, SecretSource},
-    ecs::{self, Architecture, Given},
+    config::{Given, Problem},
+    ecs::{self, Architecture},
     eks,
 };
 use std::path::PathBuf;
@@ -81,22 +82,27 @@ impl File {
     /// Everything that is not to be found.
     pub fn given(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Given, Mistakes> {
         let secrets = self.secrets(environment);
-        let digest = self.source_digest();
-        match (secrets, digest) {
-            (Ok(secrets), Ok(source_digest)) => Ok(Given { secrets, source_digest }),
-            (Ok(_), Err(problem)) => Err(self.mistakes(vec![problem])),
-            (Err(missing), Ok(_)) => Err(missing),
-            (Err(missing), Err(problem)) => Err(missing.and(self.mistakes(vec![problem]))),
+        let (digest, images) = (self.source_digest(), self.images());
+        let problems = [digest.as_ref().err(), images.as_ref().err()].into_iter().flatten().cloned();
+        let problems: Vec<Problem> = problems.collect();
+        match secrets {
+            Ok(secrets) if problems.is_empty() => {
+                let (source_digest, images) = (digest.ok().flatten(), images.unwrap_or_default());
+                Ok(Given { secrets, source_digest, images })
+            }
+            Ok(_) => Err(self.mistakes(problems)),
+            Err(missing) if problems.is_empty() => Err(missing),
+            Err(missing) => Err(missing.and(self.mistakes(problems))),
         }
     }
 
     /// As [`File::given`], for a stack that is only asked what it tells people and never applied: what is missing is
     /// made up.
     pub fn given_to_read(&self) -> Given {
-        let ours = |source: &SecretSource| !matches!(source, SecretSource::Aws { .. });
-        let secrets = self.config.ecs.iter().flat_map(|ecs| &ecs.secrets);
-        let secrets = secrets.filter(|(_, s)| ours(s)).map(|(n, _)| (n.clone(), Secret::new(""))).collect();
-        Given { secrets, source_digest: self.source_digest().ok().flatten() }
+        let secrets = self.named_secrets().filter(|(_, source)| is_ours(source));
+        let secrets = secrets.map(|(path, _)| (path.join("."), Secret::new(""))).collect();
+        let source_digest = self.source_digest().ok().flatten();
+        Given { secrets, source_digest, images: self.images().unwrap_or_default() }
     }
 
     /// The stack that the file asks for.
@@ -111,7 +117,7 @@ impl File {
             ecs::ecs(&mut stack, &self.config.stack, &config, given);
         }
         if let Some(config) = &self.config.eks {
-            eks::eks(&mut stack, &self.config.stack, config);
+            eks::eks(&mut stack, &self.config.stack, config, given);
         }
         let mut problems = self.moved(&mut stack);
         for name in &self.config.guard.protect {
@@ -152,6 +158,15 @@ impl File {
             out.push(Problem::at("moved", error.to_string(), help).key(&index.to_string()).key("from"));
         }
         out
+    }
+
+    /// What runs in clusters, as `causeway.lock` says.
+    fn images(&self) -> Result<Images, Problem> {
+        if self.config.eks.as_ref().is_none_or(|eks| eks.coder.is_none()) {
+            return Ok(Images::default());
+        }
+        let images = Lock::beside(self.folder()).and_then(|lock| lock.images());
+        images.map_err(|e| Problem::at("eks.coder", chain(&e), e.remedy()))
     }
 
     /// The folder of the image, from where the program runs.

@@ -24,6 +24,9 @@ fn planned(name: &str) -> String {
     stack.check().unwrap();
     let mut registry = Registry::new();
     causeway_aws::register(&mut registry, aws_config::SdkConfig::builder().build());
+    causeway_k8s::register(&mut registry, |access| async move {
+        Err(causeway_core::Error::Connect { place: access.name, source: "nothing is asked".into() })
+    });
     let plan =
         || plan(&stack, &State::default(), &Observed::default(), &registry, &PlanOptions::default()).unwrap();
     assert_eq!(plan(), plan(), "a plan is the same every time");

@@ -74,9 +74,12 @@ fn secrets_are_looked_up_where_the_file_says() {
     let file = write(folder.path());
     let found = file.secrets(&|name| (name == "OIDC").then(|| "from outside".into())).unwrap();
     let names: Vec<_> = found.keys().map(String::as_str).collect();
-    assert_eq!(names, ["CODER_OAUTH2_GITHUB_CLIENT_SECRET", "CODER_OIDC_CLIENT_SECRET"]);
-    assert_eq!(found["CODER_OIDC_CLIENT_SECRET"].expose().unwrap(), "from outside");
-    assert_eq!(found["CODER_OAUTH2_GITHUB_CLIENT_SECRET"].expose().unwrap(), "from a file");
+    assert_eq!(
+        names,
+        ["ecs.secrets.CODER_OAUTH2_GITHUB_CLIENT_SECRET", "ecs.secrets.CODER_OIDC_CLIENT_SECRET"]
+    );
+    assert_eq!(found["ecs.secrets.CODER_OIDC_CLIENT_SECRET"].expose().unwrap(), "from outside");
+    assert_eq!(found["ecs.secrets.CODER_OAUTH2_GITHUB_CLIENT_SECRET"].expose().unwrap(), "from a file");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use tower::{BoxError, buffer::BufferLayer, filter::AsyncFilterLayer};
 use crate::{
     crds::{Bundles, Nowhere},
     looks::Looks,
+    vault::{NoVault, Vault},
 };
 
 /// What has to be known to speak to a cluster. Where it comes from a resource of the same stack, its objects are planned
@@ -62,6 +63,7 @@ pub struct Kubernetes {
     pub(crate) api: kube::Client,
     pub(crate) looks: Arc<Looks>,
     pub(crate) bundles: Arc<dyn Bundles>,
+    pub(crate) vault: Arc<dyn Vault>,
 }
 
 impl Client for Kubernetes {
@@ -92,7 +94,8 @@ impl Kubernetes {
             .with_layer(&BufferLayer::new(AT_ONCE))
             .with_layer(&AsyncFilterLayer::new(authorize))
             .build();
-        Ok(Kubernetes { looks: Arc::new(Looks::new(api.clone())), bundles: Arc::new(Nowhere), api })
+        let looks = Arc::new(Looks::new(api.clone()));
+        Ok(Kubernetes { looks, bundles: Arc::new(Nowhere), vault: Arc::new(NoVault), api })
     }
 }
 
@@ -101,6 +104,12 @@ impl Kubernetes {
     #[must_use]
     pub fn with_bundles(self, bundles: Arc<dyn Bundles>) -> Self {
         Kubernetes { bundles, ..self }
+    }
+
+    /// Values that are kept outside of the cluster come from `vault`. Without, there are none.
+    #[must_use]
+    pub fn with_vault(self, vault: Arc<dyn Vault>) -> Self {
+        Kubernetes { vault, ..self }
     }
 
     /// The client itself, for what is not a resource.

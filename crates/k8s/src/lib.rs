@@ -25,12 +25,14 @@ pub mod rbac;
 mod reasons;
 mod rollout;
 mod shown;
+mod vault;
 pub mod workload;
 
 pub use access::{Access, Kubernetes, Token, Tokens};
 pub use k8s_openapi;
 pub use manifest::{MANAGER, Manifest, ManifestOutputs, ManifestRefs, STACK};
 pub use noun::{Noun, Scope};
+pub use vault::{Stored, Vault};
 
 use causeway_core::{Error, Registry};
 use std::future::Future;

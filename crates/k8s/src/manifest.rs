@@ -9,6 +9,7 @@ use crate::{
     noun::{Noun, Scope},
     rollout,
     shown::{Owned, shown},
+    vault::filled,
 };
 use causeway_core::{
     Class, Cx, Error, Live, Owner, Recovery, Resource, Secret, Tags, Timing, diff::Diff, error::Found,
@@ -90,8 +91,11 @@ impl<K: Noun> Manifest<K> {
     }
 
     /// As it is sent. With `scaled`, how many replicas there are is left to others.
-    fn sent(&self, scaled: bool) -> Result<Json, Error> {
-        let Json::Object(mut object) = exposed(&self.object, K::KIND == "Secret")? else {
+    async fn sent(&self, cx: &Cx<'_, Self>, scaled: bool) -> Result<Json, Error> {
+        let is_secret = K::KIND == "Secret";
+        let exposed = exposed(&self.object, is_secret)?;
+        let filled = if is_secret { filled(&exposed, cx.client.vault.as_ref()).await? } else { exposed };
+        let Json::Object(mut object) = filled else {
             return Err(Error::Invalid(format!("the {} {} is no object", K::KIND, self.name)));
         };
         object.insert("apiVersion".into(), json!(K::API_VERSION));
@@ -119,8 +123,7 @@ impl<K: Noun> Manifest<K> {
         Ok(Json::Object(object))
     }
 
-    async fn apply(&self, cx: &Cx<'_, Self>, params: &PatchParams, scaled: bool) -> Result<(), kube::Error> {
-        let sent = self.sent(scaled).map_err(|e| kube::Error::Service(Box::new(e)))?;
+    async fn apply(&self, cx: &Cx<'_, Self>, params: &PatchParams, sent: &Json) -> Result<(), kube::Error> {
         let objects = api_of::<K>(&cx.client.api, self.namespace.as_deref());
         objects.patch(&self.name, params, &Patch::Apply(sent)).await.map(drop)
     }
@@ -208,7 +211,8 @@ impl<K: Noun> Resource for Manifest<K> {
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
         let params = PatchParams::apply(MANAGER).validation_strict();
-        self.apply(cx, &params, false).await.call("kubernetes:apply").map_err(|error| match error {
+        let sent = self.sent(cx, false).await?;
+        self.apply(cx, &params, &sent).await.call("kubernetes:apply").map_err(|error| match error {
             // Its namespace, or its kind, is as new as it is.
             Error::Call { call, class: Class::NotFound, source } => {
                 Error::Call { call, class: Class::NotNow, source }
@@ -221,11 +225,12 @@ impl<K: Noun> Resource for Manifest<K> {
     async fn update(&self, cx: &Cx<'_, Self>, live: &Live<Self>, diff: &Diff) -> Result<(), Error> {
         let scaled = live.outputs.scaled_by.is_some();
         let params = PatchParams::apply(MANAGER).validation_strict();
-        match self.apply(cx, &params, scaled).await {
+        let sent = self.sent(cx, scaled).await?;
+        match self.apply(cx, &params, &sent).await {
             Err(kube::Error::Api(status))
                 if caused(&status, "FieldManagerConflict") && shows(diff, &status) =>
             {
-                self.apply(cx, &params.force(), scaled).await
+                self.apply(cx, &params.force(), &sent).await
             }
             answer => answer,
         }

@@ -4,6 +4,7 @@
 //! the server writes it (`1000m` becomes `1`); what somebody else took over is shown as it is now; what others added is
 //! left out. <https://kubernetes.io/docs/reference/using-api/server-side-apply/>
 
+use crate::vault::is_stored;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
@@ -76,6 +77,7 @@ impl<'a> Owned<'a> {
 pub(crate) fn shown(want: &Json, live: Option<&Json>, owned: Owned<'_>, trusted: bool) -> Json {
     let Some(live) = live else { return Json::Null };
     match (want, live) {
+        (Json::Object(w), _) if is_stored(w) && owned.any() && trusted => want.clone(),
         (Json::Object(w), _) if is_opaque(w) => match owned.any() && trusted {
             true => Json::Null,
             // What somebody put there may be as secret.

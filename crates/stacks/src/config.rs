@@ -2,9 +2,11 @@
 
 use causeway_aws::lint::LINTS;
 use causeway_core::{
+    Secret,
     freeze::{Day, Freeze, FreezeError},
     signature::PublicKey,
 };
+use causeway_k8s::images::Images;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -112,6 +114,18 @@ impl Default for GuardConfig {
             freeze: vec![],
         }
     }
+}
+
+/// What a configuration only names: looked up by whoever builds the stack, which itself reads nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The values of `env:` and `file:` secrets, by where they stand in the file, like
+    /// `ecs.secrets.CODER_OIDC_CLIENT_SECRET`.
+    pub secrets: BTreeMap<String, Secret>,
+    /// The digest of the image in the folder that `[ecs.image] source` names.
+    pub source_digest: Option<String>,
+    /// What runs in clusters beside Coder.
+    pub images: Images,
 }
 
 /// Where a secret is to be found. Secrets are named in a configuration, never written.

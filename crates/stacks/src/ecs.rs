@@ -11,20 +11,10 @@ mod legal;
 mod network;
 mod security;
 
-use crate::config::StackConfig;
+use crate::config::{Given, StackConfig};
 use causeway_aws::{AwsStack, rds::Snapshot};
-use causeway_core::{Address, Secret, Stack, Tags, Value};
+use causeway_core::{Address, Stack, Tags, Value};
 pub use config::*;
-use std::collections::BTreeMap;
-
-/// What the configuration only names: looked up by whoever builds the stack, which itself reads nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Given {
-    /// The values of the `env:` and `file:` secrets, by variable.
-    pub secrets: BTreeMap<String, Secret>,
-    /// The digest of the image in the folder that `[ecs.image] source` names.
-    pub source_digest: Option<String>,
-}
 
 /// The address of the service.
 pub const SERVICE: &str = "app/service";

@@ -11,11 +11,14 @@ mod network;
 mod registry;
 mod roles;
 mod security;
+mod workloads;
 
-use crate::config::{Problem, StackConfig};
+use crate::config::{Given, Problem, StackConfig};
 use causeway_aws::{AwsStack, iam::Deployer, id::Arn, sts::CallerIdentity};
 use causeway_core::{Stack, Tags, Value};
 pub use config::*;
+use workloads::Here;
+pub use workloads::{Certificates, Coder, LoadBalancer, Nodes, Organization, Pool, Proxy};
 
 impl Eks {
     /// What cannot work in a stack like `common`, all of it.
@@ -26,7 +29,7 @@ impl Eks {
 
 /// Builds the stack: everything of a region is in a scope of its name. Regions stand side by side; a proxy's needs of the
 /// control plane's only the repositories and the secret with the key of LiteLLM, which are there early.
-pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks) {
+pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks, given: &Given) {
     for (key, value) in &common.tags {
         stack.tag(key, value);
     }
@@ -45,10 +48,11 @@ pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks) {
             deployer: deployer.as_ref(),
         };
         let built = in_place(stack, &place, &layout::CONTROL_PLANE);
-        data::data(stack, config, &built.network, &built.security);
+        let data = data::data(stack, config, &built.network, &built.security);
         let llm_key =
             config.litellm.as_ref().map(|_| roles::llm_key(stack, &place.site, &built.security.key));
-        place.roles(stack, &built, &repositories, llm_key.as_ref(), true);
+        let roles = place.roles(stack, &built, &repositories, llm_key.as_ref(), true);
+        place.workloads(stack, &built, &roles, given, Here::ControlPlane(&data));
         let (account, partition) = (caller.account.clone(), caller.partition.clone());
         Home { account, partition, deployer, repositories, llm_key }
     });
@@ -59,7 +63,8 @@ pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks) {
         let place = Place { config, site, network: &network, nodes, deployer: home.deployer.as_ref() };
         in_region(stack, name, |stack| {
             let built = in_place(stack, &place, &layout::PROXY);
-            place.roles(stack, &built, &home.repositories, home.llm_key.as_ref(), false);
+            let roles = place.roles(stack, &built, &home.repositories, home.llm_key.as_ref(), false);
+            place.workloads(stack, &built, &roles, given, Here::Proxy(region.proxy.as_ref()));
         });
     }
 }
@@ -133,7 +138,7 @@ impl Place<'_> {
         repositories: &[Value<Arn>],
         llm_key: Option<&iam::KeySecret>,
         control_plane: bool,
-    ) {
+    ) -> roles::Roles {
         let wanted = roles::Wanted {
             config: self.config,
             site: &self.site,
@@ -143,7 +148,22 @@ impl Place<'_> {
             llm_key,
             control_plane,
         };
-        roles::roles(stack, &wanted);
+        roles::roles(stack, &wanted)
+    }
+
+    /// What runs inside, where the file says what.
+    fn workloads(
+        &self,
+        stack: &mut Stack,
+        built: &Built,
+        roles: &roles::Roles,
+        given: &Given,
+        here: Here<'_>,
+    ) {
+        let Some(coder) = &self.config.coder else { return };
+        let wanted =
+            workloads::Wanted { config: self.config, coder, site: &self.site, built, roles, given, here };
+        workloads::workloads(stack, &wanted);
     }
 }
 

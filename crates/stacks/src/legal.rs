@@ -41,6 +41,87 @@ impl Arn<'_> {
     }
 }
 
+/// The host of `https://host/path`.
+pub(crate) fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', ':', '?']).next().unwrap_or_default()
+}
+
+pub(crate) fn is_name(name: &str) -> bool {
+    name.contains('.') && name.split('.').all(is_label)
+}
+
+/// What may stand between two dots of a name.
+pub(crate) fn is_label(label: &str) -> bool {
+    !label.is_empty()
+        && label.len() <= 63
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+        && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Where browsers reach Coder, or something like it.
+pub(crate) fn access_url(at: &str, url: &str) -> Option<Problem> {
+    let host = host(url);
+    if !url.starts_with("https://") {
+        return Some(Problem::at(
+            at,
+            format!("`{url}` does not start with https://"),
+            "it is reached over TLS; write it as people type it, like `https://coder.example.com`",
+        ));
+    }
+    let bare = is_name(host) && url.trim_end_matches('/') == format!("https://{host}");
+    (!bare).then(|| {
+        Problem::at(
+            at,
+            format!("`{url}` is not a bare host"),
+            "Coder wants its own name, without a port or a path, like `https://coder.example.com`",
+        )
+    })
+}
+
+/// Under which names the ports of workspaces are.
+pub(crate) fn wildcard(at: &str, wildcard: &str) -> Option<Problem> {
+    let fits = wildcard.strip_prefix("*.").is_some_and(is_name);
+    let help = "write a star and a name, without https://, like `*.coder.example.com`";
+    (!fits).then(|| Problem::at(at, format!("`{wildcard}` is not a wildcard name"), help))
+}
+
+/// A version as the tag of an image.
+pub(crate) fn image_tag(at: &str, version: &str) -> Option<Problem> {
+    let tag = version.replace('+', "-");
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let fits = !tag.is_empty() && tag.len() <= 128 && tag.chars().all(legal) && !tag.starts_with(['.', '-']);
+    (!fits).then(|| {
+        Problem::at(
+            at,
+            format!("`{version}` cannot be the tag of an image"),
+            "1 to 128 letters, digits, `.`, `_` and `-`, like `v2.28.3`",
+        )
+    })
+}
+
+/// Names of environment variables, of two tables that one program reads.
+pub(crate) fn variables(tables: [(&str, Vec<&String>); 2]) -> Vec<Problem> {
+    let mut out = vec![];
+    let [(open, names), (secret, secrets)] = &tables;
+    for name in secrets.iter().filter(|name| names.contains(name)) {
+        let message = format!("`{name}` is both a secret and an open variable");
+        out.push(Problem::at(open, message, format!("remove it from here or from `[{secret}]`")).key(name));
+    }
+    for (table, names) in &tables {
+        for name in names {
+            let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty() || !name.chars().all(legal) || name.starts_with(|c: char| c.is_ascii_digit()) {
+                let message = format!("`{name}` cannot be the name of a variable");
+                let help = "letters, digits and underscores, no digit first";
+                out.push(Problem::at(table, message, help).key(name));
+            }
+        }
+    }
+    out
+}
+
 /// An IPv4 range: its first address and the length of its prefix.
 pub(crate) fn ipv4_range(cidr: &str) -> Option<(u32, u8)> {
     let (address, length) = cidr.split_once('/')?;

@@ -7,3 +7,4 @@ pub mod eks;
 mod legal;
 pub mod nat;
 pub mod state;
+mod variables;

@@ -3,7 +3,7 @@
 use super::{Run, apply, bootstrap, html::Sheet, rehearsal, saved};
 use crate::{
     cli::{self, Part, Scope},
-    document,
+    clusters, document,
     failure::{Code, Failure},
     session::{self, Session},
 };
@@ -75,6 +75,7 @@ async fn show(
     }
     saved::tell(run, &permitted);
     if !planned.plan.is_empty() {
+        clusters::tell_tags(&session.file, run.screen);
         bootstrap::foretell(run, session, &planned).await?;
     }
     if !refusals.is_empty() && !run.screen.json() && !flags.markdown {

@@ -217,7 +217,8 @@ async fn registry() -> Registry {
 fn stack(text: &str) -> Stack {
     let config = Config::parse("causeway.toml", text).unwrap_or_else(|e| panic!("{}", e.render(120, false)));
     let mut stack = Stack::new(&config.stack.name);
-    causeway_stacks::eks::eks(&mut stack, &config.stack, &config.eks.unwrap());
+    let given = causeway_stacks::config::Given::default();
+    causeway_stacks::eks::eks(&mut stack, &config.stack, &config.eks.unwrap(), &given);
     stack
 }
 

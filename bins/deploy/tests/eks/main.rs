@@ -10,6 +10,8 @@ mod actions;
 mod adopt;
 mod cluster;
 mod data;
+#[path = "../sandbox/examples.rs"]
+mod examples;
 mod iam;
 mod leftovers;
 mod network;
@@ -17,6 +19,7 @@ mod preflight;
 #[path = "../sandbox/world.rs"]
 mod world;
 
+use examples::{AI_CODER, SINGLE_REGION};
 use serde_json::Value as Json;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,8 +27,6 @@ use std::{
 };
 use world::World;
 
-const AI_CODER: &str = include_str!("../../../../examples/ai-coder.toml");
-const SINGLE_REGION: &str = include_str!("../../../../examples/single-region.toml");
 pub(crate) const OHIO: &str = "us-east-2";
 pub(crate) const PROXIES: [&str; 2] = ["us-west-2", "eu-west-2"];
 pub(crate) const REGIONS: [&str; 3] = [OHIO, PROXIES[0], PROXIES[1]];

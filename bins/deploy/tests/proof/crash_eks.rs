@@ -7,6 +7,7 @@
 //! there are few by default, spread evenly.
 
 use crate::{
+    examples::{AI_CODER, SINGLE_REGION},
     lanes::{Came, Lanes, asked},
     place::{Boto3, Moment, Place, When, differences},
 };
@@ -20,9 +21,6 @@ use std::{
 
 /// Runs that are ended in one account.
 const IN_A_ROW: usize = 6;
-
-const SINGLE_REGION: &str = include_str!("../../../../examples/single-region.toml");
-const AI_CODER: &str = include_str!("../../../../examples/ai-coder.toml");
 
 /// What lists an account.
 pub(crate) fn script(regions: &[&str]) -> String {

@@ -6,6 +6,8 @@
 mod canaries;
 mod crash;
 mod crash_eks;
+#[path = "../sandbox/examples.rs"]
+mod examples;
 mod faults;
 mod lanes;
 mod place;

@@ -1,7 +1,7 @@
 //! A region is cut off in the middle of the first apply of three. The others finish, what is missing is said, and the run
 //! after it is back leaves what an undisturbed one leaves, counted by boto3.
 
-use crate::{place::differences, world::World};
+use crate::{examples::AI_CODER, place::differences, world::World};
 use causeway_sandbox::gateway::{Act, Rule};
 use serde_json::Value as Json;
 use std::{
@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const AI_CODER: &str = include_str!("../../../../examples/ai-coder.toml");
 const WEST: &str = "us-west-2";
 const REGIONS: [&str; 3] = ["us-east-2", WEST, "eu-west-2"];
 

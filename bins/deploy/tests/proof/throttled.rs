@@ -2,7 +2,7 @@
 //! tenths of that it does not. An apply completes all the same, and as its calls take turns, fewer are refused than of
 //! one that only runs ten steps at a time and repeats what was refused.
 
-use crate::place::Place;
+use crate::{examples::SINGLE_REGION, place::Place};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use causeway_sandbox::{
     Options, Sandbox,
@@ -12,8 +12,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-const SINGLE_REGION: &str = include_str!("../../../../examples/single-region.toml");
 
 /// A tenth of what EC2 allows for most APIs that read: at once, and a second.
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>

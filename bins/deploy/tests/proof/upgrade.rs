@@ -1,12 +1,10 @@
 //! Kubernetes 1.33 becomes 1.35 in two applies, each in the order that EKS asks for, and wherever a run is killed the next
 //! one goes on.
 
-use crate::world::World;
+use crate::{examples::SINGLE_REGION, world::World};
 use causeway_sandbox::gateway::{Act, Rule};
 use serde_json::Value as Json;
 use std::time::{Duration, Instant};
-
-const SINGLE_REGION: &str = include_str!("../../../../examples/single-region.toml");
 
 /// What nodes need, and what runs on them.
 const BEFORE_NODES: [&str; 3] = ["vpc-cni", "kube-proxy", "eks-pod-identity-agent"];

@@ -89,7 +89,7 @@ pub(crate) const FILES: &[Wrong] = &[
     row("no such lint", "max_removals = 20", "allow = [\"open-prot\"]", 26, "there is no lint `open-prot`", "there are backups-off, broad-permissions, open-port"),
     row("no such address to protect", "max_removals = 20", "protect = [\"database/instnace\"]", 26, "there is no `database/instnace` to protect", "did you mean `database/instance`?"),
     // Names and addresses.
-    row("not encrypted", "https://", "http://", 6, "does not start with https://", "the load balancer ends TLS"),
+    row("not encrypted", "https://", "http://", 6, "does not start with https://", "it is reached over TLS"),
     row("with a port", "https://coder.example.com", "https://coder.example.com:8443", 6, "is not a bare host", "without a port or a path"),
     row("with a path", "https://coder.example.com", "https://coder.example.com/coder", 6, "is not a bare host", "without a port or a path"),
     row("an illegal name", "https://coder.example.com", "https://coder_1.example.com", 6, "is not a bare host", "like `https://coder.example.com`"),
@@ -147,7 +147,7 @@ pub(crate) const FILES: &[Wrong] = &[
     row("a slip in a variable", "[guard]", "[ecs.environment]\nCODER_TELEMETRY_ENABEL = \"false\"\n[guard]", 26, "Coder does not know", "did you mean `CODER_TELEMETRY_ENABLE`?"),
     row("a variable of the stack", "[guard]", "[ecs.environment]\nCODER_ACCESS_URL = \"https://x\"\n[guard]", 26, "`CODER_ACCESS_URL` is set by the stack", "remove it"),
     row("a variable with a hyphen", "[guard]", "[ecs.environment]\nHTTP-PROXY = \"x\"\n[guard]", 26, "`HTTP-PROXY` cannot be the name of a variable", "letters, digits and underscores"),
-    row("open and secret at once", "[guard]", "[ecs.environment]\nA = \"x\"\n[ecs.secrets]\nA = \"env:A\"\n[guard]", 26, "`A` is both a secret and an open variable", "remove it from one of the tables"),
+    row("open and secret at once", "[guard]", "[ecs.environment]\nA = \"x\"\n[ecs.secrets]\nA = \"env:A\"\n[guard]", 26, "`A` is both a secret and an open variable", "remove it from here or from `[ecs.secrets]`"),
     row("a prefix in small letters", "[ecs.image]", "env_prefix = \"coder_\"\n[ecs.image]", 9, "`coder_` cannot start the name of a variable", "capital letters"),
     row("a secret that is written down", "[guard]", "[ecs.secrets]\nA = \"hunter2\"\n[guard]", 26, "a secret is named, not written", "write `env:NAME` or `file:PATH` here"),
     row("a variable that is not set", "[guard]", "[ecs.secrets]\nA = \"env:NOT_SET\"\n[guard]", 26, "the environment variable NOT_SET is not set", "export NOT_SET="),

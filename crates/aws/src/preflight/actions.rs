@@ -337,6 +337,13 @@ const TABLE: &[Needs] = &[
         update: ["secretsmanager:UpdateSecret", "secretsmanager:PutSecretValue", "secretsmanager:GetSecretValue",
             "secretsmanager:TagResource", "secretsmanager:UntagResource"],
         delete: ["secretsmanager:DeleteSecret"]),
+    // A value that a Secret of a cluster is filled with, and the password of a user in a database.
+    needs!("k8s.core.secret",
+        read: [], create: ["secretsmanager:GetSecretValue"], along: ["kms:Decrypt"],
+        update: ["secretsmanager:GetSecretValue"], delete: []),
+    needs!("postgres.role",
+        read: [], create: ["secretsmanager:GetSecretValue"], along: ["kms:Decrypt"],
+        update: ["secretsmanager:GetSecretValue"], delete: []),
     needs!("aws.sns.subscription",
         read: ["sns:ListSubscriptionsByTopic"], create: ["sns:Subscribe"], delete: ["sns:Unsubscribe"]),
     needs!("aws.sns.topic",

@@ -20,6 +20,9 @@ pub enum SecretValue {
         /// Only letters and digits, for places that take nothing else. 62 characters instead of 82.
         #[serde(default)]
         exclude_punctuation: bool,
+        /// What it starts with, where a program tells its keys by that; not counted.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        prefix: String,
     },
     /// Text with other secrets inside it, like `postgres://coder:{password}@db.example.com/coder`.
     ///
@@ -41,14 +44,21 @@ pub enum SecretValue {
 impl SecretValue {
     /// Letters and digits, 43 of them: 256 bits, and safe in a URL, a shell and a database's options.
     pub fn generated() -> Self {
-        SecretValue::Generated { length: 43, exclude_punctuation: true }
+        Self::starting_with("")
+    }
+
+    /// As [`SecretValue::generated`], after `prefix`.
+    pub fn starting_with(prefix: &str) -> Self {
+        SecretValue::Generated { length: 43, exclude_punctuation: true, prefix: prefix.to_owned() }
     }
 
     /// The value itself, made or put together now.
     pub(crate) async fn make(&self, secrets_manager: &SecretsManager) -> Result<String, Error> {
         match self {
             SecretValue::Plain(secret) => Ok(secret.expose()?.to_owned()),
-            SecretValue::Generated { length, exclude_punctuation } => random(*length, *exclude_punctuation),
+            SecretValue::Generated { length, exclude_punctuation, prefix } => {
+                Ok(format!("{prefix}{}", random(*length, *exclude_punctuation)?))
+            }
             SecretValue::Template { text, secrets, .. } => {
                 let text = text.get()?;
                 let mut values = BTreeMap::new();

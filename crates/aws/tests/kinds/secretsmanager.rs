@@ -66,10 +66,11 @@ async fn a_generated_value_is_made_once_and_again_only_when_asked() {
     assert_eq!(touched, ["recovery_window_days", "value"]);
     assert_eq!(client.secretsmanager.value(&live.outputs.arn).await.unwrap(), first);
 
-    let longer = SecretValue::Generated { length: 64, exclude_punctuation: false };
+    let longer = SecretValue::Generated { length: 64, exclude_punctuation: false, prefix: "sk-".into() };
     let (changed, _) = again.apply(&Secret { value: Some(longer), ..spec.clone() }).await;
     let second = client.secretsmanager.value(&live.outputs.arn).await.unwrap();
-    assert_eq!(second.expose().unwrap().len(), 64);
+    assert!(second.expose().unwrap().starts_with("sk-"));
+    assert_eq!(second.expose().unwrap().len(), 3 + 64);
     assert_ne!(changed.outputs.version_id, live.outputs.version_id);
     again.delete(&spec).await;
 }

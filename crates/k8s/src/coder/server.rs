@@ -2,7 +2,7 @@
 
 use super::{
     pod::{self, Environment, LoadBalancer, Program, Tls},
-    workspaces,
+    workspaces::{self, Workspaces},
 };
 use crate::{
     Manifest,
@@ -54,7 +54,7 @@ pub struct Settings {
     /// The role of AWS that provisioners inside the server act as.
     pub role_arn: Option<Value<String>>,
     /// The namespaces in which provisioners inside the server make workspaces.
-    pub workspaces_in: Vec<String>,
+    pub workspaces_in: Vec<Workspaces>,
     /// When workspaces may be stopped.
     pub quiet_hours: Option<QuietHours>,
     /// Serves figures for Prometheus.
@@ -71,6 +71,8 @@ pub struct Settings {
     pub debug: Debug,
     /// Any other variable. It counts more than what is set here.
     pub environment: BTreeMap<String, String>,
+    /// Any other variable that is secret, by its name.
+    pub secrets: BTreeMap<String, Kept>,
 }
 
 /// Signing in by OpenID Connect.
@@ -179,6 +181,7 @@ impl Settings {
             update_check: true,
             debug: Debug::default(),
             environment: BTreeMap::new(),
+            secrets: BTreeMap::new(),
         }
     }
 }
@@ -221,9 +224,9 @@ pub fn add(stack: &mut Stack, settings: &Settings) -> Server {
     let account = Account::new(&settings.namespace, &work.service_account);
     let mut before = namespace.clone();
     for space in &settings.workspaces_in {
-        stack.scope(&format!("workspaces-{space}"), |stack| {
-            let mut objects = Objects::after(stack, namespace.clone());
-            account.may_in(&mut objects, space, workspaces::ROLE, workspaces::RIGHTS);
+        stack.scope(&format!("workspaces-{}", space.name), |stack| {
+            let mut objects = Objects::after(stack, [&namespace[..], &space.made].concat());
+            account.may_in(&mut objects, &space.name, workspaces::ROLE, workspaces::RIGHTS);
             before.extend(objects.all());
         });
     }
@@ -239,7 +242,8 @@ fn secrets(settings: &Settings) -> Vec<&Kept> {
     let oidc = settings.oidc.iter().flat_map(|oidc| [&oidc.issuer_url, &oidc.client_id, &oidc.client_secret]);
     let github = settings.github.iter().flat_map(|github| [&github.client_id, &github.client_secret]);
     let external = settings.external_auth.iter().flat_map(|auth| [&auth.client_id, &auth.client_secret]);
-    [&settings.database].into_iter().chain(oidc).chain(github).chain(external).collect()
+    let others = settings.secrets.values();
+    [&settings.database].into_iter().chain(oidc).chain(github).chain(external).chain(others).collect()
 }
 
 fn environment(settings: &Settings) -> Environment {
@@ -280,6 +284,9 @@ fn environment(settings: &Settings) -> Environment {
     signing_in(&mut all, settings);
     for (name, value) in &settings.environment {
         all.set(name, value);
+    }
+    for (name, value) in &settings.secrets {
+        all.kept(name, value);
     }
     all
 }

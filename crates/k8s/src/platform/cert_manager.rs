@@ -13,11 +13,12 @@ use super::{
 };
 use crate::{
     images::Images,
+    kept::Keeper,
     objects::Objects,
     rbac::Account,
     workload::{Nodes, Resources, Workload, container, http_probe, ports},
 };
-use causeway_core::{Address, Secret, Stack};
+use causeway_core::{Address, Stack};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, ObjectFieldSelector, Probe, TCPSocketAction,
 };
@@ -44,8 +45,8 @@ pub struct Settings {
     pub email: String,
     /// How names are proved to be ours. There are no issuers without one.
     pub solvers: Vec<Solver>,
-    /// May edit the zones at Cloudflare. `None`: somebody else makes the Secret `cloudflare-token`, with the key `token.key`.
-    pub cloudflare_token: Option<Secret>,
+    /// May edit the zones at Cloudflare: the key `token.key` of the Secret `cloudflare-token`.
+    pub cloudflare_token: Keeper,
 }
 
 /// Adds all of it in the scope `cert-manager`, the issuers last. Certificates wait for the answer.
@@ -66,7 +67,7 @@ pub fn add(stack: &mut Stack, settings: &Settings) -> Vec<Address> {
         let mut objects = Objects::after(stack, room);
         objects.put("definitions", definitions::cert_manager());
         rights::add(&mut objects);
-        issuers::credentials(&mut objects, settings.cloudflare_token.as_ref());
+        issuers::credentials(&mut objects, &settings.cloudflare_token);
         let workloads = [controller(settings), webhook(settings), injector(settings)];
         for (workload, ports) in &workloads {
             objects.add(&format!("service-{}", workload.name), &workload.service(ports));

@@ -10,7 +10,7 @@ use causeway_k8s::{
     coder::{
         LoadBalancer, proxy,
         server::{self, Who},
-        workspaces,
+        workspaces::{self, Workspaces},
     },
     cron::Schedule,
     kept::{Keeper, Kept},
@@ -146,7 +146,8 @@ fn row_99_nobody_is_let_in_for_want_of_a_list() {
 fn row_100_the_server_may_make_workspaces_only_where_it_is_told_to() {
     let none = objects(&server(|_| ()));
     assert!(none.values().all(|object| object["kind"] != "k8s.rbac.role"), "it has provisioners of its own");
-    let stack = server(|settings| settings.workspaces_in = vec!["coder-ws".into(), "coder".into()]);
+    let space = |name: &str| Workspaces { name: name.to_owned(), made: vec![] };
+    let stack = server(|settings| settings.workspaces_in = vec![space("coder-ws"), space("coder")]);
     for space in ["coder-ws", "coder"] {
         let role = objects(&stack)[&format!("workspaces-{space}/role-coder-workspace-perms")].clone();
         assert_eq!(role["namespace"], space);

@@ -3,6 +3,7 @@
 use causeway_core::{Secret, Stack};
 use causeway_k8s::{
     images::Images,
+    kept::Keeper,
     platform::{
         alerts, cert_manager,
         karpenter::{self, Class, Pool, System},
@@ -30,7 +31,7 @@ pub(crate) fn cert_manager(nodes: &Nodes) -> cert_manager::Settings {
                 hosted_zone_id: Some("Z0000000000000000000".into()),
             },
         ],
-        cloudflare_token: Some(Secret::new("the token of Cloudflare")),
+        cloudflare_token: Keeper::Us(Secret::new("the token of Cloudflare")),
     }
 }
 

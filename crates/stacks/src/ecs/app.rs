@@ -1,10 +1,10 @@
 //! Coder itself: its image, its task, its service.
 
 use super::{
-    Architecture, Ecs, Given, balancer::Balancer, database::Database, environment, network::Networks,
+    Architecture, Ecs, balancer::Balancer, database::Database, environment, network::Networks,
     security::Security,
 };
-use crate::config::{SecretSource, StackConfig};
+use crate::config::{Given, SecretSource, StackConfig};
 use causeway_aws::{
     ecr::{ExistingImage, Image, Repository},
     ecs::{
@@ -173,7 +173,7 @@ fn secrets(stack: &mut Stack, config: &Ecs, given: &Given, around: &Around<'_>) 
     let mut all = Secrets::default();
     all.add(environment::DATABASE, around.database.url_secret.clone(), None);
     for (name, source) in &config.secrets {
-        match (source, given.secrets.get(name)) {
+        match (source, given.secrets.get(&format!("ecs.secrets.{name}"))) {
             (SecretSource::Aws { id, key }, _) => {
                 all.add(name, Value::Known(Arn::from(id.as_str())), key.as_deref());
             }

@@ -320,7 +320,7 @@ pub struct Waf {
 impl Ecs {
     /// The name in the access URL.
     pub fn host(&self) -> &str {
-        host(&self.access_url)
+        legal::host(&self.access_url)
     }
 
     /// What cannot work in a stack like `common`, all of it.
@@ -335,21 +335,8 @@ impl Ecs {
     }
 
     fn urls(&self, out: &mut Vec<Problem>) {
-        let url = &self.access_url;
         let host = self.host();
-        if !url.starts_with("https://") {
-            out.push(Problem::at(
-                "ecs.access_url",
-                format!("`{url}` does not start with https://"),
-                "the load balancer ends TLS; write it as people type it, like `https://coder.example.com`",
-            ));
-        } else if !is_name(host) || url.trim_end_matches('/') != format!("https://{host}") {
-            out.push(Problem::at(
-                "ecs.access_url",
-                format!("`{url}` is not a bare host"),
-                "Coder wants its own name, without a port or a path, like `https://coder.example.com`",
-            ));
-        }
+        out.extend(legal::access_url("ecs.access_url", &self.access_url));
         let zone = self.dns.zone.as_deref().map(|z| z.trim_end_matches('.'));
         let in_zone = |name: &str| zone.is_none_or(|z| name == z || name.ends_with(&format!(".{z}")));
         match zone {
@@ -366,19 +353,13 @@ impl Ecs {
             _ => {}
         }
         if let Some(wildcard) = &self.wildcard_access_url {
-            match wildcard.strip_prefix("*.") {
-                Some(base) if is_name(base) && in_zone(base) => {}
-                Some(base) if is_name(base) => out.push(Problem::at(
-                    "ecs.wildcard_access_url",
-                    format!("`{base}` is not in the zone `{}`", zone.unwrap_or_default()),
-                    "use a name in the zone, so that its record and certificate can be made",
-                )),
-                _ => out.push(Problem::at(
-                    "ecs.wildcard_access_url",
-                    format!("`{wildcard}` is not a wildcard name"),
-                    "write a star and a name, without https://, like `*.coder.example.com`",
-                )),
-            }
+            let at = "ecs.wildcard_access_url";
+            let base = wildcard.strip_prefix("*.").unwrap_or(wildcard);
+            out.extend(legal::wildcard(at, wildcard).or_else(|| {
+                let message = || format!("`{base}` is not in the zone `{}`", zone.unwrap_or_default());
+                let help = "use a name in the zone, so that its record and certificate can be made";
+                (!in_zone(base)).then(|| Problem::at(at, message(), help))
+            }));
         }
     }
 
@@ -432,21 +413,4 @@ impl Ecs {
         }
         out.extend(network.allow.iter().filter_map(|range| legal::range("ecs.network.allow", range)));
     }
-}
-
-/// The host of `https://host/`.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', ':', '?']).next().unwrap_or_default()
-}
-
-fn is_name(name: &str) -> bool {
-    name.contains('.')
-        && name.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        })
 }

@@ -1,76 +1,12 @@
 //! The environment of Coder: what the stack sets, what people may set, and the names that are mistakes.
 
 use super::config::Ecs;
-use crate::config::Problem;
+pub(super) use crate::variables::DATABASE;
+use crate::{config::Problem, variables};
 use std::collections::BTreeMap;
-
-/// The connection URL of the database. A secret.
-pub(super) const DATABASE: &str = "CODER_PG_CONNECTION_URL";
 
 /// The port that Coder listens on inside its task.
 pub(super) const PORT: u16 = 3000;
-
-/// Names that look right and do nothing, with the one that is meant.
-const MISTAKES: [(&str, &str); 8] = [
-    ("CODER_POSTGRES_URL", DATABASE),
-    ("CODER_PG_URL", DATABASE),
-    ("CODER_DATABASE_URL", DATABASE),
-    ("CODER_DB_URL", DATABASE),
-    ("DATABASE_URL", DATABASE),
-    ("CODER_URL", "CODER_ACCESS_URL"),
-    ("CODER_WILDCARD_URL", "CODER_WILDCARD_ACCESS_URL"),
-    ("CODER_ADDRESS", "CODER_HTTP_ADDRESS"),
-];
-
-/// Variables of the server that people set most, to recognise a slip of the pen.
-/// <https://coder.com/docs/reference/cli/server>
-const KNOWN: [&str; 45] = [
-    "CODER_ACCESS_URL",
-    "CODER_ALLOW_WORKSPACE_RENAMES",
-    "CODER_BLOCK_DIRECT",
-    "CODER_BROWSER_ONLY",
-    "CODER_DERP_CONFIG_PATH",
-    "CODER_DERP_CONFIG_URL",
-    "CODER_DERP_FORCE_WEBSOCKETS",
-    "CODER_DERP_SERVER_ENABLE",
-    "CODER_DERP_SERVER_STUN_ADDRESSES",
-    "CODER_DISABLE_OWNER_WORKSPACE_ACCESS",
-    "CODER_DISABLE_PASSWORD_AUTH",
-    "CODER_DISABLE_PATH_APPS",
-    "CODER_DOCS_URL",
-    "CODER_EXPERIMENTS",
-    "CODER_EXTERNAL_TOKEN_ENCRYPTION_KEYS",
-    "CODER_HTTP_ADDRESS",
-    "CODER_LOGGING_HUMAN",
-    "CODER_LOGGING_JSON",
-    "CODER_MAX_TOKEN_LIFETIME",
-    "CODER_OAUTH2_GITHUB_ALLOWED_ORGS",
-    "CODER_OAUTH2_GITHUB_ALLOW_EVERYONE",
-    "CODER_OAUTH2_GITHUB_ALLOW_SIGNUPS",
-    "CODER_OAUTH2_GITHUB_CLIENT_ID",
-    "CODER_OAUTH2_GITHUB_CLIENT_SECRET",
-    "CODER_OIDC_ALLOW_SIGNUPS",
-    "CODER_OIDC_CLIENT_ID",
-    "CODER_OIDC_CLIENT_SECRET",
-    "CODER_OIDC_EMAIL_DOMAIN",
-    "CODER_OIDC_ISSUER_URL",
-    "CODER_OIDC_SCOPES",
-    "CODER_PG_CONNECTION_URL",
-    "CODER_PROMETHEUS_ADDRESS",
-    "CODER_PROMETHEUS_ENABLE",
-    "CODER_PROVISIONER_DAEMONS",
-    "CODER_PROVISIONER_DAEMON_PSK",
-    "CODER_PROXY_TRUSTED_HEADERS",
-    "CODER_PROXY_TRUSTED_ORIGINS",
-    "CODER_SECURE_AUTH_COOKIE",
-    "CODER_SESSION_DURATION",
-    "CODER_SSH_HOSTNAME_PREFIX",
-    "CODER_STRICT_TRANSPORT_SECURITY",
-    "CODER_TELEMETRY_ENABLE",
-    "CODER_UPDATE_CHECK",
-    "CODER_VERBOSE",
-    "CODER_WILDCARD_ACCESS_URL",
-];
 
 /// What the stack sets itself, by name.
 pub(super) fn own(config: &Ecs) -> BTreeMap<String, String> {
@@ -107,10 +43,6 @@ pub(super) fn problems(config: &Ecs) -> Vec<Problem> {
             out.push(Problem::at(table, message, help).key(name));
         }
     }
-    for name in config.secrets.keys().filter(|n| config.environment.contains_key(*n)) {
-        let message = format!("`{name}` is both a secret and an open variable");
-        out.push(Problem::at("ecs.environment", message, "remove it from one of the tables").key(name));
-    }
     for (name, source) in &config.secrets {
         if let crate::config::SecretSource::Aws { id, .. } = source
             && !id.starts_with("arn:")
@@ -136,12 +68,5 @@ fn mistake(config: &Ecs, name: &str) -> Option<(String, String)> {
         let help = "remove it; the stack knows the value from the rest of the file";
         return Some((format!("`{name}` is set by the stack"), help.to_owned()));
     }
-    if let Some((_, right)) = MISTAKES.iter().find(|(wrong, _)| *wrong == name) {
-        return Some(meant(right));
-    }
-    if KNOWN.contains(&name) {
-        return None;
-    }
-    let near = KNOWN.iter().map(|k| (strsim::damerau_levenshtein(k, name), k)).min()?;
-    (near.0 <= 2).then(|| meant(near.1))
+    variables::meant(name).map(meant)
 }

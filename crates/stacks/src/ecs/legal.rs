@@ -18,7 +18,10 @@ pub(super) fn problems(config: &Ecs, common: &StackConfig) -> Vec<Problem> {
     out.extend(legal::storage("ecs.database", database.storage, database.max_storage));
     network(&config.network, &mut out);
     deployment(&config.deployment, &mut out);
-    variables(config, &mut out);
+    out.extend(legal::variables([
+        ("ecs.environment", config.environment.keys().collect()),
+        ("ecs.secrets", config.secrets.keys().collect()),
+    ]));
     alarms(config, &mut out);
     if let Some(url) = config.docs_url.as_deref()
         && !(url.starts_with("https://") || url.starts_with("http://"))
@@ -35,16 +38,7 @@ pub(super) fn problems(config: &Ecs, common: &StackConfig) -> Vec<Problem> {
 
 fn image(config: &Ecs, out: &mut Vec<Problem>) {
     out.extend(legal::repository("ecs.image.repository", &config.image.repository));
-    let version = &config.image.version;
-    let tag = version.replace('+', "-");
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if tag.is_empty() || tag.len() > 128 || !tag.chars().all(legal) || tag.starts_with(['.', '-']) {
-        out.push(Problem::at(
-            "ecs.image.version",
-            format!("`{version}` cannot be the tag of an image"),
-            "1 to 128 letters, digits, `.`, `_` and `-`, like `v2.28.3`",
-        ));
-    }
+    out.extend(legal::image_tag("ecs.image.version", &config.image.version));
     if config.image.source.is_some() && config.image.digest.is_some() {
         out.push(Problem::at(
             "ecs.image.digest",
@@ -152,21 +146,6 @@ fn deployment(deployment: &Deployment, out: &mut Vec<Problem>) {
             format!("{minutes} minutes are more than ECS waits"),
             "0 to 1440 minutes, which are a day",
         ));
-    }
-}
-
-fn variables(config: &Ecs, out: &mut Vec<Problem>) {
-    let tables = [("ecs.environment", config.environment.keys().collect::<Vec<_>>())];
-    let tables = tables.into_iter().chain([("ecs.secrets", config.secrets.keys().collect())]);
-    for (table, names) in tables {
-        for name in names {
-            let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if name.is_empty() || !name.chars().all(legal) || name.starts_with(|c: char| c.is_ascii_digit()) {
-                let message = format!("`{name}` cannot be the name of a variable");
-                let help = "letters, digits and underscores, no digit first";
-                out.push(Problem::at(table, message, help).key(name));
-            }
-        }
     }
 }
 

@@ -23,6 +23,10 @@ use std::collections::BTreeMap;
 /// What the rest of the region needs of its cluster.
 pub(super) struct Cluster {
     pub name: Value<String>,
+    pub endpoint: Value<String>,
+    pub certificate_authority: Value<String>,
+    /// Who may enter, and what pods need to run: all that objects inside wait for.
+    pub ready: Vec<Address>,
     /// Who vouches for its service accounts.
     pub oidc: OidcProviderRefs,
 }
@@ -34,6 +38,9 @@ const ON_NODES: [&str; 3] = ["coredns", "aws-ebs-csi-driver", "metrics-server"];
 /// All add-ons.
 pub(super) const ADDONS: [&str; 6] =
     [BEFORE_NODES[0], BEFORE_NODES[1], BEFORE_NODES[2], ON_NODES[0], ON_NODES[1], ON_NODES[2]];
+
+/// What is on the system nodes and on no other.
+pub(super) const SYSTEM_LABEL: (&str, &str) = ("node.amazonaws.io/managed-by", "asg");
 
 /// Who may do everything.
 const ADMIN: &str = "AmazonEKSClusterAdminPolicy";
@@ -98,9 +105,11 @@ pub(super) fn cluster(
             stack.add(&format!("group-tag-{key}"), tag);
         }
         let oidc = stack.add("oidc", OidcProvider::service_accounts(cluster.oidc_issuer.clone()));
+        let mut ready = vec![];
         if let Some(arn) = deployer {
             let policies = [AccessPolicy::cluster(ADMIN)];
-            stack.add("deployer", AccessEntry::standard(cluster.name.clone(), arn.clone(), policies));
+            let entry = AccessEntry::standard(cluster.name.clone(), arn.clone(), policies);
+            ready.push(stack.add("deployer", entry).address().clone());
         }
         for (kind, policy, arns) in [
             ("admin", ADMIN, &config.access.admins),
@@ -110,7 +119,7 @@ pub(super) fn cluster(
                 let policies = [AccessPolicy::cluster(policy)];
                 let entry =
                     AccessEntry::standard(cluster.name.clone(), Arn::from(arn.as_str()).into(), policies);
-                stack.add(&format!("{kind}-{}", i + 1), entry);
+                ready.push(stack.add(&format!("{kind}-{}", i + 1), entry).address().clone());
             }
         }
         let ebs = Role {
@@ -165,8 +174,16 @@ pub(super) fn cluster(
             if name == ON_NODES[1] {
                 stack.after(&addon, &association);
             }
+            ready.push(addon);
         }
-        Cluster { name: cluster.name.clone(), oidc: (*oidc).clone() }
+        ready.push(group);
+        Cluster {
+            name: cluster.name.clone(),
+            endpoint: cluster.endpoint.clone(),
+            certificate_authority: cluster.certificate_authority.clone(),
+            ready,
+            oidc: (*oidc).clone(),
+        }
     })
 }
 
@@ -236,7 +253,7 @@ fn system_nodes(
             max_size: i32::from(nodes.max),
             desired_size: Some(i32::from(nodes.desired)),
         },
-        labels: BTreeMap::from([("node.amazonaws.io/managed-by".into(), "asg".into())]),
+        labels: BTreeMap::from([(SYSTEM_LABEL.0.into(), SYSTEM_LABEL.1.into())]),
         taints: Set::default(),
         max_unavailable_percentage: Some(33),
         tags: Tags::default(),

@@ -1,5 +1,6 @@
 //! `[eks]`: what people choose about Coder on EKS.
 
+use super::workloads::{Coder, Proxy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct Eks {
     pub database: Database,
     /// The proxy of the language models. None if left out.
     pub litellm: Option<LiteLlm>,
+    /// What runs inside the clusters. Nothing is put into them if left out.
+    pub coder: Option<Coder>,
     /// The image repositories.
     #[serde(default)]
     pub registry: Registry,
@@ -212,6 +215,20 @@ impl Default for Database {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LiteLlm {
+    /// Where it is reached, like `https://llm.example.com`. Needed where `[eks.coder]` is there.
+    pub url: Option<String>,
+    /// The certificate that it shows, by its ARN in ACM. The load balancer controller looks for one of this name if left
+    /// out.
+    pub certificate: Option<String>,
+    /// Only for the network it is in, and those that are connected to it.
+    #[serde(default = "yes")]
+    pub internal: bool,
+    /// From where it may be reached, as IPv4 CIDRs; from anywhere that reaches the network if empty.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// How many pods.
+    #[serde(default = "four")]
+    pub replicas: u16,
     /// The models of Bedrock that it may use, as patterns.
     #[serde(default = "anthropic")]
     pub bedrock_models: Vec<String>,
@@ -237,6 +254,14 @@ pub struct Connection {
     pub root_certificates: Option<String>,
     /// `HOST:PORT` where a tunnel to the instance listens: it stands in private subnets.
     pub tunnel: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn four() -> u16 {
+    4
 }
 
 fn anthropic() -> Vec<String> {
@@ -313,4 +338,6 @@ pub struct Region {
     pub cidr: Option<String>,
     /// Its system nodes, if they differ.
     pub system_nodes: Option<SystemNodes>,
+    /// Its workspace proxy. None if left out: Coder itself has to run before there can be one.
+    pub proxy: Option<Proxy>,
 }

@@ -12,6 +12,7 @@ use causeway_aws::{
     secretsmanager::{Secret, SecretValue},
 };
 use causeway_core::{Handle, Name, Set, Stack, Tags, Value, text};
+use causeway_k8s::Stored;
 use causeway_postgres::Server;
 use std::collections::BTreeMap;
 
@@ -19,9 +20,26 @@ use std::collections::BTreeMap;
 const POSTGRES: u16 = 5432;
 const REDIS: u16 = 6379;
 
-pub(super) fn data(stack: &mut Stack, config: &Eks, networks: &Networks, security: &Security) {
+/// What programs are told of it.
+pub(super) struct Data {
+    /// How Coder reaches its database.
+    pub coder_url: Stored,
+    /// What LiteLLM is told, where there is one.
+    pub models: Option<Models>,
+}
+
+/// What LiteLLM is told.
+pub(super) struct Models {
+    pub url: Stored,
+    pub cache_host: Value<String>,
+    pub cache_password: Stored,
+    pub master_key: Stored,
+    pub salt_key: Stored,
+}
+
+pub(super) fn data(stack: &mut Stack, config: &Eks, networks: &Networks, security: &Security) -> Data {
     let around = Around { networks, security };
-    stack.scope("database", |stack| {
+    let (coder_url, litellm_url) = stack.scope("database", |stack| {
         let group = for_nodes(
             stack,
             "database",
@@ -51,20 +69,57 @@ pub(super) fn data(stack: &mut Stack, config: &Eks, networks: &Networks, securit
                 },
             )
         });
-        let Some(litellm) = &config.litellm else { return };
-        stack.scope("litellm", |stack| match &litellm.database {
-            Some(own) => {
-                let identifier = format!("{prefix}-litellm");
-                let wanted =
-                    Postgres { name: "litellm", identifier, wanted: own, group: &group, subnets: &subnets };
-                postgres(stack, &around, &wanted);
-            }
-            None => beside(stack, &around, &coder, "litellm"),
+        let litellm = config.litellm.as_ref();
+        let litellm = litellm.map(|litellm| {
+            stack.scope("litellm", |stack| match &litellm.database {
+                Some(own) => {
+                    let identifier = format!("{prefix}-litellm");
+                    let wanted = Postgres {
+                        name: "litellm",
+                        identifier,
+                        wanted: own,
+                        group: &group,
+                        subnets: &subnets,
+                    };
+                    postgres(stack, &around, &wanted).url
+                }
+                None => beside(stack, &around, &coder, "litellm"),
+            })
         });
+        (coder.url, litellm)
     });
-    if let Some(litellm) = &config.litellm {
-        stack.scope("cache", |stack| cache(stack, &around, &litellm.cache));
-    }
+    let cached = config.litellm.as_ref();
+    let cached = cached.map(|litellm| stack.scope("cache", |stack| cache(stack, &around, &litellm.cache)));
+    let told = litellm_url.zip(cached).filter(|_| config.coder.is_some());
+    let models = told.map(|(url, (cache_host, cache_password))| {
+        let mut key = |name: &str, what: &str, value| {
+            let secret = Secret {
+                description: Some(what.to_owned()),
+                kms_key_id: Some(security.key.clone()),
+                ..Secret::new(format!("{}/litellm/{name}", stack.name()), value)
+            };
+            stored(&stack.scope("litellm-keys", |stack| stack.add(name, secret)))
+        };
+        // LiteLLM takes no other for its master's.
+        let master = SecretValue::starting_with("sk-");
+        Models {
+            url,
+            cache_host,
+            cache_password,
+            master_key: key("master-key", "Who has it may do everything in LiteLLM", master),
+            salt_key: key(
+                "salt-key",
+                "Encrypts what LiteLLM keeps in its database",
+                SecretValue::generated(),
+            ),
+        }
+    });
+    Data { coder_url, models }
+}
+
+/// Where a secret is, for who puts it into a cluster.
+fn stored(secret: &Handle<Secret>) -> Stored {
+    Stored { name: secret.arn.cast(), key: None, version: Some(secret.version_id.cast()) }
 }
 
 struct Around<'a> {
@@ -86,6 +141,8 @@ struct Made {
     instance: Handle<Instance>,
     user: &'static str,
     password: Handle<Secret>,
+    /// Where the URL is.
+    url: Stored,
 }
 
 /// An instance, its password, and the secret with the URL that leads to it.
@@ -144,13 +201,13 @@ fn postgres(stack: &mut Stack, around: &Around<'_>, postgres: &Postgres<'_>) -> 
             tags: Tags::default(),
         },
     );
-    url(stack, around, name, &instance, &password);
-    Made { instance, user: name, password }
+    let url = url(stack, around, name, &instance, &password);
+    Made { instance, user: name, password, url }
 }
 
 /// A second user and its database on an instance that is there, made over a connection to it, and the secret with the URL
 /// that leads to them.
-fn beside(stack: &mut Stack, around: &Around<'_>, on: &Made, name: &str) {
+fn beside(stack: &mut Stack, around: &Around<'_>, on: &Made, name: &str) -> Stored {
     let password = password(stack, around, name);
     let server = Server {
         address: on.instance.address.clone(),
@@ -176,7 +233,7 @@ fn beside(stack: &mut Stack, around: &Around<'_>, on: &Made, name: &str) {
         };
         stack.add("database", database);
     });
-    url(stack, around, name, &on.instance, &password);
+    url(stack, around, name, &on.instance, &password)
 }
 
 fn password(stack: &mut Stack, around: &Around<'_>, name: &str) -> Handle<Secret> {
@@ -196,7 +253,7 @@ fn url(
     name: &str,
     instance: &Handle<Instance>,
     password: &Handle<Secret>,
-) {
+) -> Stored {
     let url = text!(
         "postgres://",
         name,
@@ -222,6 +279,7 @@ fn url(
     };
     let url = stack.add("url", url);
     stack.output(format!("{name}_database_url_secret"), &url.arn);
+    stored(&url)
 }
 
 /// What LiteLLM is told of its cache, beside the password: as variables of its environment. A client of a cluster starts
@@ -239,7 +297,8 @@ fn client(cache: &Handle<ReplicationGroup>, cluster: bool) -> BTreeMap<&'static 
     out
 }
 
-fn cache(stack: &mut Stack, around: &Around<'_>, wanted: &Cache) {
+/// Adds the cache; answers with its host and where its password is.
+fn cache(stack: &mut Stack, around: &Around<'_>, wanted: &Cache) -> (Value<String>, Stored) {
     let Around { networks, security } = around;
     let prefix = stack.name().to_owned();
     let group = for_nodes(stack, "cache", "The cache of LiteLLM", &networks.vpc_id, REDIS, &security.nodes);
@@ -291,4 +350,5 @@ fn cache(stack: &mut Stack, around: &Around<'_>, wanted: &Cache) {
     let cache = stack.add("nodes", cache);
     stack.output("cache_address", &cache.address);
     stack.output("litellm_cache", client(&cache, cluster));
+    (cache.address.clone(), stored(&password))
 }

@@ -15,7 +15,9 @@ use serde_json::json;
 /// What its controller's rights are tied to.
 pub(super) struct Karpenter {
     pub queue: Value<Arn>,
+    pub queue_name: Value<String>,
     pub node_role: Value<Arn>,
+    pub node_role_name: Value<String>,
 }
 
 /// Who tells.
@@ -67,17 +69,21 @@ pub(super) fn karpenter(
             message_retention_period: Some(300),
             sqs_managed_sse_enabled: Some(true),
             policy: Some(PolicyDocument::new([send, only_over_tls()])),
-            ..Queue::new(name)
+            ..Queue::new(name.clone())
         };
         let queue = stack.add("queue", queue);
         let pattern = json!({ "source": SOURCES, "detail-type": EVENTS });
-        let name = format!("{}-karpenter", site.cluster);
         let rule = Rule {
             tags: Tags::from([("ClusterName", site.cluster.clone())]),
-            ..Rule::new(name, pattern, "KarpenterInterruptionQueueTarget", queue.arn.clone())
+            ..Rule::new(name.clone(), pattern, "KarpenterInterruptionQueueTarget", queue.arn.clone())
         };
         stack.add("rule", rule);
-        Karpenter { queue: queue.arn.clone(), node_role: role.arn.clone() }
+        Karpenter {
+            queue: queue.arn.clone(),
+            queue_name: name.into(),
+            node_role: role.arn.clone(),
+            node_role_name: role.name.clone(),
+        }
     })
 }
 

@@ -68,6 +68,11 @@ impl Purpose {
             Purpose::System => "system",
         }
     }
+
+    /// The tag that says which cluster nodes for this purpose belong to.
+    pub(super) fn tag(self) -> String {
+        format!("subnet.coder.io/{}/owned-by", self.name())
+    }
 }
 
 /// One subnet: what it is for, where it starts in the /16, its prefix, and its zone, counted from 0.

@@ -33,6 +33,7 @@ pub(super) fn problems(config: &Eks, common: &StackConfig) -> Vec<Problem> {
     database("eks.database", &config.database, &mut out);
     config.litellm.iter().for_each(|litellm| models(litellm, &mut out));
     registry(config, &mut out);
+    super::workloads::problems(config, &mut out);
     for zone in &config.route53_zones {
         let fits =
             zone.starts_with('Z') && zone.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());

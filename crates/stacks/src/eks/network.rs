@@ -174,7 +174,7 @@ fn tags(stack: &Stack, cluster: &str, purpose: Purpose, name: &str) -> Tags {
         _ => tags.0.insert("kubernetes.io/role/internal-elb".into(), "1".into()),
     };
     if !matches!(purpose, Purpose::Public | Purpose::Private) {
-        tags.0.insert(format!("subnet.coder.io/{}/owned-by", purpose.name()), cluster.to_owned());
+        tags.0.insert(purpose.tag(), cluster.to_owned());
         tags.0.insert("karpenter.sh/discovery".into(), cluster.to_owned());
     }
     tags

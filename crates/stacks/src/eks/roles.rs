@@ -13,6 +13,7 @@ use causeway_aws::{
     secretsmanager::{Secret, SecretValue},
 };
 use causeway_core::{Set, Stack, Value};
+use std::collections::BTreeMap;
 
 /// The namespaces that pods with rights of their own are in.
 pub(super) mod namespaces {
@@ -21,7 +22,7 @@ pub(super) mod namespaces {
     pub(crate) const KARPENTER: &str = "karpenter";
     pub(crate) const CODER: &str = "coder";
     pub(crate) const LITELLM: &str = "litellm";
-    /// One for each organization, with provisioners and workspaces.
+    /// One for each organization, with provisioners and workspaces, where the file names none.
     pub(crate) const WORKSPACES: [&str; 3] = ["coder-ws", "coder-ws-experiment", "coder-ws-demo"];
 }
 
@@ -38,14 +39,19 @@ pub(super) struct Wanted<'a> {
     pub control_plane: bool,
 }
 
-pub(super) fn roles(stack: &mut Stack, wanted: &Wanted<'_>) {
+/// The roles of service accounts, by what they are for.
+pub(super) type Roles = BTreeMap<String, Value<Arn>>;
+
+pub(super) fn roles(stack: &mut Stack, wanted: &Wanted<'_>) -> Roles {
     use namespaces::*;
     let Wanted { config, site, .. } = *wanted;
     let texts = |arns: &[Value<Arn>]| -> Vec<Value<String>> { arns.iter().map(Value::cast).collect() };
     let repositories = texts(wanted.repositories);
+    let spaces = spaces(config);
+    let mut made = Roles::new();
     stack.scope("roles", |stack| {
         let boundary = config.permissions_boundary.as_deref();
-        let add = |stack: &mut Stack, name: &str, accounts: &[(&str, &str)], may: May| {
+        let mut add = |stack: &mut Stack, name: &str, accounts: &[(&str, &str)], may: May| {
             let trusted = accounts
                 .iter()
                 .map(|(space, name)| trust::service_account(&wanted.cluster.oidc, space, name));
@@ -57,7 +63,7 @@ pub(super) fn roles(stack: &mut Stack, wanted: &Wanted<'_>) {
             role.inline_policies.extend(may.inline.map(|document| (name.to_owned(), document)));
             let role = stack.add(name, role);
             stack.output(format!("{}_{}_role", site.region, name).replace('-', "_"), &role.arn);
-            role.arn.clone()
+            made.insert(name.to_owned(), role.arn.clone());
         };
         let cert_manager = iam::cert_manager(site, &config.route53_zones);
         add(
@@ -99,15 +105,15 @@ pub(super) fn roles(stack: &mut Stack, wanted: &Wanted<'_>) {
             managed: Set(vec![site.managed("AmazonEC2ReadOnlyAccess")]),
             ..May::inline(iam::provisioner(site, &repositories, &[machine.arn.cast()]))
         };
-        let accounts = WORKSPACES.map(|namespace| (namespace, "coder"));
-        add(stack, "provisioner", &accounts, provisioner);
+        let accounts = |account: fn(&str) -> &str| -> Vec<(&str, &str)> {
+            spaces.iter().map(|space| (space.as_str(), account(space))).collect()
+        };
+        add(stack, "provisioner", &accounts(|_| "coder"), provisioner);
         if let Some(models) = &models {
-            let accounts = WORKSPACES.map(|namespace| (namespace, namespace));
-            add(stack, "workspace", &accounts, May::inline(models.clone()));
+            add(stack, "workspace", &accounts(|space| space), May::inline(models.clone()));
         }
         if let Some(key) = wanted.llm_key {
-            let accounts = WORKSPACES.map(|namespace| (namespace, "rotate-key"));
-            add(stack, "key-reader", &accounts, May::inline(key.reader()));
+            add(stack, "key-reader", &accounts(|_| "rotate-key"), May::inline(key.reader()));
         }
         if !wanted.control_plane {
             return;
@@ -123,6 +129,15 @@ pub(super) fn roles(stack: &mut Stack, wanted: &Wanted<'_>) {
             add(stack, "key-maker", &[(LITELLM, "rotate-key")], May::inline(key.maker()));
         }
     });
+    made
+}
+
+/// The namespaces of workspaces.
+fn spaces(config: &Eks) -> Vec<String> {
+    match &config.coder {
+        Some(coder) => coder.organizations.iter().map(|(name, one)| one.namespace(name)).collect(),
+        None => namespaces::WORKSPACES.map(str::to_owned).into(),
+    }
 }
 
 /// What a role may do.

@@ -8,10 +8,11 @@ use crate::{
         KubernetesAuth, PrivateKey, Route53, Route53Auth, SecretKey, ServiceAccountRef, Solver as Solves,
         SolverSelector,
     },
+    kept::Keeper,
     objects::Objects,
     rbac::named,
 };
-use causeway_core::{Secret, Value};
+use causeway_core::Value;
 use k8s_openapi::api::core::v1::Secret as Object;
 use serde_json::json;
 
@@ -72,8 +73,8 @@ impl Solver {
 }
 
 /// What the solvers prove themselves with at Cloudflare.
-pub(super) fn credentials(objects: &mut Objects<'_>, token: Option<&Secret>) {
-    let Some(token) = token else { return };
+pub(super) fn credentials(objects: &mut Objects<'_>, token: &Keeper) {
+    let Some(token) = token.data() else { return };
     let object = Object {
         metadata: named(Some(NAMESPACE), TOKEN.0),
         type_: Some("Opaque".into()),

@@ -1,0 +1,98 @@
+//! How clusters are reached: as whoever deploys, with a token that we sign ourselves.
+
+use crate::{
+    failure::{Code, Failure},
+    internet,
+    screen::Screen,
+};
+use aws_config::SdkConfig;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use causeway_aws::eks;
+use causeway_config::File;
+use causeway_core::{Error, Registry};
+use causeway_k8s::{
+    Access, Kubernetes, Token, Tokens, Vault,
+    crds::{Bundles, Folder},
+    lock::{DEFINITIONS, Lock},
+};
+use causeway_sandbox::{
+    cache::Cache,
+    install::Progress,
+    kubernetes::{self, Version, install},
+};
+use futures::future::BoxFuture;
+use std::{sync::Arc, time::SystemTime};
+
+/// Adds what is inside clusters to what can be deployed.
+pub(crate) fn register(
+    registry: &mut Registry,
+    sdk: &SdkConfig,
+    bundles: Arc<dyn Bundles>,
+    vault: Arc<dyn Vault>,
+) {
+    let credentials = sdk.credentials_provider();
+    causeway_k8s::register(registry, move |access: Access| {
+        let (credentials, bundles, vault) = (credentials.clone(), Arc::clone(&bundles), Arc::clone(&vault));
+        async move {
+            let credentials = credentials.ok_or_else(|| Error::Connect {
+                place: access.name.clone(),
+                source: "there are no credentials to enter it with".into(),
+            })?;
+            let caller = Caller { credentials, region: access.region.clone(), cluster: access.name.clone() };
+            Ok(Kubernetes::new(&access, caller)?.with_bundles(bundles).with_vault(vault))
+        }
+    });
+}
+
+/// Whoever deploys, at the door of one cluster.
+struct Caller {
+    credentials: SharedCredentialsProvider,
+    region: String,
+    cluster: String,
+}
+
+impl Tokens for Caller {
+    fn token(&self) -> BoxFuture<'_, Result<Token, Box<dyn std::error::Error + Send + Sync>>> {
+        Box::pin(async move {
+            let credentials = self.credentials.provide_credentials().await?;
+            let token = eks::token(&credentials, &self.region, &self.cluster, SystemTime::now())?;
+            Ok(Token { secret: token.secret, expires: token.expires })
+        })
+    }
+}
+
+/// Where definitions of custom resources come from: `vendored`, or where they are published, or a mirror of that.
+pub(crate) fn definitions(file: &File, vendored: Option<&str>) -> Result<Arc<dyn Bundles>, Failure> {
+    if let Some(folder) = vendored {
+        return Ok(Arc::new(Folder(file.folder().join(folder).join(DEFINITIONS))));
+    }
+    // What is wrong with the lock was told when the stack was made.
+    let lock = Lock::beside(file.folder()).unwrap_or_default();
+    Ok(Arc::new(internet::bundles(&internet::client()?, &lock)))
+}
+
+/// Says which images are named by tag only: what a tag means may change between the plan and the pods.
+pub(crate) fn tell_tags(file: &File, screen: &Screen) {
+    if file.config.eks.as_ref().is_none_or(|eks| eks.coder.is_none()) {
+        return;
+    }
+    let by_tag = Lock::beside(file.folder()).unwrap_or_default().by_tag();
+    if !by_tag.is_empty() {
+        let names = by_tag.join(", ");
+        screen.note(&format!("named by tag and not by digest, until `deploy update` pins them: {names}"));
+    }
+}
+
+/// Installs what clusters of the sandbox need, where it is missing, and answers with the definitions of custom resources.
+pub(crate) async fn of_sandbox(
+    mut progress: impl FnMut(Progress<'_>) + Send + 'static,
+) -> Result<Arc<dyn Bundles>, Failure> {
+    let work = move || {
+        let cache = Cache::find().ok_or(causeway_sandbox::Error::NoCache)?;
+        install(&cache, Version::Newest, &mut progress).map_err(causeway_sandbox::Error::Install)?;
+        kubernetes::definitions(&cache).map_err(causeway_sandbox::Error::Install)
+    };
+    let folder = tokio::task::spawn_blocking(work).await;
+    let folder = folder.map_err(|e| Failure::new(Code::Bug, format!("the installation broke off: {e}")))?;
+    Ok(Arc::new(Folder(folder?)))
+}

@@ -1,0 +1,200 @@
+//! The whole of `examples/ai-coder.toml`, three regions with what runs in their clusters: planned in an empty account, applied
+//! at once, looked at from outside, planned again, and destroyed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod mistakes;
+#[path = "../sandbox/world.rs"]
+mod world;
+
+use causeway_sandbox::{cache::Cache, kubernetes::definitions, shared};
+use serde_json::Value as Json;
+use std::{collections::BTreeSet, fs, sync::LazyLock};
+use world::World;
+
+const EXAMPLE: &str = include_str!("../../../../examples/ai-coder.toml");
+const OBJECTS: &str = include_str!("objects.py");
+const ACCOUNT: &str = "000000007201";
+const REGIONS: [&str; 3] = ["us-east-2", "us-west-2", "eu-west-2"];
+/// What a run that shows a secret would show.
+const CANARY: &str = "canary-of-the-inside";
+
+/// The example as it is once Coder has made keys for provisioners and tokens for proxies.
+fn example() -> String {
+    let mut text: String = EXAMPLE
+        .lines()
+        .map(|line| {
+            let commented =
+                ["provisioner_key", "[eks.regions.", "access_url", "wildcard_access", "session_token"];
+            let line = match line.strip_prefix("# ") {
+                Some(rest) if commented.iter().any(|start| rest.starts_with(start)) => rest,
+                _ => line,
+            };
+            let line = match line.split_once("\"env:") {
+                Some((key, _)) => format!("{key}\"file:token\""),
+                None => line.to_owned(),
+            };
+            line + "\n"
+        })
+        .collect();
+    for organization in ["experiment", "demo"] {
+        let table = format!("[eks.coder.organizations.{organization}]\n");
+        assert!(text.contains(&table));
+        text = text.replace(&table, &format!("{table}provisioner_key = \"file:token\"\n"));
+    }
+    // Where no internet is, and nobody waits for it.
+    text.replace("[eks.coder]\n", "[eks.coder]\nvendored = \"vendor\"\n")
+}
+
+/// What was seen.
+struct Seen {
+    /// The addresses of Kubernetes that the plan of the empty account has.
+    planned: BTreeSet<String>,
+    /// All objects of each region, after the apply.
+    objects: Vec<Vec<Json>>,
+    /// All that was told.
+    told: String,
+    /// What the second apply and the plan after it changed.
+    changed: Vec<String>,
+    /// Clusters that are left after the destroy.
+    left: String,
+}
+
+static SEEN: LazyLock<Seen> = LazyLock::new(|| {
+    let world = World::with(7201, &example());
+    world.write("token", CANARY);
+    fs::create_dir(world.folder().join("vendor")).unwrap();
+    let upstream = definitions(&Cache::find().unwrap()).unwrap();
+    std::os::unix::fs::symlink(upstream, world.folder().join("vendor/definitions")).unwrap();
+    let plan: Json = serde_json::from_str(&world.stdout(&["plan", "--json"])).unwrap();
+    let steps = plan["result"]["plan"]["steps"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
+    let planned = steps.iter().filter(|step| step["kind"].as_str().unwrap().starts_with("k8s."));
+    let planned = planned.map(|step| step["address"].as_str().unwrap().to_owned()).collect();
+    let mut told = world.deploy(&["apply", "--yes"]).succeeds();
+    let objects = objects();
+    world.forget_calls();
+    told += &world.deploy(&["apply", "--yes"]).succeeds();
+    told += &world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let changed = world.mutations().iter().map(|call| call.name()).collect();
+    let refused = world.deploy(&["destroy", "--yes"]).exits(101);
+    let permits = refused.split_once("all of them: ").unwrap().1.lines().next().unwrap();
+    let flags: Vec<&str> = ["destroy", "--yes"].into_iter().chain(permits.split(' ')).collect();
+    told += &world.deploy(&flags).succeeds();
+    let left = world.boto3(
+        "for region in ('us-east-2', 'us-west-2', 'eu-west-2'):\n    \
+         print(*boto3.client('eks', region_name=region).list_clusters()['clusters'], end='')\n    \
+         print(*[b['LoadBalancerName'] for b in boto3.client('elbv2', region_name=region)\
+         .describe_load_balancers()['LoadBalancers']], end='')",
+    );
+    told += &fs::read_to_string(world.folder().join(".causeway/ai-coder/journal.jsonl")).unwrap();
+    Seen { planned, objects, told, changed, left }
+});
+
+/// All objects of all clusters.
+fn objects() -> Vec<Vec<Json>> {
+    let sandbox = shared().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut python = std::process::Command::new(&sandbox.installed().python);
+    python.args(["-c", OBJECTS]);
+    for region in REGIONS {
+        let cluster = sandbox.cluster(ACCOUNT, region, "ai-coder").unwrap();
+        python.arg(runtime.block_on(cluster.kubeconfig()).unwrap());
+    }
+    let output = python.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text<'a>(object: &'a Json, path: &str) -> &'a str {
+    object.pointer(path).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// The address that an object of ours says it is from.
+fn address(object: &Json) -> Option<&str> {
+    object.pointer("/metadata/annotations/causeway-deploy.github.io~1address").and_then(Json::as_str)
+}
+
+fn all() -> impl Iterator<Item = (&'static str, &'static Json)> {
+    REGIONS.into_iter().zip(&SEEN.objects).flat_map(|(region, all)| all.iter().map(move |one| (region, one)))
+}
+
+#[test]
+fn the_plan_of_an_empty_account_lists_every_object_that_apply_makes() {
+    let made: BTreeSet<String> = all().filter_map(|(_, one)| address(one)).map(str::to_owned).collect();
+    assert!(made.len() > 300, "{} objects", made.len());
+    // A file of definitions is one step of a plan and many objects.
+    let is_file = |address: &&String| address.ends_with("/definitions");
+    let planned: BTreeSet<String> = SEEN.planned.iter().filter(|a| !is_file(a)).cloned().collect();
+    let made: BTreeSet<String> = made.iter().filter(|a| !is_file(a)).cloned().collect();
+    assert_eq!(planned, made);
+}
+
+#[test]
+fn all_rollouts_are_complete() {
+    let mut deployments = 0;
+    for (region, one) in all().filter(|(_, one)| one["kind"] == "Deployment") {
+        deployments += 1;
+        let wanted = &one["spec"]["replicas"];
+        assert_eq!(&one["status"]["readyReplicas"], wanted, "{region} {}", text(one, "/metadata/name"));
+    }
+    // cert-manager 3, load balancers, Karpenter, 3 provisioners and 3 logs in each; a server or a proxy; LiteLLM.
+    assert!(deployments > 3 * 12, "{deployments}");
+}
+
+#[test]
+fn applied_twice_nothing_is_changed() {
+    assert!(SEEN.changed.is_empty(), "{:?}", SEEN.changed);
+}
+
+#[test]
+fn every_region_has_its_way_in() {
+    for (region, objects) in REGIONS.into_iter().zip(&SEEN.objects) {
+        let service = objects.iter().find(|one| {
+            one["kind"] == "Service" && one["spec"]["loadBalancerClass"] == "service.k8s.aws/nlb"
+        });
+        let name = text(service.unwrap(), "/status/loadBalancer/ingress/0/hostname");
+        assert!(name.ends_with(&format!("{region}.elb.amazonaws.com")), "{region}: {name}");
+    }
+}
+
+#[test]
+fn what_is_secret_is_in_secrets_and_nowhere_else() {
+    assert!(!SEEN.told.contains(CANARY));
+    let encoded = "Y2FuYXJ5LW9mLXRoZS1pbnNpZGU=";
+    let mut held = 0;
+    for (region, one) in all() {
+        let json = one.to_string();
+        assert!(!json.contains(CANARY), "{region} {}", text(one, "/metadata/name"));
+        if json.contains(encoded) {
+            assert_eq!(one["kind"], "Secret", "{region} {}", text(one, "/metadata/name"));
+            held += 1;
+        }
+    }
+    assert_eq!(held, 3 * 3 + 2, "three organizations in three regions, and two proxies");
+}
+
+/// What other parts of the stack keep in Secrets Manager reaches the pods that need it.
+#[test]
+fn what_is_kept_in_secrets_manager_reaches_the_cluster() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let value = |namespace: &str, name: &str, key: &str| {
+        let found = all().find(|(_, one)| {
+            one["kind"] == "Secret"
+                && text(one, "/metadata/namespace") == namespace
+                && text(one, "/metadata/name") == name
+        });
+        let (_, secret) = found.unwrap_or_else(|| panic!("no {namespace}/{name}"));
+        String::from_utf8(STANDARD.decode(text(secret, &format!("/data/{key}"))).unwrap()).unwrap()
+    };
+    let url = value("coder", "postgres", "url");
+    assert!(url.starts_with("postgres://coder:") && url.ends_with("/coder?sslmode=require"));
+    assert!(value("litellm", "litellm-database", "url").starts_with("postgres://litellm:"));
+    assert!(value("litellm", "litellm-keys", "master").starts_with("sk-"));
+    assert_eq!(value("litellm", "litellm-keys", "salt").len(), 43);
+    assert_eq!(value("litellm", "litellm-cache", "password").len(), 43);
+}
+
+#[test]
+fn what_is_destroyed_leaves_no_cluster_and_no_load_balancer() {
+    assert_eq!(SEEN.left.trim(), "");
+}
