@@ -15,6 +15,9 @@ use serde_json::Value as Json;
 use std::{collections::BTreeMap, time::Duration};
 use world::World;
 
+/// The most calls that a plan of the example may take that finds nothing to do.
+const PLAN: usize = 40;
+
 /// What the calls of an apply changed, each call once.
 fn changes(world: &World) -> Vec<String> {
     world.mutations().into_iter().map(|c| c.name()).collect()
@@ -30,7 +33,13 @@ fn applied_twice_nothing_happens_and_a_change_touches_nothing_else() {
 
     world.forget_calls();
     world.deploy(&["apply", "--yes"]).succeeds();
+    let before = world.calls().len();
     world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    world.calls().iter().skip(before).for_each(|call| *names.entry(call.name()).or_default() += 1);
+    let calls: usize = names.values().sum();
+    println!("a clean plan of the ECS target is {calls} calls: {names:?}");
+    assert!(calls <= PLAN, "{calls} calls: {names:?}");
     world.deploy(&["drift"]).succeeds();
     assert_eq!(changes(&world), Vec::<String>::new());
 

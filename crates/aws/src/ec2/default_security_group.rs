@@ -1,7 +1,7 @@
 //! The security group that comes with a network:
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html>
 
-use super::{Spreads, live_tags, security_group::in_words, security_group_rule::everything_out};
+use super::{Spreads, live_tags, security_group::in_words, security_group_rule::everything_out, standing};
 use crate::{
     Aws, Call,
     id::{SecurityGroupId, VpcId},
@@ -76,7 +76,7 @@ impl Resource for DefaultSecurityGroup {
             // Together, so that the look-up of the rules is shared with those of other groups.
             Some(recorded) => {
                 let id = recorded.security_group_id.as_str();
-                futures::future::try_join(ec2.security_groups.by_id(id), rules_of(id)).await?
+                futures::future::try_join(self.described(cx, id), rules_of(id)).await?
             }
             None => {
                 let found = ec2.security_groups.within(self.vpc_id.get()?.as_str(), "default").await?;
@@ -146,6 +146,19 @@ impl Resource for DefaultSecurityGroup {
     /// It goes with its network.
     async fn delete(&self, _: &Cx<'_, Self>, _: &Live<Self>) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl DefaultSecurityGroup {
+    /// It goes with its network and no sooner, so a survey need not ask for it.
+    async fn described(&self, cx: &Cx<'_, Self>, id: &str) -> Result<Option<types::SecurityGroup>, Error> {
+        let ec2 = &cx.client.ec2;
+        let Ok(vpc) = self.vpc_id.get() else { return ec2.security_groups.by_id(id).await };
+        let Some(tags) = standing::tags(cx, id, ec2.has_tables(vpc.as_str())).await? else {
+            return ec2.security_groups.by_id(id).await;
+        };
+        let group = types::SecurityGroup::builder().group_id(id).vpc_id(vpc.as_str());
+        Ok(Some(group.set_tags(Some(tags)).build()))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     BY_TAG, Spreads, live_tags,
     lookup::{Described, PAGE},
-    tagged,
+    standing, tagged,
 };
 use crate::{
     Aws, Call,
@@ -12,7 +12,7 @@ use crate::{
 use aws_sdk_ec2::{
     Client,
     error::ProvideErrorMetadata,
-    types::{self, AttachmentStatus, Filter, ResourceType, Tag},
+    types::{self, AttachmentStatus, Filter, InternetGatewayAttachment, ResourceType, Tag},
 };
 use causeway_core::{
     ClaimedBy, Cx, Error, Live, Recovery, Resource, Status, Tags, Timing, Value, diff::Diff, error::Found,
@@ -49,8 +49,17 @@ impl Resource for InternetGateway {
     type Outputs = InternetGatewayOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
+        let ec2 = &cx.client.ec2;
+        if let (Some(recorded), Ok(vpc)) = (&cx.recorded, self.vpc_id.get()) {
+            let (id, vpc) = (recorded.internet_gateway_id.as_str(), vpc.as_str());
+            if let Some(tags) = standing::tags(cx, id, ec2.leads_to(vpc, id)).await? {
+                let gateway = types::InternetGateway::builder().internet_gateway_id(id).set_tags(Some(tags));
+                let attached = InternetGatewayAttachment::builder().vpc_id(vpc).build();
+                return Ok(Some(live(&gateway.attachments(attached).build())));
+            }
+        }
         let recorded = cx.recorded.as_ref().map(|o| o.internet_gateway_id.as_str());
-        let found = cx.client.ec2.internet_gateways.find(recorded, cx.instance).await?;
+        let found = ec2.internet_gateways.find(recorded, cx.instance).await?;
         Ok(found.as_ref().map(live))
     }
 
@@ -137,7 +146,6 @@ fn live(gateway: &types::InternetGateway) -> Live<InternetGateway> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_ec2::types::InternetGatewayAttachment;
 
     fn gateway(state: &str) -> types::InternetGateway {
         let attachment = InternetGatewayAttachment::builder().vpc_id("vpc-1").state(state.into()).build();

@@ -26,12 +26,19 @@ pub(crate) trait Described: Clone + Send + Sync + 'static {
     /// The filters for a natural key: its parent, and what is unique in there.
     const WITHIN: Option<[&'static str; 2]> = None;
 
+    /// The filter for the network that it is part of.
+    const NETWORK: Option<&'static str> = None;
+
     /// The id.
     fn id(&self) -> Option<&str>;
     /// The tags.
     fn tags(&self) -> &[Tag];
     /// The natural key.
     fn within(&self) -> Option<[&str; 2]> {
+        None
+    }
+    /// The network.
+    fn network(&self) -> Option<&str> {
         None
     }
     /// All things that pass `filters`, without those that are gone and still shown.
@@ -44,6 +51,7 @@ enum Key {
     Id(String),
     Incarnation(String),
     Within(String, String),
+    Network(String),
 }
 
 /// See the module.
@@ -74,6 +82,11 @@ impl<V: Described> Lookup<V> {
         }
     }
 
+    /// All things of this network. What is looked for by its id at the same time, and is of it, takes no call more.
+    pub(crate) async fn of_network(&self, network: &str) -> Result<Vec<V>, Error> {
+        Ok(self.0.get(Key::Network(network.to_owned())).await?.unwrap_or_default())
+    }
+
     async fn one(&self, key: Key) -> Result<Option<V>, Error> {
         let mut found = self.0.get(key).await?.unwrap_or_default();
         let one = found.pop();
@@ -92,8 +105,8 @@ impl<V: Described> Lookup<V> {
 }
 
 async fn fetch<V: Described>(api: Client, keys: BTreeSet<Key>) -> Result<BTreeMap<Key, Vec<V>>, Error> {
-    let (mut ids, mut incarnations, mut parents, mut names) =
-        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut ids, mut incarnations, mut parents, mut names, mut networks) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for key in keys {
         match key {
             Key::Id(id) => {
@@ -106,7 +119,14 @@ async fn fetch<V: Described>(api: Client, keys: BTreeSet<Key>) -> Result<BTreeMa
                 parents.insert(parent);
                 names.insert(name);
             }
+            Key::Network(network) => {
+                networks.insert(network);
+            }
         }
+    }
+    let of_networks = describe::<V>(&api, [(V::NETWORK.unwrap_or_default(), networks)]).await?;
+    for thing in &of_networks {
+        ids.remove(thing.id().unwrap_or_default());
     }
     let tag = format!("tag:{}", Tags::INSTANCE);
     let [parent, name] = V::WITHIN.unwrap_or_default();
@@ -116,14 +136,19 @@ async fn fetch<V: Described>(api: Client, keys: BTreeSet<Key>) -> Result<BTreeMa
         describe::<V>(&api, [(parent, parents), (name, names)]),
     )?;
     // Asked for by what was answered, not by the filter: a filter may pass more than what was looked for.
-    let by_id = by_id.into_iter().map(|v| (v.id().map(|id| Key::Id(id.to_owned())), v));
+    let by_id = by_id.into_iter().chain(of_networks.iter().cloned());
+    let by_id = by_id.map(|v| (v.id().map(|id| Key::Id(id.to_owned())), v));
+    let by_network = of_networks
+        .clone()
+        .into_iter()
+        .map(|v| (v.network().map(|network| Key::Network(network.to_owned())), v));
     let by_tag =
         by_tag.into_iter().map(|v| (live_tags(v.tags()).0.remove(Tags::INSTANCE).map(Key::Incarnation), v));
     let by_key = by_key
         .into_iter()
         .map(|v| (v.within().map(|[parent, name]| Key::Within(parent.to_owned(), name.to_owned())), v));
     let mut found: BTreeMap<Key, Vec<V>> = BTreeMap::new();
-    for (key, thing) in by_id.chain(by_tag).chain(by_key) {
+    for (key, thing) in by_id.chain(by_tag).chain(by_key).chain(by_network) {
         if let Some(key) = key {
             found.entry(key).or_default().push(thing);
         }

@@ -20,6 +20,7 @@ mod route;
 mod route_table;
 mod security_group;
 mod security_group_rule;
+mod standing;
 mod subnet;
 mod tag;
 mod vpc;
@@ -114,8 +115,8 @@ pub struct Ec2 {
     pub(crate) rules_of_group: Coalesce<String, Vec<types::SecurityGroupRule>>,
     pub(crate) security_groups: Lookup<types::SecurityGroup>,
     pub(crate) subnets: Lookup<types::Subnet>,
-    /// The values of single tags, by the id of what they are on and by their key.
-    pub(crate) tags: Coalesce<(String, String), String>,
+    /// Tags, by the id of what they are on.
+    pub(crate) tags: Coalesce<String, BTreeMap<String, String>>,
     pub(crate) spreading: Spreading,
     pub(crate) vpc_endpoints: Lookup<types::VpcEndpoint>,
     pub(crate) vpcs: Lookup<types::Vpc>,
@@ -145,7 +146,7 @@ impl Ec2 {
             rules_of_group: security_group_rule::of_groups(&api),
             security_groups: Lookup::new(&api),
             subnets: Lookup::new(&api),
-            tags: tag::values(&api),
+            tags: tag::of_things(&api),
             spreading: Spreading::default(),
             vpc_endpoints: Lookup::new(&api),
             vpcs: Lookup::new(&api),

@@ -144,11 +144,15 @@ fn stands(association: &RouteTableAssociation) -> bool {
 
 impl Described for types::RouteTable {
     const ID: &'static str = "route-table-id";
+    const NETWORK: Option<&'static str> = Some("vpc-id");
     fn id(&self) -> Option<&str> {
         self.route_table_id()
     }
     fn tags(&self) -> &[Tag] {
         self.tags()
+    }
+    fn network(&self) -> Option<&str> {
+        self.vpc_id()
     }
     async fn describe(api: &Client, filters: Vec<Filter>) -> Result<Vec<Self>, Error> {
         // The one `Describe*` of ours that takes no more than 100.

@@ -4,7 +4,7 @@ use super::{
     Spreads, live_tags,
     lookup::{Described, PAGE},
     security_group_rule::{SecurityGroupRule, default_egress, everything_out},
-    tagged,
+    standing, tagged,
 };
 use crate::{
     Aws, Call,
@@ -86,7 +86,7 @@ impl Resource for SecurityGroup {
             // Together, so that the look-up of the rules is shared with the rules that are resources of their own.
             Some(recorded) => {
                 let id = recorded.security_group_id.as_str();
-                futures::future::try_join(ec2.security_groups.by_id(id), rules_of(id)).await?
+                futures::future::try_join(self.described(cx, id), rules_of(id)).await?
             }
             None => {
                 let vpc = self.vpc_id.get()?;
@@ -172,6 +172,21 @@ impl Resource for SecurityGroup {
         let id = live.outputs.security_group_id.as_str();
         cx.client.ec2.delete_security_group().group_id(id).send().await.call("ec2:DeleteSecurityGroup")?;
         Ok(())
+    }
+}
+
+impl SecurityGroup {
+    /// Any rule shows that its group is there, and no group gets another name, description or network, so a survey need
+    /// not ask for it.
+    async fn described(&self, cx: &Cx<'_, Self>, id: &str) -> Result<Option<types::SecurityGroup>, Error> {
+        let ec2 = &cx.client.ec2;
+        let has_rules = async { Ok(ec2.rules_of_group.get(id.to_owned()).await?.is_some()) };
+        let (Some(tags), Ok(vpc)) = (standing::tags(cx, id, has_rules).await?, self.vpc_id.get()) else {
+            return ec2.security_groups.by_id(id).await;
+        };
+        let group = types::SecurityGroup::builder().group_id(id).group_name(cx.name(&self.name));
+        let group = group.description(&self.description).vpc_id(vpc.as_str());
+        Ok(Some(group.set_tags(Some(tags)).build()))
     }
 }
 

@@ -1,6 +1,10 @@
 //! One tag: <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateTags.html>
 
-use super::{Spreads, lookup::filter, tag};
+use super::{
+    Spreads,
+    lookup::{PAGE, filter},
+    tag,
+};
 use crate::{Aws, Call};
 use aws_sdk_ec2::Client;
 use causeway_core::{
@@ -35,8 +39,8 @@ impl Resource for Tag {
     type Outputs = TagOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let key = (self.resource_id.get()?.clone(), self.key.clone());
-        let found = cx.client.ec2.tags.get(key).await?;
+        let tags = cx.client.ec2.tags.get(self.resource_id.get()?.clone()).await?;
+        let found = tags.and_then(|mut tags| tags.remove(&self.key));
         Ok(found.map(|value| Live {
             spec: Tag { value: value.into(), ..self.clone() },
             outputs: TagOutputs {},
@@ -66,20 +70,23 @@ impl Resource for Tag {
 /// Things in one call: as many values as a filter takes.
 const MOST: usize = 200;
 
-/// The values of tags, by thing and key.
-pub(super) fn values(api: &Client) -> Coalesce<(String, String), String> {
+/// The tags of things, by id. Nothing for what carries none.
+pub(super) fn of_things(api: &Client) -> Coalesce<String, BTreeMap<String, String>> {
     let api = api.clone();
-    Coalesce::new(MOST, move |keys| list(api.clone(), keys))
+    Coalesce::new(MOST, move |ids| list(api.clone(), ids))
 }
 
 async fn list(
     api: Client,
-    wanted: BTreeSet<(String, String)>,
-) -> Result<BTreeMap<(String, String), String>, Error> {
-    let ids: BTreeSet<&String> = wanted.iter().map(|(id, _)| id).collect();
-    let keys: BTreeSet<&String> = wanted.iter().map(|(_, key)| key).collect();
-    let call = api.describe_tags().filters(filter("resource-id", ids)).filters(filter("key", keys));
-    let tags = call.into_paginator().items().send().try_collect().await.call("ec2:DescribeTags")?;
-    let tags = tags.into_iter().filter_map(|tag| Some(((tag.resource_id?, tag.key?), tag.value?)));
-    Ok(tags.filter(|(key, _)| wanted.contains(key)).collect())
+    ids: BTreeSet<String>,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+    let call = api.describe_tags().filters(filter("resource-id", ids)).max_results(PAGE);
+    let tags: Vec<_> = call.into_paginator().items().send().try_collect().await.call("ec2:DescribeTags")?;
+    let mut of: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for tag in tags {
+        if let (Some(id), Some(key), Some(value)) = (tag.resource_id, tag.key, tag.value) {
+            of.entry(id).or_default().insert(key, value);
+        }
+    }
+    Ok(of)
 }

@@ -3,7 +3,7 @@
 use super::{
     BY_TAG, Cidr, Spreads, live_tags,
     lookup::{Described, PAGE},
-    tagged,
+    standing, tagged,
 };
 use crate::{Aws, Call, id::VpcId};
 use aws_sdk_ec2::{
@@ -50,14 +50,13 @@ impl Resource for Vpc {
     type Outputs = VpcOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let recorded = cx.recorded.as_ref().map(|o| o.vpc_id.as_str());
-        let Some(vpc) = cx.client.ec2.vpcs.find(recorded, cx.instance).await? else { return Ok(None) };
-        let id = vpc.vpc_id().unwrap_or_default();
-        let (support, hostnames) = tokio::try_join!(
-            attribute(cx, id, VpcAttributeName::EnableDnsSupport),
-            attribute(cx, id, VpcAttributeName::EnableDnsHostnames),
-        )?;
-        Ok(support.zip(hostnames).map(|dns| live(&vpc, dns)))
+        let Some(recorded) = &cx.recorded else {
+            let Some(vpc) = cx.client.ec2.vpcs.find(None, cx.instance).await? else { return Ok(None) };
+            let dns = dns(cx, vpc.vpc_id().unwrap_or_default()).await?;
+            return Ok(dns.map(|dns| live(&vpc, dns)));
+        };
+        let (vpc, dns) = tokio::try_join!(described(cx, recorded), dns(cx, recorded.vpc_id.as_str()))?;
+        Ok(vpc.zip(dns).map(|(vpc, dns)| live(&vpc, dns)))
     }
 
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
@@ -124,6 +123,26 @@ impl Described for types::Vpc {
         let request = api.describe_vpcs().set_filters(Some(filters)).max_results(PAGE);
         request.into_paginator().items().send().try_collect().await.call("ec2:DescribeVpcs")
     }
+}
+
+/// Its attributes show that it is there, and its range never changes, so a survey need not ask for it.
+async fn described(cx: &Cx<'_, Vpc>, recorded: &VpcOutputs) -> Result<Option<types::Vpc>, Error> {
+    let ec2 = &cx.client.ec2;
+    let id = recorded.vpc_id.as_str();
+    let Some(tags) = standing::tags(cx, id, std::future::ready(Ok(true))).await? else {
+        return ec2.vpcs.by_id(id).await;
+    };
+    let vpc = types::Vpc::builder().vpc_id(id).cidr_block(recorded.cidr_block.as_str());
+    Ok(Some(vpc.set_tags(Some(tags)).build()))
+}
+
+/// Whether names are resolved, and whether machines get names. `None` where the VPC is gone.
+async fn dns(cx: &Cx<'_, Vpc>, id: &str) -> Result<Option<(bool, bool)>, Error> {
+    let (support, hostnames) = tokio::try_join!(
+        attribute(cx, id, VpcAttributeName::EnableDnsSupport),
+        attribute(cx, id, VpcAttributeName::EnableDnsHostnames),
+    )?;
+    Ok(support.zip(hostnames))
 }
 
 /// `None` where the VPC is gone.

@@ -153,9 +153,10 @@ impl Resource for Leftovers {
     type Outputs = LeftoversOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let key = (self.vpc_id.get()?.as_str().to_owned(), format!("{MARK}{}", self.cluster_name));
-        let marked = cx.client.ec2.tags.get(key).await?;
-        Ok(marked.map(|_| Live {
+        let tags = cx.client.ec2.tags.get(self.vpc_id.get()?.as_str().to_owned()).await?;
+        let mark = format!("{MARK}{}", self.cluster_name);
+        let marked = tags.is_some_and(|tags| tags.contains_key(&mark));
+        Ok(marked.then(|| Live {
             spec: Leftovers { found: vec![], ..self.clone() },
             outputs: LeftoversOutputs {},
             status: Status::Ready,

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html>
 
 use super::{
-    from_tags, not_now, to_tags,
+    Sought, from_tags, not_now, to_tags,
     upgrade::{Snapshot, Way, before, shown, snapshot, way},
     write_tags,
 };
@@ -145,7 +145,7 @@ impl Resource for Instance {
     type Outputs = InstanceOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let found = cx.client.rds.instances.get(self.identifier.to_lowercase()).await?;
+        let found = cx.client.rds.instances.get(Sought::Named(self.identifier.to_lowercase())).await?;
         Ok(found.map(|instance| self.live(&instance)))
     }
 

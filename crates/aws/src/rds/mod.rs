@@ -27,10 +27,19 @@ pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> 
     kinds.add::<SubnetGroup>().add::<ParameterGroup>().add::<Instance>().add::<Snapshot>()
 }
 
+/// Which instance is looked for. By lower-case names, as RDS keeps them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sought {
+    /// The one with this identifier.
+    Named(String),
+    /// Any in this subnet group, if one is looked for by name as well: this takes no call of its own.
+    Within(String),
+}
+
 /// The RDS client of one region.
 pub struct Rds {
     api: aws_sdk_rds::Client,
-    pub(crate) instances: Coalesce<String, DbInstance>,
+    pub(crate) instances: Coalesce<Sought, DbInstance>,
     /// By name.
     pub(crate) parameter_groups: Coalesce<String, DbParameterGroup>,
 }
@@ -43,7 +52,7 @@ impl Rds {
             let api = api.clone();
             // An account has 40 instances unless more were asked for, and there is no filter that is known to pass
             // over an instance that does not exist: for more than one, the list of all is the cheapest answer.
-            Coalesce::new(1000, move |ids| instances(api.clone(), ids))
+            Coalesce::new(1000, move |sought| instances(api.clone(), sought))
         };
         let groups = api.clone();
         let parameter_groups =
@@ -93,11 +102,20 @@ async fn parameter_groups(
 
 async fn instances(
     api: aws_sdk_rds::Client,
-    ids: BTreeSet<String>,
-) -> Result<BTreeMap<String, DbInstance>, Error> {
+    sought: BTreeSet<Sought>,
+) -> Result<BTreeMap<Sought, DbInstance>, Error> {
     const CALL: &str = "rds:DescribeDBInstances";
     let mut found = BTreeMap::new();
-    let one = ids.first().filter(|_| ids.len() == 1);
+    let ids = sought.iter().filter_map(|sought| match sought {
+        Sought::Named(id) => Some(id),
+        Sought::Within(_) => None,
+    });
+    let ids: Vec<&String> = ids.collect();
+    let one = match ids[..] {
+        [] => return Ok(found),
+        [one] => Some(one),
+        _ => None,
+    };
     let mut marker = None;
     loop {
         let page = api
@@ -109,10 +127,12 @@ async fn instances(
             .call(CALL);
         let Some(page) = page.found()? else { return Ok(found) };
         for instance in page.db_instances.unwrap_or_default() {
-            match &instance.db_instance_identifier {
-                Some(id) if ids.contains(id) => found.insert(id.clone(), instance),
-                _ => None,
-            };
+            let group = instance.db_subnet_group().and_then(|group| group.db_subnet_group_name.clone());
+            let group = group.map(|group| Sought::Within(group.to_lowercase()));
+            let named = instance.db_instance_identifier.clone().map(Sought::Named);
+            for key in [named, group].into_iter().flatten().filter(|key| sought.contains(key)) {
+                found.insert(key, instance.clone());
+            }
         }
         marker = page.marker.filter(|m| !m.is_empty());
         if marker.is_none() {

@@ -56,30 +56,25 @@ impl Resource for ParameterGroup {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let Some(name) = actual_name(cx, &self.name) else { return Ok(None) };
-        let recorded = cx.recorded.as_ref().map(|recorded| &recorded.arn);
-        let (found, confirmed) = tokio::join!(
-            cx.client.rds.parameter_groups.get(name.clone()),
-            cx.client.tag_index.confirms(cx, recorded, &self.tags)
-        );
-        let Some(group) = found? else { return Ok(None) };
+        let rds = &cx.client.rds;
+        let arn = cx.recorded.as_ref().map(|recorded| &recorded.arn);
+        if let Some(tags) = cx.client.tag_index.confirms(cx, arn, &self.tags).await {
+            // What is set in it shows that it is there, and all else of a group never changes.
+            let set = parameters(rds, &name, Some("user")).await.found()?;
+            return Ok(set
+                .zip(cx.recorded.clone())
+                .map(|(set, recorded)| live(self.clone(), recorded, &set, tags)));
+        }
+        let Some(group) = rds.parameter_groups.get(name.clone()).await? else { return Ok(None) };
         let arn = group.db_parameter_group_arn().unwrap_or_default();
-        let tags = match confirmed {
-            Some(tags) => tags,
-            None => tags_of(&cx.client.rds, arn).await?,
+        let tags = tags_of(rds, arn).await?;
+        let set = parameters(rds, &name, Some("user")).await?;
+        let there = ParameterGroup {
+            family: group.db_parameter_group_family().unwrap_or_default().to_owned(),
+            description: group.description().unwrap_or_default().to_owned(),
+            ..self.clone()
         };
-        let set = parameters(&cx.client.rds, &name, Some("user")).await?;
-        Ok(Some(Live {
-            outputs: ParameterGroupOutputs { name, arn: arn.into() },
-            status: Status::Ready,
-            owner: tags.owner(),
-            spec: ParameterGroup {
-                name: self.name.clone(),
-                family: group.db_parameter_group_family().unwrap_or_default().to_owned(),
-                description: group.description().unwrap_or_default().to_owned(),
-                parameters: values(&set),
-                tags,
-            },
-        }))
+        Ok(Some(live(there, ParameterGroupOutputs { name, arn: arn.into() }, &set, tags)))
     }
 
     /// Without parameters: `update` sets them.
@@ -123,6 +118,21 @@ impl Resource for ParameterGroup {
     async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
         let call = cx.client.rds.delete_db_parameter_group().db_parameter_group_name(&live.outputs.name);
         call.send().await.call("rds:DeleteDBParameterGroup").found().map(drop)
+    }
+}
+
+/// `group` with what is set in it.
+fn live(
+    group: ParameterGroup,
+    outputs: ParameterGroupOutputs,
+    set: &[Parameter],
+    tags: Tags,
+) -> Live<ParameterGroup> {
+    Live {
+        outputs,
+        status: Status::Ready,
+        owner: tags.owner(),
+        spec: ParameterGroup { parameters: values(set), tags, ..group },
     }
 }
 

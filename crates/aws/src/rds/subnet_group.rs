@@ -1,7 +1,7 @@
 //! The subnets that a database may stand in.
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBSubnetGroup.html>
 
-use super::{actual_name, tags_of, to_tags, write_tags};
+use super::{Sought, actual_name, tags_of, to_tags, write_tags};
 use crate::{
     Aws, Call,
     id::{Arn, SubnetId},
@@ -46,16 +46,30 @@ impl Resource for SubnetGroup {
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
         let Some(name) = actual_name(cx, &self.name) else { return Ok(None) };
-        let arn = cx.recorded.as_ref().map(|recorded| &recorded.arn);
-        let (found, confirmed) = tokio::join!(
-            cx.client.rds.describe_db_subnet_groups().db_subnet_group_name(name).send(),
-            cx.client.tag_index.confirms(cx, arn, &self.tags)
-        );
+        let rds = &cx.client.rds;
+        let mut confirmed = None;
+        if let Some(recorded) = cx.recorded.as_ref().filter(|_| cx.is_survey()) {
+            let instance;
+            (instance, confirmed) = tokio::join!(
+                rds.instances.get(Sought::Within(name.clone())),
+                cx.client.tag_index.confirms(cx, Some(&recorded.arn), &self.tags)
+            );
+            // An instance tells of the group that it stands in, too.
+            let group = instance?.and_then(|instance| instance.db_subnet_group);
+            if let Some((group, tags)) = group.zip(confirmed.clone()) {
+                let mut live = self.live(&group, tags);
+                live.outputs = recorded.clone();
+                if live.status == Status::Ready && live.spec.is(self) {
+                    return Ok(Some(live));
+                }
+            }
+        }
+        let found = rds.describe_db_subnet_groups().db_subnet_group_name(name).send().await;
         let found = found.call("rds:DescribeDBSubnetGroups").found()?;
         let Some(group) = found.and_then(|f| f.db_subnet_groups?.into_iter().next()) else { return Ok(None) };
         let tags = match confirmed {
             Some(tags) => tags,
-            None => tags_of(&cx.client.rds, group.db_subnet_group_arn().unwrap_or_default()).await?,
+            None => tags_of(rds, group.db_subnet_group_arn().unwrap_or_default()).await?,
         };
         Ok(Some(self.live(&group, tags)))
     }
@@ -98,6 +112,12 @@ impl SubnetGroup {
     }
 
     /// It is only looked up by the name that it should have, so that is its name.
+    /// Whether both have the same subnets, whatever their order, and the same description.
+    fn is(&self, other: &Self) -> bool {
+        let subnets = |group: &Self| serde_json::to_value(&group.subnet_ids).ok();
+        self.description == other.description && subnets(self) == subnets(other)
+    }
+
     fn live(&self, group: &DbSubnetGroup, tags: Tags) -> Live<Self> {
         let status = match group.subnet_group_status() {
             Some("Complete") | None => Status::Ready,

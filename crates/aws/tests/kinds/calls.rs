@@ -15,7 +15,10 @@
 use crate::in_sandbox::{REGION, client, registry};
 use causeway_aws::{
     AwsStack,
-    ec2::{LaunchTemplate, Peer, SecurityGroup, SecurityGroupRule, Subnet, Vpc},
+    ec2::{
+        DefaultSecurityGroup, InternetGateway, LaunchTemplate, Peer, Route, RouteTable, RouteTarget,
+        SecurityGroup, SecurityGroupRule, Subnet, Vpc,
+    },
     iam::{InstanceProfile, Policy, PolicyDocument, Role, Statement},
     kms,
     secretsmanager::{Secret, SecretValue},
@@ -23,7 +26,7 @@ use causeway_aws::{
     ssm::{Parameter, ParameterValue},
 };
 use causeway_core::{
-    Engine, Stack, Tags,
+    Engine, Set, Stack, Tags,
     engine::Run,
     plan::{Action, PlanOptions},
     store::MemoryStore,
@@ -44,14 +47,22 @@ fn stack(n: u16) -> Stack {
 }
 
 fn of_region(stack: &mut Stack, region: &str, n: u16) {
-    let network = if region == WEST { "10.31" } else { "10.30" };
-    let vpc = Vpc {
-        cidr_block: format!("{network}.0.0/16").as_str().into(),
+    let (network, empty) = if region == WEST { ("10.31", "10.33") } else { ("10.30", "10.32") };
+    let vpc = |range: String| Vpc {
+        cidr_block: range.as_str().into(),
         enable_dns_support: None,
-        enable_dns_hostnames: None,
+        enable_dns_hostnames: Some(true),
         tags: Tags::default(),
     };
-    let vpc = stack.add("vpc", vpc);
+    stack.add("empty", vpc(format!("{empty}.0.0/16")));
+    let vpc = stack.add("vpc", vpc(format!("{network}.0.0/16")));
+    stack.add("default-group", DefaultSecurityGroup::emptied(vpc.vpc_id.clone()));
+    let gateway = InternetGateway { vpc_id: vpc.vpc_id.clone(), tags: Tags::default() };
+    let gateway = stack.add("gateway", gateway);
+    let table = RouteTable { vpc_id: vpc.vpc_id.clone(), subnet_ids: Set::default(), tags: Tags::default() };
+    let table = stack.add("routes", table);
+    let way = RouteTarget::GatewayId(gateway.internet_gateway_id.clone());
+    stack.add("route", Route::anywhere(table.route_table_id.clone(), way));
     for i in 0..4 * n {
         let subnet = Subnet {
             vpc_id: vpc.vpc_id.clone(),
@@ -159,8 +170,16 @@ async fn twice_as_much_takes_no_more_calls_to_plan() {
     // What is global is asked for once, what is in a region once in each.
     assert_eq!([&once["iam:GetAccountAuthorizationDetails"], &once["iam:ListRoles"]], [&1, &1], "{once:?}");
     assert_eq!(once["secretsmanager:ListSecrets"], 2, "{once:?}");
-    let one_by_one =
-        ["iam:GetRole", "iam:GetInstanceProfile", "iam:GetPolicy", "ssm:GetParameters", "kms:ListAliases"];
+    let one_by_one = [
+        "ec2:DescribeInternetGateways",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeVpcs",
+        "iam:GetRole",
+        "iam:GetInstanceProfile",
+        "iam:GetPolicy",
+        "ssm:GetParameters",
+        "kms:ListAliases",
+    ];
     assert!(one_by_one.iter().all(|call| !once.contains_key(*call)), "{once:?}");
     assert!(once.values().sum::<usize>() <= 40, "{once:?}");
 }
@@ -170,7 +189,12 @@ async fn where_nothing_may_be_listed_all_is_asked_one_by_one() {
     let account = Account::new("000000000492").await;
     account.apply(&stack(1)).await;
     let gateway = causeway_sandbox::shared().unwrap().gateway();
-    let lists = ["iam:GetAccountAuthorizationDetails", "tagging:GetResources", "secretsmanager:ListSecrets"];
+    let lists = [
+        "ec2:DescribeTags",
+        "iam:GetAccountAuthorizationDetails",
+        "tagging:GetResources",
+        "secretsmanager:ListSecrets",
+    ];
     let denied = lists.map(|call| gateway.set(Rule::new(call, Act::Denied).access_key(&account.key())));
     let (steps, calls) = account.plan(&stack(1)).await;
     assert!(denied.into_iter().all(|rule| gateway.unset(rule)));
@@ -179,6 +203,9 @@ async fn where_nothing_may_be_listed_all_is_asked_one_by_one() {
         assert_eq!(calls[call], 6, "{calls:?}");
     }
     assert_eq!(calls["sqs:ListQueueTags"], 2, "{calls:?}");
+    for call in ["ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups", "ec2:DescribeVpcs"] {
+        assert!(calls.contains_key(call), "{calls:?}");
+    }
 }
 
 /// A list that says something else than the last apply left is not believed: the thing itself is asked.
@@ -220,4 +247,96 @@ async fn what_was_changed_by_hand_is_seen_and_asked_for_itself() {
     }
     account.apply(&stack(1)).await;
     assert_eq!(account.plan(&stack(1)).await.0, []);
+}
+
+/// What shows that a network, its gateway and its groups stand shows too that one of them does not, or not as it did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_was_changed_by_hand_is_seen_though_nobody_describes_it() {
+    let account = Account::new("000000000494").await;
+    account.apply(&stack(1)).await;
+    let ec2 = &client(account.number).await.ec2;
+    let of_address = |address: &str| {
+        let filter = aws_sdk_ec2::types::Filter::builder().name(format!("tag:{}", Tags::ADDRESS));
+        filter.values(format!("us-east-1/{address}")).build()
+    };
+    let vpc = async |address: &str| {
+        let found = ec2.describe_vpcs().filters(of_address(address)).send().await.unwrap();
+        found.vpcs()[0].vpc_id().unwrap().to_owned()
+    };
+    let group = async |name: &str, vpc: &str| {
+        let filter =
+            |name: &str, value: &str| aws_sdk_ec2::types::Filter::builder().name(name).values(value).build();
+        let found = ec2.describe_security_groups().filters(filter("group-name", name));
+        let found = found.filters(filter("vpc-id", vpc)).send().await.unwrap();
+        found.security_groups()[0].group_id().unwrap().to_owned()
+    };
+    let gateways = ec2.describe_internet_gateways().filters(of_address("gateway")).send().await.unwrap();
+    let gateway = gateways.internet_gateways()[0].internet_gateway_id().unwrap();
+    let network = vpc("vpc").await;
+    ec2.detach_internet_gateway().internet_gateway_id(gateway).vpc_id(&network).send().await.unwrap();
+    ec2.delete_vpc().vpc_id(vpc("empty").await).send().await.unwrap();
+    let address = || aws_sdk_ec2::types::Tag::builder().key(Tags::ADDRESS).build();
+    let (first, second) = (group("group-0", &network).await, group("group-1", &network).await);
+    ec2.delete_tags().resources(&network).resources(first).tags(address()).send().await.unwrap();
+    ec2.delete_security_group().group_id(second).send().await.unwrap();
+    let default = ec2.authorize_security_group_ingress().group_id(group("default", &network).await);
+    let range = aws_sdk_ec2::types::IpRange::builder().cidr_ip("0.0.0.0/0").build();
+    let open = aws_sdk_ec2::types::IpPermission::builder().ip_protocol("-1").ip_ranges(range).build();
+    default.ip_permissions(open).send().await.unwrap();
+    let (steps, _) = account.plan(&stack(1)).await;
+    let mut changed: Vec<_> = steps.iter().map(|(address, _)| address.as_str()).collect();
+    changed.sort_unstable();
+    assert_eq!(
+        changed,
+        [
+            "us-east-1/default-group",
+            "us-east-1/empty",
+            "us-east-1/gateway",
+            "us-east-1/group-0",
+            "us-east-1/group-1",
+            "us-east-1/group-1-0",
+            "us-east-1/group-1-1",
+            "us-east-1/group-1-2",
+            "us-east-1/group-1-3",
+            "us-east-1/vpc",
+        ]
+    );
+    account.apply(&stack(1)).await;
+    assert_eq!(account.plan(&stack(1)).await.0, []);
+}
+
+#[cfg(feature = "rds")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_tells_of_what_it_stands_on() {
+    let account = Account::new("000000000495").await;
+    let stack = crate::rds::sample();
+    account.apply(&stack).await;
+    let of_rds = |calls: BTreeMap<String, usize>| -> Vec<(String, usize)> {
+        calls.into_iter().filter(|(name, _)| name.starts_with("rds:")).collect()
+    };
+    let one = |name: &str| (name.to_owned(), 1);
+    let (steps, calls) = account.plan(&stack).await;
+    assert_eq!(steps, []);
+    let clean = [one("rds:DescribeDBInstances"), one("rds:DescribeDBParameters")];
+    assert_eq!(of_rds(calls), clean);
+    let rds = &client(account.number).await.rds;
+    let instances = rds.describe_db_instances().send().await.unwrap();
+    let there = &instances.db_instances()[0];
+    let subnets = there.db_subnet_group().unwrap();
+    let fewer = subnets.subnets()[0].subnet_identifier().unwrap();
+    let modify = rds.modify_db_subnet_group().set_db_subnet_group_name(subnets.db_subnet_group_name.clone());
+    modify.subnet_ids(fewer).send().await.unwrap();
+    let parameter = aws_sdk_rds::types::Parameter::builder().parameter_name("max_connections");
+    let parameter = parameter.parameter_value("300").apply_method("pending-reboot".into()).build();
+    let parameters = there.db_parameter_groups()[0].db_parameter_group_name().unwrap();
+    let modify = rds.modify_db_parameter_group().db_parameter_group_name(parameters);
+    modify.parameters(parameter).send().await.unwrap();
+    let (steps, calls) = account.plan(&stack).await;
+    let mut changed: Vec<_> = steps.iter().map(|(address, _)| address.as_str()).collect();
+    changed.sort_unstable();
+    assert_eq!(changed, ["parameters", "subnets"]);
+    let asked = [clean.clone().into(), vec![one("rds:DescribeDBSubnetGroups")]].concat();
+    assert_eq!(of_rds(calls), asked);
+    account.apply(&stack).await;
+    assert_eq!(of_rds(account.plan(&stack).await.1), clean);
 }

@@ -36,6 +36,11 @@ const SAMPLE: Wanted = Wanted {
     team: "one",
 };
 
+/// A database with the groups that it stands on.
+pub(crate) fn sample() -> Stack {
+    stack(&SAMPLE)
+}
+
 fn stack(wanted: &Wanted) -> Stack {
     let mut stack = Stack::new("rds");
     stack.region(REGION, |stack| {

@@ -7,6 +7,7 @@ mod ec2_dry_run;
 mod ec2_flow_logs;
 mod ec2_launch_templates;
 mod ec2_leftovers;
+mod ec2_routes;
 mod ec2_task_interfaces;
 mod ec2_vpc_endpoints;
 mod ecs_deployments;
@@ -147,6 +148,7 @@ const FIXES: &[Fix] = &[
     Fix { info: ec2_leftovers::INFO, run: ec2_leftovers::run },
     Fix { info: ec2_flow_logs::INFO, run: ec2_flow_logs::run },
     Fix { info: ec2_launch_templates::INFO, run: ec2_launch_templates::run },
+    Fix { info: ec2_routes::INFO, run: ec2_routes::run },
     Fix { info: ec2_vpc_endpoints::INFO, run: ec2_vpc_endpoints::run },
     Fix { info: autoscaling_groups::INFO, run: autoscaling_groups::run },
     Fix { info: ec2_task_interfaces::INFO, run: ec2_task_interfaces::run },

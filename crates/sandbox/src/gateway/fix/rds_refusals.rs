@@ -1,4 +1,5 @@
-//! What AWS refuses and moto accepts of databases, and moto's `ModifyDBSubnetGroup`, which deletes the group.
+//! What AWS refuses and moto accepts of databases, and moto's `ModifyDBSubnetGroup`, which deletes the group, so that
+//! its instances tell of the group as it was.
 
 use std::sync::Arc;
 
@@ -18,8 +19,9 @@ pub(super) const INFO: FixInfo = FixInfo {
         "DeleteDBSubnetGroup",
         "CreateDBInstance",
         "DeleteDBInstance",
+        "DescribeDBInstances",
     ],
-    why: "moto's ModifyDBSubnetGroup deletes the group; it overwrites groups, deletes used ones, takes any class and version, and deletes instances without asking for a final snapshot",
+    why: "moto's ModifyDBSubnetGroup deletes the group, of which its instances then tell as it was; it overwrites groups, deletes used ones, takes any class and version, and deletes instances without asking for a final snapshot",
 };
 
 pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -> BoxFuture<'a, Answer> {
@@ -29,6 +31,7 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
             "ModifyDBSubnetGroup" => Some(modify(state, &request).await),
             "DeleteDBSubnetGroup" => used(state, &request).await,
             "CreateDBInstance" => unknown(&request),
+            "DescribeDBInstances" => return with_groups(state, request, next).await,
             _ => delete(state, &request).await,
         };
         match early {
@@ -43,6 +46,28 @@ async fn group(state: &State, request: &Request) -> Option<Element> {
     let own = [("DBSubnetGroupName", name.as_str())];
     let root = state.query(&request.scope, "rds", "DescribeDBSubnetGroups", &own).await.ok()?;
     root.all("DBSubnetGroup").first().map(|group| (*group).clone())
+}
+
+/// Instances, with their subnet groups as those are now.
+async fn with_groups(state: &State, request: Request, next: Next<'_>) -> Answer {
+    let scope = request.scope.clone();
+    let mut answer = next.run(request).await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    if answer.status.is_success()
+        && let Some(mut root) = Element::parse(&text)
+        && let Ok(groups) = state.query(&scope, "rds", "DescribeDBSubnetGroups", &[]).await
+    {
+        let groups = groups.all("DBSubnetGroup");
+        root.walk_mut(&mut |told| {
+            let name = told.get("DBSubnetGroupName").filter(|_| told.name == "DBSubnetGroup");
+            let now = groups.iter().find(|group| name.is_some() && group.get("DBSubnetGroupName") == name);
+            if let Some(now) = now {
+                told.children = now.children.clone();
+            }
+        });
+        answer.body = root.document().into();
+    }
+    answer
 }
 
 async fn exists(state: &State, request: &Request) -> Option<Answer> {
