@@ -57,6 +57,8 @@ outputs! {
         pub address: Option<String>,
         /// Who decides how many replicas there are, if it is not us: an autoscaler, or `kubectl scale`.
         pub scaled_by: Option<String>,
+        /// Until when what a Certificate has got is valid: another time is another certificate.
+        pub valid_until: Option<String>,
     }
 }
 
@@ -161,6 +163,7 @@ impl<K: Noun> Manifest<K> {
             uid: text("/metadata/uid").unwrap_or_default(),
             address: rollout::address(object),
             scaled_by,
+            valid_until: text("/status/notAfter"),
         };
         let owner = tags.owner();
         let spec = Manifest { object: Json::Object(found), tags, ..self.clone() };
@@ -172,7 +175,7 @@ impl<K: Noun> Resource for Manifest<K> {
     const KIND: &'static str = K::NOUN;
     const RECOVERY: Recovery = Recovery::Name(&["namespace", "name"]);
     const REPLACE: &'static [&'static str] = K::REPLACE;
-    const MOVES: &'static [&'static str] = &["address", "scaled_by"];
+    const MOVES: &'static [&'static str] = &["address", "scaled_by", "valid_until"];
     const DATA: bool = K::DATA;
     const TIMING: Timing = K::TIMING;
     type Client = Kubernetes;

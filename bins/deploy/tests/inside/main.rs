@@ -194,6 +194,27 @@ fn what_is_kept_in_secrets_manager_reaches_the_cluster() {
     assert_eq!(value("litellm", "litellm-cache", "password").len(), 43);
 }
 
+/// Coder reads its certificate when it starts.
+#[test]
+fn pods_start_anew_with_another_certificate() {
+    for (namespace, regions) in [("coder", &REGIONS[..1]), ("coder-proxy", &REGIONS[1..])] {
+        for (region, objects) in REGIONS.into_iter().zip(&SEEN.objects).filter(|(r, _)| regions.contains(r)) {
+            let of = |kind: &str, name: &str| {
+                let found = objects.iter().find(|one| {
+                    one["kind"] == kind
+                        && text(one, "/metadata/namespace") == namespace
+                        && text(one, "/metadata/name") == name
+                });
+                found.unwrap_or_else(|| panic!("no {kind} {name} in {region}"))
+            };
+            let until = text(of("Certificate", "coder-tls"), "/status/notAfter");
+            let carried = "/spec/template/metadata/annotations/causeway-deploy.github.io~1secrets";
+            let carried = text(of("Deployment", "coder"), carried);
+            assert!(!until.is_empty() && carried.contains(until), "{region}: {carried}");
+        }
+    }
+}
+
 #[test]
 fn what_is_destroyed_leaves_no_cluster_and_no_load_balancer() {
     assert_eq!(SEEN.left.trim(), "");

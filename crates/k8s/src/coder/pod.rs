@@ -1,10 +1,11 @@
 //! What the server of Coder and its proxies have in common: one program, one way in.
 
 use crate::{
-    kept::Kept,
+    kept::{Keeper, Kept},
     objects::Objects,
     workload::{self, Nodes, Resources, Workload, container, http_probe, scratch},
 };
+use causeway_core::Value;
 use k8s_openapi::{
     api::core::v1::{
         EnvVar, EnvVarSource, ObjectFieldSelector, Probe, SecretVolumeSource, Service, ServicePort,
@@ -29,8 +30,22 @@ const CERTIFICATES: &str = "/etc/coder/tls";
 /// The certificate that clients are shown.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The Secret that it is kept in, with `tls.crt` and `tls.key`. Coder reads it when it starts.
+    /// The Secret that it is kept in, with `tls.crt` and `tls.key`.
     pub secret: String,
+    /// Which certificate it is, where that is known, like the day that it ends: Coder reads it when it starts, so pods start
+    /// anew with another one.
+    pub revision: Option<Value<String>>,
+}
+
+impl Tls {
+    /// For who looks at revisions.
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            secret: self.secret.clone(),
+            key: "tls.crt".into(),
+            from: Keeper::Others(self.revision.clone()),
+        }
+    }
 }
 
 /// The network load balancer in front.

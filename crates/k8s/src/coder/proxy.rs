@@ -116,7 +116,9 @@ pub fn add(stack: &mut Stack, settings: &Settings) -> Proxy {
     let account = Account::new(&settings.namespace, &work.service_account);
     let mut objects = Objects::after(stack, namespace.clone());
     objects.add("service-account", &account.object(None));
-    keep(&mut objects, &mut work, &[&settings.session_token]);
+    let tls = settings.tls.as_ref().map(Tls::kept);
+    let secrets: Vec<&Kept> = [&settings.session_token].into_iter().chain(&tls).collect();
+    keep(&mut objects, &mut work, &secrets);
     let deployment = pod::run(&mut objects, &work);
     let service = objects.add("service", &settings.load_balancer.service(&work, settings.tls.is_some()));
     Proxy { service, deployment, namespace }

@@ -232,7 +232,9 @@ pub fn add(stack: &mut Stack, settings: &Settings) -> Server {
     }
     let mut objects = Objects::after(stack, before);
     objects.add("service-account", &account.object(settings.role_arn.as_ref()));
-    keep(&mut objects, &mut work, &secrets(settings));
+    let tls = settings.tls.as_ref().map(Tls::kept);
+    let secrets: Vec<&Kept> = secrets(settings).into_iter().chain(&tls).collect();
+    keep(&mut objects, &mut work, &secrets);
     let deployment = pod::run(&mut objects, &work);
     let service = objects.add("service", &settings.load_balancer.service(&work, settings.tls.is_some()));
     Server { service, deployment, namespace }

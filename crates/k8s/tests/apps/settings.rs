@@ -40,7 +40,7 @@ pub(crate) fn given(secret: &str, key: &str) -> Kept {
 pub(crate) fn server_settings() -> server::Settings {
     server::Settings {
         wildcard: Some("*.ai.coder.com".into()),
-        tls: Some(Tls { secret: "coder-tls".into() }),
+        tls: Some(Tls { secret: "coder-tls".into(), revision: None }),
         oidc: Some(Oidc {
             issuer_url: given("oidc", "issuer-url"),
             client_id: given("oidc", "client-id"),
@@ -74,7 +74,7 @@ pub(crate) fn server_settings() -> server::Settings {
 pub(crate) fn proxy_settings() -> proxy::Settings {
     proxy::Settings {
         wildcard: Some("*.oregon-proxy.ai.coder.com".into()),
-        tls: Some(Tls { secret: "coder-proxy-tls".into() }),
+        tls: Some(Tls { secret: "coder-proxy-tls".into(), revision: None }),
         ..proxy::Settings::new(
             "registry.example/coder-preview:v2.25.1",
             URL,

@@ -21,6 +21,8 @@ use causeway_k8s::{
 
 /// Where the certificate of the server, or of a proxy, is kept.
 const CERTIFICATE: &str = "coder-tls";
+const NAMESPACE: &str = "coder";
+const PROXY_NAMESPACE: &str = "coder-proxy";
 /// Builds that servers run themselves while nobody else does.
 const DAEMONS: u16 = 3;
 
@@ -57,10 +59,12 @@ fn server(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, spaces: &
     let secrets = coder.secrets.iter().map(|(name, source)| {
         (name.clone(), wanted.kept(&format!("eks.coder.secrets.{name}"), source, "coder-secrets", name))
     });
+    let (certificate, tls) = certificate(stack, wanted, NAMESPACE, url, coder.wildcard_access_url.as_deref());
     let settings = server::Settings {
+        namespace: NAMESPACE.into(),
         replicas: i32::from(coder.replicas),
         wildcard: coder.wildcard_access_url.clone(),
-        tls: Some(Tls { secret: CERTIFICATE.into() }),
+        tls: Some(tls),
         load_balancer: load_balancer(&coder.load_balancer),
         provisioner_daemons: daemons,
         workspaces_in: if daemons > 0 { spaces.to_vec() } else { vec![] },
@@ -74,15 +78,8 @@ fn server(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, spaces: &
         )
     };
     let added = server::add(stack, &settings);
-    let certificate = certificate(
-        stack,
-        wanted,
-        &settings.namespace,
-        &[url, coder.wildcard_access_url.as_deref().unwrap_or_default()],
-    );
     all_after(stack, &certificate, &added.namespace);
     all_after(stack, &certificate, &platform.issuers);
-    stack.after(added.deployment.address(), &certificate);
     all_after(stack, added.deployment.address(), &platform.nodes);
     all_after(stack, added.service.address(), &platform.load_balancers);
     if coder.load_balancer.deletion_protection {
@@ -97,23 +94,19 @@ fn proxy(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, config: &P
     let at = format!("eks.regions.{}.proxy.session_token", site.region);
     let token = wanted.kept(&at, &config.session_token, "coder-proxy", "token");
     let url = config.access_url.trim_end_matches('/');
+    let (certificate, tls) =
+        certificate(stack, wanted, PROXY_NAMESPACE, url, config.wildcard_access_url.as_deref());
     let settings = proxy::Settings {
+        namespace: PROXY_NAMESPACE.into(),
         replicas: i32::from(config.replicas),
         wildcard: config.wildcard_access_url.clone(),
-        tls: Some(Tls { secret: CERTIFICATE.into() }),
+        tls: Some(tls),
         load_balancer: load_balancer(&coder.load_balancer),
         ..proxy::Settings::new(&wanted.given.images.coder, coder.access_url.trim_end_matches('/'), url, token)
     };
     let added = proxy::add(stack, &settings);
-    let certificate = certificate(
-        stack,
-        wanted,
-        &settings.namespace,
-        &[url, config.wildcard_access_url.as_deref().unwrap_or_default()],
-    );
     all_after(stack, &certificate, &added.namespace);
     all_after(stack, &certificate, &platform.issuers);
-    stack.after(added.deployment.address(), &certificate);
     all_after(stack, added.deployment.address(), &platform.nodes);
     all_after(stack, added.service.address(), &platform.load_balancers);
     if coder.load_balancer.deletion_protection {
@@ -131,11 +124,21 @@ fn load_balancer(config: &LoadBalancer) -> coder::LoadBalancer {
     }
 }
 
-fn certificate(stack: &mut Stack, wanted: &Wanted<'_>, namespace: &str, urls: &[&str]) -> Address {
+/// The certificate of the server, or of a proxy, in its namespace. Who renews it tells until when it is valid, and pods start
+/// anew with the next apply after that.
+fn certificate(
+    stack: &mut Stack,
+    wanted: &Wanted<'_>,
+    namespace: &str,
+    url: &str,
+    wildcard: Option<&str>,
+) -> (Address, Tls) {
     let issuer = if wanted.coder.certificates.staging { STAGING } else { PRODUCTION };
-    let hosts: Vec<&str> = urls.iter().map(|url| host(url)).filter(|host| !host.is_empty()).collect();
+    let hosts: Vec<&str> = [host(url)].into_iter().chain(wildcard).collect();
     let object = cert_manager::certificate(namespace, CERTIFICATE, issuer, &hosts);
-    stack.add("certificate", Manifest::new(&object)).address().clone()
+    let certificate = stack.add("certificate", Manifest::new(&object));
+    let revision = Some(certificate.valid_until.cast());
+    (certificate.address().clone(), Tls { secret: CERTIFICATE.into(), revision })
 }
 
 /// The namespaces of workspaces, each with its provisioners once there is a key for them.
