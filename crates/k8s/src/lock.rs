@@ -266,16 +266,6 @@ impl Lock {
         let pinned = |name: &str| self.images.get(name).is_some_and(|pin| pin.digest.is_some());
         Program::all_images().map(|(_, name, _)| name).filter(|name| !pinned(name)).collect()
     }
-
-    /// What to tell people about them.
-    pub fn advice(&self) -> Option<String> {
-        let (by_tag, all) = (self.by_tag().len(), Program::all_images().count());
-        (by_tag > 0).then(|| {
-            format!(
-                "{by_tag} of {all} images are named by tag, and may come to be something else; `deploy update` pins them"
-            )
-        })
-    }
 }
 
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
@@ -337,11 +327,6 @@ mod tests {
         );
         assert_eq!(Images::of(&lock).coder, Images::default().coder);
         assert_eq!(lock.by_tag().len(), Lock::default().by_tag().len() - 1);
-        assert!(lock.advice().unwrap().starts_with("8 of 9 images are named by tag"));
-        let mut all = lock.clone();
-        let pin = all.images["karpenter"].clone();
-        all.images.extend(lock.by_tag().into_iter().map(|name| (name.to_owned(), pin.clone())));
-        assert_eq!(all.advice(), None);
         lock.mirrors.insert("public.ecr.aws".into(), "registry.example/ecr-public".into());
         let wanted = format!("registry.example/ecr-public/karpenter/controller:1.14.3@{DIGEST}");
         assert_eq!(Images::of(&lock).karpenter, wanted);

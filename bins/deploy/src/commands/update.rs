@@ -28,8 +28,10 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     let file = session::configuration(run.global)?;
     let wanted = Wanted::new(&flags.names, flags.version.as_deref())?;
     let lock = Lock::beside(file.folder())?;
-    if file.config.eks.is_none() {
-        run.screen.note(&format!("{FILE} is for clusters; what runs on ECS, [ecs.image] says"));
+    if file.config.eks.as_ref().is_none_or(|eks| eks.coder.is_none()) {
+        run.screen.note(&format!(
+            "{FILE} is for what [eks.coder] runs in clusters, and this configuration has none"
+        ));
     }
     let client = internet::client()?;
     let bundles = internet::bundles(&client, &lock);

@@ -125,6 +125,7 @@ fn versions_are_pinned_moved_and_fetched() {
     let desk = Desk::new(71);
     let before = desk.lock();
 
+    assert!(desk.ends(0, &["plan"]).contains("until `deploy update` pins them: cert-manager-controller, "));
     // Nothing is pinned, and nothing that is not pinned is kept for later.
     let said = desk.ends(64, &["vendor", "out"]);
     assert!(
@@ -155,6 +156,18 @@ fn versions_are_pinned_moved_and_fetched() {
     }
     assert_eq!(pinned.matches("\ndigest = ").count(), IMAGES.len());
     assert!(desk.ends(0, &["update", "--check"]).contains("nothing moves"));
+
+    // What is planned is what is pinned, from where it is got.
+    let planned = desk.ends(0, &["plan", "--json"]);
+    let image = format!("{}/karpenter/controller:1.14.3@{karpenter}", desk.registry);
+    assert!(planned.contains(&image), "the plan has no {image}");
+    assert!(!planned.contains("named by tag"));
+    desk.world.write("causeway.lock", &pinned.replace("1.14.3", "1.14.2"));
+    let said = desk.ends(64, &["plan"]);
+    assert!(said.contains("has `karpenter` 1.14.2") && said.contains("`deploy update` moves it"), "{said}");
+    let said = desk.ends(0, &["update", "karpenter"]);
+    assert!(said.contains("~ karpenter  1.14.2 -> 1.14.3"), "{said}");
+    assert_eq!(desk.lock(), pinned);
 
     // Somebody pushes something else under a tag; another version of something that people choose.
     let moved = desk.push("coder/coder", "v2.28.3", "else");
