@@ -2,7 +2,8 @@
 //!
 //! The status of a workload counts pods and tells no reason. So while a Deployment, a StatefulSet, a DaemonSet or a Job is
 //! not ready, its pods of the newest revision are looked at: first after two seconds, when most rollouts are over, and then less
-//! often the longer it takes. The reason stands on the screen behind the count. A plan does not ask.
+//! often the longer it takes. The reason stands on the screen behind the count. A plan does not ask. Of a Service and an Ingress
+//! the last event is told.
 //!
 //! | what is seen | how long it is waited for |
 //! | --- | --- |
@@ -15,6 +16,7 @@
 //! | an image that its registry does not have | a minute, in which somebody may push it |
 //! | a container that ends again and again, with its exit code and last lines | until its third restart, and one that we saw |
 //! | a pod that pod security, a webhook, a policy or a limit range refuses, or that is wrong | seconds: the next one is the same |
+//! | a Service or an Ingress without an address: the last event | as long: subnets are tagged, rights spread |
 //!
 //! Where a wait ends early, the status is [`Status::Failed`], and the engine goes on with what does not need it. What was told
 //! before the wait began is not enough for that: the reason of the last run may be what this one has mended. Reasons are extra: who may
@@ -49,13 +51,15 @@ const WORDS: usize = 600;
 /// Anything shorter is no secret, and is part of many words.
 const SECRET: usize = 6;
 
-/// The kinds that make pods.
+/// What can be asked why it does not come up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Deployment,
     StatefulSet,
     DaemonSet,
     Job,
+    /// Makes no pods: who works on it says what is wrong in events.
+    Other,
 }
 
 impl Work {
@@ -65,6 +69,7 @@ impl Work {
             ("apps", "StatefulSet") => Some(Work::StatefulSet),
             ("apps", "DaemonSet") => Some(Work::DaemonSet),
             ("batch", "Job") => Some(Work::Job),
+            ("", "Service") | ("networking.k8s.io", "Ingress") => Some(Work::Other),
             _ => None,
         }
     }
@@ -140,6 +145,8 @@ pub(crate) struct Reasons {
 struct Wait {
     /// UID and generation.
     of: (String, i64),
+    /// It had failed before it was waited for.
+    old: bool,
     since: Instant,
     next: Instant,
     hash: Option<String>,
@@ -159,8 +166,8 @@ struct Worst {
 }
 
 impl Wait {
-    fn new(of: (String, i64), now: Instant) -> Self {
-        Wait { of, since: now, next: now + FIRST, hash: None, before: None, worst: None }
+    fn new(of: (String, i64), old: bool, now: Instant) -> Self {
+        Wait { of, old, since: now, next: now + FIRST, hash: None, before: None, worst: None }
     }
 
     /// Takes what the last look has found; of several things that are as bad, the one of the newest pod.
@@ -216,7 +223,7 @@ impl Reasons {
         let text = |path: &str| object.pointer(path).and_then(Json::as_str).unwrap_or_default().to_owned();
         let key = (K::KIND, text("/metadata/namespace"), text("/metadata/name"));
         let (on, failed) = match &status {
-            Status::Pending(on) if !survey && is_seen(object) => (on.clone(), false),
+            Status::Pending(on) if !survey && (work == Work::Other || is_seen(object)) => (on.clone(), false),
             Status::Failed(on) if !survey => (on.clone(), true),
             _ => {
                 locked(&self.waits).remove(&key);
@@ -229,7 +236,9 @@ impl Reasons {
         let mut wait = locked(&self.waits)
             .remove(&key)
             .filter(|wait| wait.of == of)
-            .unwrap_or_else(|| Wait::new(of, now));
+            .unwrap_or_else(|| Wait::new(of, failed && work == Work::Deployment, now));
+        // The deadline of a deployment was missed in an earlier run. What was in its way may be gone.
+        let failed = failed && !wait.old;
         if failed || now >= wait.next {
             self.look(work, object, &mut wait).await;
         }

@@ -45,6 +45,11 @@ pub(super) async fn troubles(
     hash: &mut Option<String>,
 ) -> Result<Vec<Trouble>, Error> {
     let namespace = text(object, "/metadata/namespace");
+    if work == Work::Other {
+        let told = event(api, namespace, text(object, "/metadata/uid"), None).await?;
+        let told = told.map(|told| Trouble::new("event", format!("{}: {}", told.reason, told.message)));
+        return Ok(told.into_iter().collect());
+    }
     let selector = object.pointer("/spec/selector").cloned().unwrap_or_default();
     let selector = serde_json::from_value::<LabelSelector>(selector).unwrap_or_default();
     // One that cannot be written as text has no pods that we could ask for.
@@ -69,7 +74,7 @@ pub(super) async fn troubles(
             "pod-template-generation",
             text(object, "/metadata/annotations/deprecated.daemonset.template.generation"),
         )),
-        Work::Job => None,
+        Work::Job | Work::Other => None,
     };
     let mut labels = selector.to_string();
     if let Some((name, value)) = label.filter(|(_, value)| !value.is_empty()) {

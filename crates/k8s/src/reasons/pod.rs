@@ -92,6 +92,8 @@ fn container(pod: &Json, status: &Json) -> Option<Trouble> {
         ("ErrImagePull" | "ImagePullBackOff", _) => {
             Some(Trouble { kind: "image".into(), ..told(Hope::Some) })
         }
+        // Its image has another user than its pod may have.
+        ("CreateContainerConfigError", _) if message.contains("runAsNonRoot") => Some(told(Hope::None)),
         ("CreateContainerConfigError", _) => Some(Trouble { lacks: lacks(message), ..told(Hope::Some) }),
         ("" | "CrashLoopBackOff" | "PodInitializing", Some((path, ended))) => {
             crash(pod, status, (path, ended), restarts)
@@ -209,6 +211,8 @@ mod tests {
         assert_eq!(lacks("configmap \"a\" not found"), of("ConfigMap", None));
         assert_eq!(lacks("couldn't find key b in Secret space/a"), of("Secret", Some("b")));
         assert_eq!(lacks("failed to sync secret cache"), None);
+        let root = "container has runAsNonRoot and image will run as root";
+        assert_eq!(waits("CreateContainerConfigError", root).hope, Hope::None);
     }
 
     #[test]

@@ -260,3 +260,36 @@ async fn a_set_without_pods_is_told_by_its_events_if_they_go_on() {
     happened(10);
     assert!(look(20).await.unwrap().contains("denied the request"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_an_earlier_run_has_missed_is_no_news() {
+    let cluster = Cluster::with(&waits("ContainerCreating", ""));
+    let late = Status::Failed("ProgressDeadlineExceeded".into());
+    let reasons = cluster.reasons();
+    let told = async |status: &Status| reasons.told::<Deployment>(&deployment(), status.clone(), false).await;
+    let pending = Status::Pending("ProgressDeadlineExceeded".into());
+    for _ in 0..5 {
+        assert_eq!(told(&late).await, pending);
+        tokio::time::advance(Duration::from_secs(5)).await;
+    }
+    assert_eq!(told(&Status::Ready).await, Status::Ready);
+    assert!(matches!(told(&Status::Pending("0 of 1".into())).await, Status::Pending(_)));
+    assert_eq!(told(&late).await, late, "missed while we waited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_without_an_address_is_told_by_its_last_event() {
+    let cluster = Cluster::default();
+    let event = |reason: &str, at: &str| json!({"metadata": {"uid": reason}, "reason": reason, "message": "no subnet", "count": 1, "lastTimestamp": at});
+    cluster
+        .set("events", json!([event("New", "2026-01-02T00:00:00Z"), event("Old", "2026-01-01T00:00:00Z")]));
+    let reasons = cluster.reasons();
+    let object = json!({"metadata": {"name": "web", "namespace": "space", "uid": "s"}});
+    let mut last = Status::Ready;
+    for _ in 0..100 {
+        last = reasons.told::<v1::Service>(&object, Status::Pending("no name".into()), false).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(last, Status::Pending("no name: New: no subnet".into()));
+    assert!(cluster.calls() < 30, "{}", cluster.calls());
+}

@@ -8,8 +8,9 @@ use causeway_k8s::{
     k8s_openapi::api::{
         apps::v1::{DaemonSet, Deployment, StatefulSet},
         batch::v1::Job,
-        core::v1::{ConfigMap, Namespace, Node, ResourceQuota, Secret},
+        core::v1::{ConfigMap, Namespace, Node, ResourceQuota, Secret, Service},
     },
+    platform::load_balancer_controller::SERVICE_CLASS,
 };
 use kube::{
     Api,
@@ -95,6 +96,22 @@ fn everything(stack: &mut Stack) {
     stack.after(fits.address(), full.address());
     stack.add("probe", deployment(SPACE, "probe", "unready:1", |_| ()));
 
+    stack.add(
+        "volume",
+        deployment(SPACE, "volume", "web:1", |spec| {
+            spec["volumes"] = json!([{"name": "token", "secret": {"secretName": "late"}}]);
+        }),
+    );
+    let controller =
+        stack.add("controller", deployment(SPACE, "controller", "aws-load-balancer-controller:1", |_| ()));
+    let annotations = json!({"service.beta.kubernetes.io/aws-load-balancer-subnets": "subnet-nobodys"});
+    let balanced = json!({
+        "metadata": {"name": "balanced", "namespace": SPACE, "annotations": annotations},
+        "spec": {"type": "LoadBalancer", "loadBalancerClass": SERVICE_CLASS, "ports": [{"port": 80}]},
+    });
+    let balanced = stack.add("balanced", Manifest::<Service>::new(&object(balanced)));
+    stack.after(balanced.address(), controller.address());
+
     let good = stack.add("good", deployment(SPACE, "good", "web:1", |_| ()));
     let after = json!({"metadata": {"name": "after", "namespace": SPACE}, "data": {"a": "b"}});
     let after = stack.add("after", Manifest::<ConfigMap>::new(&object(after)));
@@ -173,18 +190,22 @@ async fn heal(told: Told, stop: Stop, all: usize) {
     for (address, words) in [
         ("nowhere", "Unschedulable: 0/"),
         ("fits", "exceeded quota: all"),
+        ("volume", "FailedMount: MountVolume.SetUp failed for volume \"token\" : secret \"late\" not found"),
         ("probe", "Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 500"),
+        ("balanced", "its load balancer has no name yet: FailedDeployModel: "),
     ] {
         told.until(words, |told| told.first(address, words).is_some()).await;
     }
     let quotas: Api<ResourceQuota> = Api::namespaced(api(), FULL);
     let room = Patch::Merge(json!({"spec": {"hard": {"pods": "1"}}}));
     quotas.patch("all", &PatchParams::default(), &room).await.unwrap();
+    let secrets: Api<Secret> = Api::namespaced(api(), SPACE);
+    secrets.create(&PostParams::default(), &object(json!({"metadata": {"name": "late"}}))).await.unwrap();
     let nodes: Api<Node> = Api::all(api());
     let node = nodes.list(&ListParams::default().labels("team=system")).await.unwrap().items.remove(0);
     let label = Patch::Merge(json!({"metadata": {"labels": {"reasons": "here"}}}));
     nodes.patch(node.metadata.name.as_ref().unwrap(), &PatchParams::default(), &label).await.unwrap();
-    told.until("all but the probe end", |told| told.ended.lock().unwrap().len() == all - 1).await;
+    told.until("all but two end", |told| told.ended.lock().unwrap().len() == all - 2).await;
     stop.abort();
 }
 
@@ -202,7 +223,7 @@ async fn why_a_rollout_does_not_come_up_is_told_within_seconds() {
         Run { stop, listener: Arc::new(move |event| heard.hear(event, begun.elapsed())), ..Run::default() };
     let report = engine.apply(planned, &run).await.unwrap();
     let done: Vec<&str> = report.done.iter().map(|(address, _)| address.0.as_str()).collect();
-    for address in ["good", "after", "nowhere", "fits"] {
+    for address in ["good", "after", "nowhere", "fits", "volume"] {
         assert!(done.contains(&address), "`{address}`: {report:#?}");
     }
     healing.await.unwrap();
@@ -227,6 +248,7 @@ async fn why_a_rollout_does_not_come_up_is_told_within_seconds() {
         ("daemon", vec!["pod daemon-", "exit code 1, restarts: 3", lines]),
         ("job", vec!["BackoffLimitExceeded", "pod job-", "exit code 1", lines]),
         ("probe", vec!["aborted"]),
+        ("balanced", vec!["aborted"]),
     ] {
         let why =
             failed.get(address).unwrap_or_else(|| panic!("`{address}` did not fail: {:#?}", told.waits));
