@@ -26,11 +26,11 @@ mod ask;
 mod pod;
 
 use crate::{Noun, rollout::is_seen};
-use causeway_core::{Secret, Status};
+use causeway_core::Status;
 use kube::Client;
 use serde_json::Value as Json;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -48,8 +48,6 @@ const SURE: Duration = Duration::from_secs(5);
 const BRIEF: Duration = Duration::from_secs(60);
 /// Characters of a reason.
 const WORDS: usize = 600;
-/// Anything shorter is no secret, and is part of many words.
-const SECRET: usize = 6;
 
 /// What can be asked why it does not come up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +91,8 @@ struct Log {
     container: String,
     /// Of the container before it was started again.
     previous: bool,
+    /// The Secrets that the pod has, and may tell.
+    secrets: BTreeSet<String>,
 }
 
 /// Something that keeps a rollout from coming up.
@@ -136,8 +136,8 @@ type Key = (&'static str, String, String);
 pub(crate) struct Reasons {
     api: Client,
     waits: Mutex<BTreeMap<Key, Wait>>,
-    /// The Secrets and ConfigMaps that a plan wants: their keys, and what is not to be told, whoever writes it into a log.
-    wanted: Mutex<BTreeMap<Key, BTreeMap<String, Option<Secret>>>>,
+    /// The keys of the Secrets and ConfigMaps that a plan wants.
+    wanted: Mutex<BTreeMap<Key, BTreeSet<String>>>,
 }
 
 /// One rollout that is waited for.
@@ -209,11 +209,10 @@ impl Reasons {
             return;
         }
         let parts = ["data", "stringData", "binaryData"].into_iter();
-        let values = parts.filter_map(|part| object[part].as_object()).flatten();
-        let values =
-            values.map(|(key, value)| (key.clone(), serde_json::from_value::<Secret>(value.clone()).ok()));
+        let keys =
+            parts.filter_map(|part| object[part].as_object()).flat_map(|values| values.keys().cloned());
         let key = (K::KIND, namespace.unwrap_or_default().to_owned(), name.to_owned());
-        locked(&self.wanted).insert(key, values.collect());
+        locked(&self.wanted).insert(key, keys.collect());
     }
 
     /// `status` of a workload as its counts say it, with the reason, and as hopeless where it is. For others and in a
@@ -278,7 +277,7 @@ impl Reasons {
         let name = (lacks.kind, namespace.to_owned(), lacks.name.clone());
         let wanted = locked(&self.wanted)
             .get(&name)
-            .is_some_and(|keys| lacks.key.as_ref().is_none_or(|key| keys.contains_key(key)));
+            .is_some_and(|keys| lacks.key.as_ref().is_none_or(|key| keys.contains(key)));
         if !wanted {
             trouble.hope = Hope::Brief;
             trouble.why += "; this plan does not make it";
@@ -294,26 +293,13 @@ impl Reasons {
             }
             text += &format!(": {}", plain(&trouble.why, WORDS));
             if let Some(lines) = lines {
-                text += &format!("; its last lines: {}", self.hide(lines));
+                text += &format!("; its last lines: {lines}");
             }
         }
         match failed || worst.is_some_and(|worst| worst.over) {
             true => Status::Failed(text),
             false => Status::Pending(text),
         }
-    }
-
-    /// Without the secrets that we have put into Secrets.
-    fn hide(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in locked(&self.wanted).values().flat_map(BTreeMap::values).flatten() {
-            if let Ok(plain) = secret.expose()
-                && plain.len() >= SECRET
-            {
-                text = text.replace(plain, "***");
-            }
-        }
-        text
     }
 }
 

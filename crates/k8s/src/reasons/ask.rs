@@ -6,7 +6,7 @@ use causeway_core::Error;
 use k8s_openapi::{
     api::{
         apps::v1::ReplicaSet,
-        core::v1::{Event, Pod},
+        core::v1::{Event, Pod, Secret},
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
@@ -22,6 +22,8 @@ const PODS: u32 = 250;
 const LINES: usize = 3;
 const LINE: usize = 200;
 const LOG: i64 = 4_096;
+/// Anything shorter is part of many words.
+const SECRET: usize = 6;
 
 fn text<'a>(json: &'a Json, path: &str) -> &'a str {
     json.pointer(path).and_then(Json::as_str).unwrap_or_default()
@@ -164,9 +166,10 @@ pub(super) async fn events(api: &Client, object: &Json, trouble: &Trouble) -> Re
     Ok(told.map(|told| format!("{}: {}", told.reason, told.message)))
 }
 
-/// The last lines that a container has written, on one line. None where they cannot be had.
+/// The last lines that a container has written, on one line, without the secrets of its pod. None where they cannot be had.
 pub(super) async fn lines(api: &Client, object: &Json, log: &Log) -> Option<String> {
-    let pods: Api<Pod> = Api::namespaced(api.clone(), text(object, "/metadata/namespace"));
+    let namespace = text(object, "/metadata/namespace");
+    let pods: Api<Pod> = Api::namespaced(api.clone(), namespace);
     let params = LogParams {
         container: Some(log.container.clone()),
         previous: log.previous,
@@ -175,10 +178,38 @@ pub(super) async fn lines(api: &Client, object: &Json, log: &Log) -> Option<Stri
         ..LogParams::default()
     };
     let all = pods.logs(&log.pod, &params).await.ok()?;
+    let hidden = hidden(api, namespace, log).await?;
     let said: Vec<&str> = all.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = &said[said.len().saturating_sub(LINES)..];
-    let lines: Vec<String> = last.iter().map(|line| super::plain(line, LINE)).collect();
-    Some(lines.join(" | ")).filter(|lines| !lines.is_empty())
+    let shown = |line: &&str| {
+        let without = hidden.iter().fold((*line).to_owned(), |line, secret| line.replace(secret, "***"));
+        super::plain(&without, LINE)
+    };
+    Some(last.iter().map(shown).collect::<Vec<_>>().join(" | ")).filter(|lines| !lines.is_empty())
+}
+
+/// What the Secrets of a pod hold, line by line, and the passwords in addresses; the longest first. None where one of them
+/// cannot be read: then nobody knows what may be told.
+async fn hidden(api: &Client, namespace: &str, log: &Log) -> Option<Vec<String>> {
+    let secrets: Api<Secret> = Api::namespaced(api.clone(), namespace);
+    let mut found = vec![];
+    for name in &log.secrets {
+        let secret = secrets.get_opt(name).await.ok()?;
+        for value in secret.into_iter().filter_map(|secret| secret.data).flatten() {
+            let value = String::from_utf8_lossy(&value.1.0).into_owned();
+            found.extend(password(&value).map(str::to_owned));
+            found.extend(value.lines().map(|line| line.trim().to_owned()));
+        }
+    }
+    found.retain(|secret| secret.len() >= SECRET);
+    found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    Some(found)
+}
+
+/// Of `scheme://user:password@host`.
+fn password(address: &str) -> Option<&str> {
+    let (user, _) = address.split_once("://")?.1.rsplit_once('@')?;
+    Some(user.split_once(':')?.1)
 }
 
 #[cfg(test)]
@@ -204,6 +235,13 @@ mod tests {
         ] {
             assert_eq!(refused(message).hope, Hope::Some, "{message}");
         }
+    }
+
+    #[test]
+    fn a_password_is_found_in_an_address() {
+        assert_eq!(password("postgres://coder:p@ss@host:5432/db"), Some("p@ss"));
+        assert_eq!(password("https://host/a:b"), None);
+        assert_eq!(password("hunter2"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::{Hope, Log, Trouble};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// So often a container has to be started again until it counts as hopeless: the back-off is at 40 s by then.
 const RESTARTS: i64 = 3;
@@ -120,7 +121,8 @@ fn crash(pod: &Json, status: &Json, (path, ended): (&str, &Json), restarts: i64)
     if !["", "Error", "Completed"].contains(&reason) {
         why += &format!(" ({reason})");
     }
-    if !message.is_empty() {
+    // The runtime's own. Any other may be a part of the log, with all that stands in it.
+    if ["ContainerCannotRun", "StartError"].contains(&reason) {
         why += &format!(": {message}");
     }
     if restarts > 0 {
@@ -132,9 +134,36 @@ fn crash(pod: &Json, status: &Json, (path, ended): (&str, &Json), restarts: i64)
         count: Some((name.to_owned(), restarts)),
         // Killed from outside: by a probe, which events tell, or for its memory, which the reason tells.
         events: [137, 143].contains(&code) && reason != "OOMKilled",
-        log: Some(Log { pod: text(pod, "/metadata/name").into(), container: name.into(), previous: !over }),
+        log: Some(Log {
+            pod: text(pod, "/metadata/name").into(),
+            container: name.into(),
+            previous: !over,
+            secrets: secrets(&pod["spec"]),
+        }),
         ..Trouble::new("crash", why)
     })
+}
+
+/// The Secrets that a pod gets as variables or files.
+fn secrets(spec: &Json) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    match spec {
+        Json::Object(fields) => {
+            for (key, value) in fields {
+                let name = match key.as_str() {
+                    "secretKeyRef" | "secretRef" => text(value, "/name"),
+                    "secret" if value["secretName"].is_string() => text(value, "/secretName"),
+                    "secret" => text(value, "/name"),
+                    _ => "",
+                };
+                found.extend(Some(name.to_owned()).filter(|name| !name.is_empty()));
+                found.extend(secrets(value));
+            }
+        }
+        Json::Array(items) => found.extend(items.iter().flat_map(secrets)),
+        _ => (),
+    }
+    found
 }
 
 /// What the runtime says where a registry has no such image.
@@ -229,11 +258,23 @@ mod tests {
         assert_eq!((second.hope, second.count), (Hope::Some, Some(("u/web".into(), 2))));
         assert!(second.log.unwrap().previous, "it waits to be started again");
         assert_eq!(loops(3).hope, Hope::None);
-        let killed = json!({"exitCode": 137, "reason": "OOMKilled"});
+        let killed = json!({"exitCode": 137, "reason": "OOMKilled", "message": "hunter2"});
         let killed =
             of(&json!({"restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": killed}}));
         assert_eq!(killed.why, "container web: exit code 137 (OOMKilled), restarts: 1");
         assert!(!killed.events && killed.hope == Hope::Some);
+    }
+
+    #[test]
+    fn the_secrets_of_a_pod_are_known_by_name() {
+        let spec = json!({
+            "containers": [{
+                "env": [{"valueFrom": {"secretKeyRef": {"name": "a", "key": "x"}}}, {"value": "plain"}],
+                "envFrom": [{"secretRef": {"name": "b"}}, {"configMapRef": {"name": "no"}}],
+            }],
+            "volumes": [{"secret": {"secretName": "c"}}, {"projected": {"sources": [{"secret": {"name": "d"}}]}}],
+        });
+        assert_eq!(secrets(&spec).into_iter().collect::<String>(), "abcd");
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl Service<Request<Body>> for Cluster {
         let what = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         let answer = match locked(&self.has).get(what.as_str()).cloned() {
             Some(Json::String(log)) => Response::new(Body::from(log.into_bytes())),
+            Some(Json::Object(one)) => Response::new(Body::from(Json::Object(one).to_string().into_bytes())),
             Some(items) => {
                 let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items});
                 Response::new(Body::from(list.to_string().into_bytes()))
@@ -189,17 +190,31 @@ async fn a_secret_is_waited_for_where_the_plan_makes_it() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_loop_ends_the_wait_once_we_saw_it_go_on() {
     let cluster = Cluster::with(&crashes(7));
-    cluster.set("log", json!("starting\nno token hunter2\n"));
+    cluster.set(
+        "log",
+        json!("starting\nno token hunter2, no postgres://coder:***\nat postgres://coder:hunter3@host/db\n"),
+    );
+    let mut pods = locked(&cluster.has)["pods"].clone();
+    let from = |name: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": name, "key": "a"}}});
+    pods[0]["spec"] = json!({"containers": [{"env": [from("token"), from("url")]}]});
+    cluster.set("pods", pods);
+    // Base64 of `hunter2` and of `postgres://coder:hunter3@elsewhere`.
+    cluster.set("token", json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "aHVudGVyMg=="}}));
+    let url = "cG9zdGdyZXM6Ly9jb2RlcjpodW50ZXIzQGVsc2V3aGVyZQ==";
+    cluster.set("url", json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": url}}));
     let reasons = cluster.reasons();
-    let value = serde_json::to_value(Secret::new("hunter2")).unwrap();
-    reasons.wanted::<v1::Secret>(Some("space"), "token", &json!({"data": {"token": value}}));
     let Status::Pending(why) = after(&reasons, 60).await else { panic!("what was may be mended") };
-    assert!(why.ends_with("exit code 1, restarts: 7; its last lines: starting | no token ***"), "{why}");
+    let lines = "starting | no token ***, no postgres://coder:*** | at postgres://coder:***@host/db";
+    assert!(why.ends_with(&format!("exit code 1, restarts: 7; its last lines: {lines}")), "{why}");
     let logs = || locked(&cluster.asked).iter().filter(|call| call.contains("/log?")).count();
     assert_eq!(logs(), 1, "read once");
+    locked(&cluster.has).remove("token");
+    let untold = cluster.reasons();
+    let Status::Pending(why) = after(&untold, 3).await else { panic!("it has just begun") };
+    assert!(why.ends_with("restarts: 7"), "what may be a secret is not told: {why}");
     cluster.pod(&crashes(8));
     assert!(matches!(after(&reasons, 16).await, Status::Failed(why) if why.contains("restarts: 8")));
-    assert_eq!(logs(), 2);
+    assert_eq!(logs(), 3);
     let young = Cluster::with(&crashes(1));
     let reasons = young.reasons();
     assert!(matches!(after(&reasons, 20).await, Status::Pending(_)));
