@@ -6,7 +6,7 @@ use crate::{
 };
 use aws_config::{Region, SdkConfig};
 use causeway_aws::s3::S3Store;
-use causeway_config::{File, S3State};
+use causeway_config::{File, S3State, StateConfig};
 use causeway_core::{
     engine::{EngineError, still_here},
     journal::{Stamped, State},
@@ -121,6 +121,35 @@ impl Store for Unmade {
     fn home(&self) -> String {
         self.0.home()
     }
+}
+
+/// Where nothing is said about the journal of Coder on EKS, has `file` say it: in a bucket of the account, which the first apply
+/// makes. Three regions are not to be had back from one machine. `account` is asked only where the file names none.
+///
+/// # Errors
+/// Those of `account`.
+pub(crate) async fn settle(
+    global: &Global,
+    file: &mut File,
+    account: impl Future<Output = Result<String, Failure>>,
+) -> Result<(), Failure> {
+    let config = &mut file.config;
+    let said = global.sandbox || global.state.is_some() || config.state != StateConfig::default();
+    if said || config.eks.is_none() {
+        return Ok(());
+    }
+    let account = match &config.stack.account {
+        Some(account) => account.clone(),
+        None => account.await?,
+    };
+    config.state.s3 = Some(S3State {
+        bucket: format!("causeway-{account}-{}", config.stack.region),
+        prefix: None,
+        region: None,
+        kms_key: None,
+        create: true,
+    });
+    Ok(())
 }
 
 /// Looks whether `place` is where the journal goes on: not a bucket beside which there is a folder with one.

@@ -44,7 +44,7 @@ pub(crate) struct Past {
 impl Past {
     /// Reads the journal that `global` and the configuration choose. Reaches no cloud, unless the journal is in one.
     pub(crate) async fn read(global: &Global) -> Result<Self, Failure> {
-        let file = configuration(global)?;
+        let file = settled(global).await?;
         let near = Near::of(global, &file)?;
         let place = Place::of(global, &file, &near.beside);
         journal::nothing_left_behind(&place, &near.beside).await?;
@@ -116,6 +116,21 @@ pub(crate) fn configuration(global: &Global) -> Result<File, Failure> {
     Ok(File::read(&global.file)?)
 }
 
+/// Reads the configuration, and settles where the journal is.
+///
+/// # Errors
+/// It is in the account, and nobody says which that is.
+pub(crate) async fn settled(global: &Global) -> Result<File, Failure> {
+    let mut file = configuration(global)?;
+    let region = file.config.stack.region.clone();
+    let account = async move {
+        let sdk = causeway_aws::sdk_config().await;
+        Ok(identify(&sdk, &region, false).await?.account)
+    };
+    journal::settle(global, &mut file, account).await?;
+    Ok(file)
+}
+
 /// How databases are reached from here.
 fn way(file: &File) -> Way {
     let litellm = file.config.eks.as_ref().and_then(|eks| eks.litellm.as_ref());
@@ -166,7 +181,7 @@ impl Session {
         result
     }
 
-    async fn open(global: &Global, file: File, screen: &Screen) -> Result<Self, Failure> {
+    async fn open(global: &Global, mut file: File, screen: &Screen) -> Result<Self, Failure> {
         let (name, region) = (file.config.stack.name.clone(), file.config.stack.region.clone());
         let (sdk, lasts, beside, sandbox) = if global.sandbox {
             let (endpoint, folder, own) = sandbox(&region, screen).await?;
@@ -176,13 +191,14 @@ impl Session {
             let (sdk, lasts) = credentials::config(global, &region, screen).await?;
             (sdk, lasts, journal::beside(&file), None)
         };
+        let cloud = identify(&sdk, &region, global.sandbox).await?;
+        credentials::are_for(&file, &cloud)?;
+        journal::settle(global, &mut file, async { Ok(cloud.account.clone()) }).await?;
         let place = match &sandbox {
             // Nobody can have made a bucket in it, and nobody else can look.
             Some(_) => Place::Folder(beside.clone()),
             None => Place::of(global, &file, &beside),
         };
-        let cloud = identify(&sdk, &region, global.sandbox).await?;
-        credentials::are_for(&file, &cloud)?;
         if !cloud.sandbox {
             screen.note(&format!("AWS account {} in {region}, as {}", cloud.account, cloud.principal));
         }

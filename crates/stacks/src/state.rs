@@ -4,11 +4,12 @@ use crate::config::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `[state]`: where the journal is kept. At most one of the two.
+/// `[state]`: where the journal is kept. At most one of the two. Without either it is in the folder `.causeway/STACK`, and for
+/// Coder on EKS in the bucket `causeway-ACCOUNT-REGION`, which the first apply makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StateConfig {
-    /// A folder; a relative path starts at the folder of this file. `.causeway/STACK` if left out.
+    /// A folder; a relative path starts at the folder of this file.
     pub folder: Option<String>,
     /// A bucket, for several people or machines. `deploy init --bootstrap` makes it.
     pub s3: Option<S3State>,

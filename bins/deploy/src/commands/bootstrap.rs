@@ -25,7 +25,7 @@ const ADDRESS: &str = "bucket";
 const DAYS: i32 = 90;
 
 pub(crate) async fn run(run: &Run<'_>) -> Result<Code, Failure> {
-    let file = session::configuration(run.global)?;
+    let file = session::settled(run.global).await?;
     let Some(bucket) = file.config.state.s3.as_ref().map(|s3| Bucket::of(s3, &file)) else {
         let failure = Failure::usage("the configuration names no bucket, so there is nothing to make");
         return Err(failure.hint("write `[state]` and `s3 = { bucket = \"NAME\" }` into it"));

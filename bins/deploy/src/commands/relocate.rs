@@ -27,7 +27,7 @@ enum To {
 }
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Flags) -> Result<Code, Failure> {
-    let file = session::configuration(run.global)?;
+    let file = session::settled(run.global).await?;
     let near = Near::of(run.global, &file)?;
     let Some(s3) = &file.config.state.s3 else {
         let failure = Failure::usage("the configuration names no bucket to move the journal to or from");

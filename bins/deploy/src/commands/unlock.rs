@@ -19,7 +19,7 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Flags) -> Result<Code, Failure> {
-    let file = session::configuration(run.global)?;
+    let file = session::settled(run.global).await?;
     let near = Near::of(run.global, &file)?;
     let place = Place::of(run.global, &file, &near.beside);
     let store = near.store(&place).await?;

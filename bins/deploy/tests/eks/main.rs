@@ -13,6 +13,7 @@ mod data;
 #[path = "../sandbox/examples.rs"]
 mod examples;
 mod iam;
+mod journal;
 mod leftovers;
 mod network;
 mod preflight;

@@ -86,7 +86,7 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
          print(*[b['LoadBalancerName'] for b in boto3.client('elbv2', region_name=region)\
          .describe_load_balancers()['LoadBalancers']], end='')",
     );
-    told += &fs::read_to_string(world.folder().join(".causeway/ai-coder/journal.jsonl")).unwrap();
+    told += &fs::read_to_string(world.folder().join(".causeway/journal.jsonl")).unwrap();
     Seen { planned, objects, told, changed, left }
 });
 

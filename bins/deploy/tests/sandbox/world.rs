@@ -105,8 +105,18 @@ impl World {
     pub(crate) fn with(number: u64, configuration: &str) -> Self {
         let (key, secret) = sandbox().credentials(&format!("{number:012}")).unwrap();
         let world = World { folder: TempDir::new().unwrap(), key, secret, forgotten: AtomicUsize::new(0) };
-        fs::write(world.file(), configuration).unwrap();
+        // Beside the file, where each test has its own, also where it would be in a bucket.
+        let folder = match configuration.contains("[eks]") && !configuration.contains("[state]") {
+            true => "\n[state]\nfolder = \".causeway\"\n",
+            false => "",
+        };
+        fs::write(world.file(), format!("{configuration}{folder}")).unwrap();
         world
+    }
+
+    /// Puts another configuration in place of the one that is there, as it is.
+    pub(crate) fn configure(&self, configuration: &str) {
+        fs::write(self.file(), configuration).unwrap();
     }
 
     fn file(&self) -> std::path::PathBuf {
