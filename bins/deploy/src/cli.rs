@@ -44,6 +44,9 @@ pub(crate) struct Global {
     /// The folder of the journal [default: .causeway/STACK beside the configuration]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+    /// How many steps run at a time; an API that throttles has them take turns
+    #[arg(long, global = true, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) parallelism: u16,
     /// Work in a session that this MFA device vouches for: its ARN, or the serial number of a hardware token
     #[arg(long, global = true, env = "AWS_MFA_SERIAL", value_name = "SERIAL")]
     pub(crate) mfa_serial: Option<String>,

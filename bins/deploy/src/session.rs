@@ -214,6 +214,7 @@ impl Session {
         clusters::register(&mut registry, &sdk, bundles, secrets);
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
+        let engine = engine.at_once(usize::from(global.parallelism));
         Ok(Session { file, engine, cloud, store, sdk, place, beside, lasts, sandbox })
     }
 

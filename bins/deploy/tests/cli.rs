@@ -213,9 +213,13 @@ fn a_secret_that_is_missing_is_named_before_anything_is_asked() {
 #[test]
 fn flags_that_make_no_sense_are_refused() {
     let desk = Desk::started();
-    for flags in
-        [&["plan", "--sandbox", "--state", "x"][..], &["plann"], &["plan", "--only", "everything"], &[]]
-    {
+    for flags in [
+        &["plan", "--sandbox", "--state", "x"][..],
+        &["plann"],
+        &["plan", "--only", "everything"],
+        &["plan", "--parallelism", "0"],
+        &[],
+    ] {
         assert_eq!(code(&desk.run(flags)), 64, "{flags:?}");
     }
     assert_eq!(code(&desk.run(&["--help"])), 0);
