@@ -3,7 +3,7 @@
 //! The status of a workload counts pods and tells no reason. So while a Deployment, a StatefulSet, a DaemonSet or a Job is
 //! not ready, its pods of the newest revision are looked at: first after two seconds, when most rollouts are over, and then less
 //! often the longer it takes. The reason stands on the screen behind the count. A plan does not ask. Of a Service and an Ingress
-//! the last event is told.
+//! the last event is told, of a Certificate what its authority waits for.
 //!
 //! | what is seen | how long it is waited for |
 //! | --- | --- |
@@ -17,6 +17,7 @@
 //! | a container that ends again and again, with its exit code and last lines | until its third restart, and one that we saw |
 //! | a pod that pod security, a webhook, a policy or a limit range refuses, or that is wrong | seconds: the next one is the same |
 //! | a Service or an Ingress without an address: the last event | as long: subnets are tagged, rights spread |
+//! | a Certificate that is not issued: its challenge, or the last event | as long: DNS takes its time |
 //!
 //! Where a wait ends early, the status is [`Status::Failed`], and the engine goes on with what does not need it. What was told
 //! before the wait began is not enough for that: the reason of the last run may be what this one has mended. Reasons are extra: who may
@@ -56,17 +57,25 @@ enum Work {
     StatefulSet,
     DaemonSet,
     Job,
+    /// Of cert-manager: its authority has challenges.
+    Certificate,
     /// Makes no pods: who works on it says what is wrong in events.
     Other,
 }
 
 impl Work {
+    /// Whether its status may be about another generation and says nothing of it.
+    fn counts_nothing(self) -> bool {
+        matches!(self, Work::Certificate | Work::Other)
+    }
+
     fn of<K: Noun>() -> Option<Work> {
         match (K::GROUP, K::KIND) {
             ("apps", "Deployment") => Some(Work::Deployment),
             ("apps", "StatefulSet") => Some(Work::StatefulSet),
             ("apps", "DaemonSet") => Some(Work::DaemonSet),
             ("batch", "Job") => Some(Work::Job),
+            ("cert-manager.io", "Certificate") => Some(Work::Certificate),
             ("", "Service") | ("networking.k8s.io", "Ingress") => Some(Work::Other),
             _ => None,
         }
@@ -222,7 +231,9 @@ impl Reasons {
         let text = |path: &str| object.pointer(path).and_then(Json::as_str).unwrap_or_default().to_owned();
         let key = (K::KIND, text("/metadata/namespace"), text("/metadata/name"));
         let (on, failed) = match &status {
-            Status::Pending(on) if !survey && (work == Work::Other || is_seen(object)) => (on.clone(), false),
+            Status::Pending(on) if !survey && (work.counts_nothing() || is_seen(object)) => {
+                (on.clone(), false)
+            }
             Status::Failed(on) if !survey => (on.clone(), true),
             _ => {
                 locked(&self.waits).remove(&key);

@@ -33,10 +33,40 @@ async fn list<K>(api: &Client, namespace: &str, params: &ListParams) -> Result<V
 where
     K: kube::Resource<DynamicType = ()>,
 {
-    let kind = ApiResource::erase::<K>(&());
-    let objects: Api<DynamicObject> = Api::namespaced_with(api.clone(), namespace, &kind);
+    list_of(api, &ApiResource::erase::<K>(&()), namespace, params).await
+}
+
+async fn list_of(
+    api: &Client,
+    kind: &ApiResource,
+    namespace: &str,
+    params: &ListParams,
+) -> Result<Vec<Json>, Error> {
+    let objects: Api<DynamicObject> = Api::namespaced_with(api.clone(), namespace, kind);
     let found = objects.list(params).await.call("kubernetes:list")?.items;
     Ok(found.into_iter().filter_map(|one| serde_json::to_value(one).ok()).collect())
+}
+
+/// What the authority waits for before it signs: a record in DNS, mostly, or the right to write one.
+/// <https://cert-manager.io/docs/troubleshooting/acme/>
+async fn challenges(api: &Client, namespace: &str, certificate: &Json) -> Result<Vec<Trouble>, Error> {
+    let kind = ApiResource {
+        group: "acme.cert-manager.io".into(),
+        version: "v1".into(),
+        api_version: "acme.cert-manager.io/v1".into(),
+        kind: "Challenge".into(),
+        plural: "challenges".into(),
+    };
+    let names = certificate.pointer("/spec/dnsNames").and_then(Json::as_array).into_iter().flatten();
+    // The challenge of a wildcard is for the domain itself.
+    let names: Vec<&str> = names.filter_map(Json::as_str).map(|name| name.trim_start_matches("*.")).collect();
+    let all = list_of(api, &kind, namespace, &ListParams::default()).await?;
+    let told = all.iter().filter_map(|one| {
+        let (name, why) = (text(one, "/spec/dnsName"), text(one, "/status/reason"));
+        let ours = names.contains(&name) && !why.is_empty();
+        ours.then(|| Trouble::new("challenge", format!("challenge for {name}: {why}")))
+    });
+    Ok(told.collect())
 }
 
 /// Everything that keeps the newest revision from coming up. `hash` is what its pods are told apart by, once it is known.
@@ -47,7 +77,13 @@ pub(super) async fn troubles(
     hash: &mut Option<String>,
 ) -> Result<Vec<Trouble>, Error> {
     let namespace = text(object, "/metadata/namespace");
-    if work == Work::Other {
+    if work == Work::Certificate {
+        let found = challenges(api, namespace, object).await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    if matches!(work, Work::Other | Work::Certificate) {
         let told = event(api, namespace, text(object, "/metadata/uid"), None).await?;
         let told = told.map(|told| Trouble::new("event", format!("{}: {}", told.reason, told.message)));
         return Ok(told.into_iter().collect());
@@ -76,7 +112,7 @@ pub(super) async fn troubles(
             "pod-template-generation",
             text(object, "/metadata/annotations/deprecated.daemonset.template.generation"),
         )),
-        Work::Job | Work::Other => None,
+        Work::Job | Work::Certificate | Work::Other => None,
     };
     let mut labels = selector.to_string();
     if let Some((name, value)) = label.filter(|(_, value)| !value.is_empty()) {

@@ -308,3 +308,36 @@ async fn a_service_without_an_address_is_told_by_its_last_event() {
     assert_eq!(last, Status::Pending("no name: New: no subnet".into()));
     assert!(cluster.calls() < 30, "{}", cluster.calls());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_told_by_what_its_authority_waits_for() {
+    let cluster = Cluster::default();
+    let challenge = |name: &str, why: &str| json!({"metadata": {"name": "c"}, "spec": {"dnsName": name}, "status": {"reason": why}});
+    cluster.set("events", json!([]));
+    let all =
+        json!([challenge("other.example", "theirs"), challenge("coder.example", "403 from Cloudflare")]);
+    cluster.set("challenges", all);
+    let reasons = cluster.reasons();
+    let object = json!({
+        "metadata": {"name": "web", "namespace": "space", "uid": "s", "generation": 1},
+        "spec": {"dnsNames": ["*.coder.example"]},
+    });
+    let told = async |seconds: u64| {
+        let mut last = Status::Ready;
+        for _ in 0..seconds {
+            let pending = Status::Pending("DoesNotExist".into());
+            last = reasons.told::<crate::custom::Certificate>(&object, pending, false).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        last
+    };
+    let why = "DoesNotExist: challenge for coder.example: 403 from Cloudflare";
+    assert_eq!(told(4).await, Status::Pending(why.into()));
+    cluster.set("challenges", json!([]));
+    assert_eq!(told(9).await, Status::Pending("DoesNotExist".into()));
+    assert!(
+        locked(&cluster.asked)
+            .iter()
+            .any(|call| call.contains("acme.cert-manager.io/v1/namespaces/space/challenges"))
+    );
+}

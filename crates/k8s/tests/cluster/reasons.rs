@@ -5,16 +5,17 @@ use crate::{namespace, stack};
 use causeway_core::{Engine, Stack, Stop, engine::Run, event::Event, plan::PlanOptions, store::MemoryStore};
 use causeway_k8s::{
     Manifest,
+    custom::Certificate,
     k8s_openapi::api::{
         apps::v1::{DaemonSet, Deployment, StatefulSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Namespace, Node, ResourceQuota, Secret, Service},
     },
-    platform::load_balancer_controller::SERVICE_CLASS,
+    platform::{definitions, load_balancer_controller::SERVICE_CLASS},
 };
 use kube::{
     Api,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value as Json, json};
 use std::{
@@ -112,6 +113,17 @@ fn everything(stack: &mut Stack) {
     let balanced = stack.add("balanced", Manifest::<Service>::new(&object(balanced)));
     stack.after(balanced.address(), controller.address());
 
+    let definitions = stack.add("definitions", definitions::cert_manager());
+    let certificate = json!({
+        "metadata": {"name": "web", "namespace": SPACE},
+        "spec": {
+            "secretName": "web", "dnsNames": ["coder.example", "*.coder.example"],
+            "issuerRef": {"kind": "ClusterIssuer", "name": "nobody"},
+        },
+    });
+    let certificate = stack.add("certificate", Manifest::<Certificate>::new(&object(certificate)));
+    stack.after(certificate.address(), definitions.address());
+
     let good = stack.add("good", deployment(SPACE, "good", "web:1", |_| ()));
     let after = json!({"metadata": {"name": "after", "namespace": SPACE}, "data": {"a": "b"}});
     let after = stack.add("after", Manifest::<ConfigMap>::new(&object(after)));
@@ -121,14 +133,14 @@ fn everything(stack: &mut Stack) {
 /// What the API server refuses, as an admission webhook would.
 async fn policy() {
     let create = async |plural: &str, kind: &str, spec: Json| {
-        let kind = kube::api::ApiResource {
+        let kind = ApiResource {
             group: "admissionregistration.k8s.io".into(),
             version: "v1".into(),
             api_version: "admissionregistration.k8s.io/v1".into(),
             kind: kind.into(),
             plural: plural.into(),
         };
-        let all: Api<kube::api::DynamicObject> = Api::all_with(api(), &kind);
+        let all: Api<DynamicObject> = Api::all_with(api(), &kind);
         let made = object(json!({"metadata": {"name": "reasons"}, "spec": spec}));
         all.create(&PostParams::default(), &made).await.unwrap();
     };
@@ -177,7 +189,7 @@ impl Told {
     }
 
     async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(150);
+        let deadline = Instant::now() + Duration::from_secs(240);
         while !is(self) {
             assert!(Instant::now() < deadline, "{what}: {:#?}", self.waits);
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -185,8 +197,43 @@ impl Told {
     }
 }
 
+/// What cert-manager would make for the certificate.
+async fn challenge() {
+    let kind = ApiResource {
+        group: "acme.cert-manager.io".into(),
+        version: "v1".into(),
+        api_version: "acme.cert-manager.io/v1".into(),
+        kind: "Challenge".into(),
+        plural: "challenges".into(),
+    };
+    let challenges: Api<DynamicObject> = Api::namespaced_with(api(), SPACE, &kind);
+    let made = object(
+        json!({"apiVersion": "acme.cert-manager.io/v1", "kind": "Challenge", "metadata": {"name": "web"}, "spec": {
+            "authorizationURL": "https://acme.example/1", "url": "https://acme.example/2", "type": "DNS-01",
+            "dnsName": "coder.example", "wildcard": true, "key": "key", "token": "token", "solver": {}, "issuerRef": {"name": "nobody"},
+        }}),
+    );
+    // A webhook that guards them may be turned off by another test.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while let Err(error) = challenges.create(&PostParams::default(), &made).await {
+        assert!(Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let why = Patch::Merge(json!({"status": {"reason": "Cloudflare says 403", "state": "pending"}}));
+    challenges.patch_status("web", &PatchParams::default(), &why).await.unwrap();
+}
+
+/// Ends the apply, also where the test fails.
+struct Abort(Stop);
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What may heal is waited for, and heals.
 async fn heal(told: Told, stop: Stop, all: usize) {
+    let _end = Abort(stop);
     for (address, words) in [
         ("nowhere", "Unschedulable: 0/"),
         ("fits", "exceeded quota: all"),
@@ -196,6 +243,9 @@ async fn heal(told: Told, stop: Stop, all: usize) {
     ] {
         told.until(words, |told| told.first(address, words).is_some()).await;
     }
+    challenge().await;
+    let words = "challenge for coder.example: Cloudflare says 403";
+    told.until(words, |told| told.first("certificate", words).is_some()).await;
     let quotas: Api<ResourceQuota> = Api::namespaced(api(), FULL);
     let room = Patch::Merge(json!({"spec": {"hard": {"pods": "1"}}}));
     quotas.patch("all", &PatchParams::default(), &room).await.unwrap();
@@ -205,14 +255,18 @@ async fn heal(told: Told, stop: Stop, all: usize) {
     let node = nodes.list(&ListParams::default().labels("team=system")).await.unwrap().items.remove(0);
     let label = Patch::Merge(json!({"metadata": {"labels": {"reasons": "here"}}}));
     nodes.patch(node.metadata.name.as_ref().unwrap(), &PatchParams::default(), &label).await.unwrap();
-    told.until("all but two end", |told| told.ended.lock().unwrap().len() == all - 2).await;
-    stop.abort();
+    told.until("all but three end", |told| told.ended.lock().unwrap().len() == all - 3).await;
 }
 
 #[tokio::test]
 async fn why_a_rollout_does_not_come_up_is_told_within_seconds() {
     let access = access();
     policy().await;
+    // Where no node has joined yet, a daemon set has nothing to run, and is done.
+    let nodes: Api<Node> = Api::all(api());
+    while nodes.list(&ListParams::default()).await.unwrap().items.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let engine = Engine::new(registry(), Arc::new(MemoryStore::default())).at_once(40);
     let stack = stack(&access, everything);
     let planned = engine.plan(&stack, &PlanOptions::default()).await.unwrap();
@@ -249,13 +303,14 @@ async fn why_a_rollout_does_not_come_up_is_told_within_seconds() {
         ("job", vec!["BackoffLimitExceeded", "pod job-", "exit code 1", lines]),
         ("probe", vec!["aborted"]),
         ("balanced", vec!["aborted"]),
+        ("certificate", vec!["aborted"]),
     ] {
         let why =
             failed.get(address).unwrap_or_else(|| panic!("`{address}` did not fail: {:#?}", told.waits));
         assert!(words.iter().all(|words| why.contains(words)), "`{address}`: {why}\n{:#?}", told.waits);
         // The words behind a count; a job fails at once.
         let first = told.first(address, ": ");
-        let seconds = Duration::from_secs(20);
+        let seconds = Duration::from_secs(30);
         assert!(
             address == "job" || first.is_some_and(|at| at < seconds),
             "`{address}`: {first:?} {:#?}",
