@@ -3,19 +3,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod coder;
+mod killed;
+mod litellm;
+mod look;
 mod mistakes;
+mod platform;
 #[path = "../sandbox/world.rs"]
 mod world;
 
 use causeway_sandbox::{cache::Cache, kubernetes::definitions, shared};
 use serde_json::Value as Json;
-use std::{collections::BTreeSet, fs, sync::LazyLock};
+use std::{collections::BTreeSet, fs, path::PathBuf, sync::LazyLock};
 use world::World;
 
 const EXAMPLE: &str = include_str!("../../../../examples/ai-coder.toml");
 const OBJECTS: &str = include_str!("objects.py");
+const AWS: &str = include_str!("aws.py");
 const ACCOUNT: &str = "000000007201";
 const REGIONS: [&str; 3] = ["us-east-2", "us-west-2", "eu-west-2"];
+/// What LiteLLM is shown by, and from where it may be reached.
+const CERTIFICATE: &str =
+    "arn:aws:acm:us-east-2:000000007201:certificate/00000000-0000-4000-8000-000000000000";
+const FROM: &str = r#"["10.0.0.0/8", "192.168.0.0/16"]"#;
 /// What a run that shows a secret would show.
 const CANARY: &str = "canary-of-the-inside";
 
@@ -42,6 +52,9 @@ fn example() -> String {
         assert!(text.contains(&table));
         text = text.replace(&table, &format!("{table}provisioner_key = \"file:token\"\n"));
     }
+    let litellm = "[eks.litellm]\n";
+    assert!(text.contains(litellm));
+    text = text.replace(litellm, &format!("{litellm}certificate = \"{CERTIFICATE}\"\nfrom = {FROM}\n"));
     // Where no internet is, and nobody waits for it.
     text.replace("[eks.coder]\n", "[eks.coder]\nvendored = \"vendor\"\n")
 }
@@ -52,6 +65,10 @@ struct Seen {
     planned: BTreeSet<String>,
     /// All objects of each region, after the apply.
     objects: Vec<Vec<Json>>,
+    /// The same after the second apply.
+    again: Vec<Vec<Json>>,
+    /// What boto3 sees in each region, after the apply.
+    aws: Json,
     /// All that was told.
     told: String,
     /// What the second apply and the plan after it changed.
@@ -63,23 +80,20 @@ struct Seen {
 static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let world = World::with(7201, &example());
     world.write("token", CANARY);
-    fs::create_dir(world.folder().join("vendor")).unwrap();
-    let upstream = definitions(&Cache::find().unwrap()).unwrap();
-    std::os::unix::fs::symlink(upstream, world.folder().join("vendor/definitions")).unwrap();
+    vendored(&world);
     let plan: Json = serde_json::from_str(&world.stdout(&["plan", "--json"])).unwrap();
     let steps = plan["result"]["plan"]["steps"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
     let planned = steps.iter().filter(|step| step["kind"].as_str().unwrap().starts_with("k8s."));
     let planned = planned.map(|step| step["address"].as_str().unwrap().to_owned()).collect();
     let mut told = world.deploy(&["apply", "--yes"]).succeeds();
     let objects = objects();
+    let aws: Json = serde_json::from_str(&world.boto3(AWS)).unwrap();
     world.forget_calls();
     told += &world.deploy(&["apply", "--yes"]).succeeds();
     told += &world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let again = self::objects();
     let changed = world.mutations().iter().map(|call| call.name()).collect();
-    let refused = world.deploy(&["destroy", "--yes"]).exits(101);
-    let permits = refused.split_once("all of them: ").unwrap().1.lines().next().unwrap();
-    let flags: Vec<&str> = ["destroy", "--yes"].into_iter().chain(permits.split(' ')).collect();
-    told += &world.deploy(&flags).succeeds();
+    told += &destroyed(&world);
     let left = world.boto3(
         "for region in ('us-east-2', 'us-west-2', 'eu-west-2'):\n    \
          print(*boto3.client('eks', region_name=region).list_clusters()['clusters'], end='')\n    \
@@ -87,22 +101,46 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
          .describe_load_balancers()['LoadBalancers']], end='')",
     );
     told += &fs::read_to_string(world.folder().join(".causeway/journal.jsonl")).unwrap();
-    Seen { planned, objects, told, changed, left }
+    Seen { planned, objects, again, aws, told, changed, left }
 });
+
+/// Puts the definitions beside the configuration that are fetched where there is internet.
+fn vendored(world: &World) {
+    fs::create_dir(world.folder().join("vendor")).unwrap();
+    let upstream = definitions(&Cache::find().unwrap()).unwrap();
+    std::os::unix::fs::symlink(upstream, world.folder().join("vendor/definitions")).unwrap();
+}
+
+/// Destroys all of it, with every permit that this takes.
+fn destroyed(world: &World) -> String {
+    let refused = world.deploy(&["destroy", "--yes"]).exits(101);
+    let permits = refused.split_once("all of them: ").unwrap().1.lines().next().unwrap();
+    let flags: Vec<&str> = ["destroy", "--yes"].into_iter().chain(permits.split(' ')).collect();
+    world.deploy(&flags).succeeds()
+}
 
 /// All objects of all clusters.
 fn objects() -> Vec<Vec<Json>> {
     let sandbox = shared().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut python = std::process::Command::new(&sandbox.installed().python);
-    python.args(["-c", OBJECTS]);
-    for region in REGIONS {
+    let file = |region| {
         let cluster = sandbox.cluster(ACCOUNT, region, "ai-coder").unwrap();
-        python.arg(runtime.block_on(cluster.kubeconfig()).unwrap());
-    }
-    let output = python.output().unwrap();
+        runtime.block_on(cluster.kubeconfig()).unwrap().to_owned()
+    };
+    list_of(&REGIONS.map(file))
+}
+
+/// All objects of the clusters with these kubeconfigs.
+fn list_of(kubeconfigs: &[PathBuf]) -> Vec<Vec<Json>> {
+    serde_json::from_slice(&kubernetes("list", kubeconfigs)).unwrap()
+}
+
+/// What `objects.py` prints when it is told to do this.
+fn kubernetes(what: &str, kubeconfigs: &[PathBuf]) -> Vec<u8> {
+    let mut python = std::process::Command::new(&shared().unwrap().installed().python);
+    let output = python.args(["-c", OBJECTS, what]).args(kubeconfigs).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output.stdout
 }
 
 fn text<'a>(object: &'a Json, path: &str) -> &'a str {

@@ -1,11 +1,18 @@
-"""Every object that an API server has, by kind, as the administrator of the kubeconfig sees it. Nothing of ours is in it."""
+"""What API servers have, as the administrators of their kubeconfigs see it: `list` prints every object, `clear` takes what is
+ours away and waits until it is gone, the definitions of custom resources excepted. Nothing of ours is in it."""
 
 import base64
 import json
 import ssl
 import sys
 import tempfile
+import time
 import urllib.request
+
+OURS = ("app.kubernetes.io/managed-by", "causeway")
+# What goes first: what others would be asked about or held by.
+FIRST = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "Ingress", "Service")
+LIMIT = 180
 
 
 def connection(kubeconfig):
@@ -19,35 +26,102 @@ def connection(kubeconfig):
         context.load_cert_chain(pair.name)
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({}))
 
-    def get(path):
-        with opener.open(cluster["server"] + path, timeout=60) as answer:
+    def call(path, method="GET", body=None):
+        sent = urllib.request.Request(cluster["server"] + path, method=method, data=body and json.dumps(body).encode())
+        sent.add_header("Content-Type", "application/json")
+        with opener.open(sent, timeout=60) as answer:
             return json.load(answer)
 
-    return get
+    return call
 
 
-def groups(get):
-    yield "v1", "/api/v1"
-    for group in get("/apis")["groups"]:
+def kinds(call):
+    groups = [("v1", "/api/v1")]
+    for group in call("/apis")["groups"]:
         version = group["preferredVersion"]["groupVersion"]
-        yield version, f"/apis/{version}"
-
-
-def objects(get):
-    for version, path in groups(get):
+        groups.append((version, f"/apis/{version}"))
+    for version, path in groups:
         try:
-            kinds = get(path)["resources"]
+            found = call(path)["resources"]
         except urllib.error.HTTPError:
             continue  # An API service whose pods do not answer.
-        for kind in kinds:
-            if "/" in kind["name"] or "list" not in kind["verbs"]:
-                continue
-            try:
-                found = get(f"{path}/{kind['name']}")["items"]
-            except urllib.error.HTTPError:
-                continue
-            for one in found:
-                yield {**one, "apiVersion": version, "kind": kind["kind"]}
+        yield from ((version, path, kind) for kind in found if "/" not in kind["name"] and "list" in kind["verbs"])
 
 
-json.dump([list(objects(connection(path))) for path in sys.argv[1:]], sys.stdout)
+def objects(call):
+    for version, path, kind in kinds(call):
+        try:
+            found = call(f"{path}/{kind['name']}")["items"]
+        except urllib.error.HTTPError:
+            continue
+        for one in found:
+            space = one["metadata"].get("namespace")
+            at = f"namespaces/{space}/" if space else ""
+            yield f"{path}/{at}{kind['name']}/{one['metadata']['name']}", {**one, "apiVersion": version, "kind": kind["kind"]}
+
+
+def delete(call, path):
+    try:
+        call(path, "DELETE", {"propagationPolicy": "Background", "gracePeriodSeconds": 0})
+    except urllib.error.HTTPError as error:
+        if error.code not in (404, 409):
+            raise
+
+
+def is_ours(one):
+    key, value = OURS
+    return one["metadata"].get("labels", {}).get(key) == value and one["kind"] != "CustomResourceDefinition"
+
+
+def clear(call):
+    begun = time.monotonic()
+    there = [(path, one) for path, one in objects(call) if is_ours(one)]
+    spaces = {one["metadata"]["name"] for _, one in there if one["kind"] == "Namespace"}
+    programs = {(one["metadata"].get("namespace"), one["metadata"]["name"]) for _, one in there if one["kind"] == "Deployment"}
+    rank = lambda pair: FIRST.index(pair[1]["kind"]) if pair[1]["kind"] in FIRST else len(FIRST) + (pair[1]["kind"] == "Namespace")
+    there.sort(key=rank)
+    held = [path for path, one in there if one["kind"] in ("Ingress", "Service")]
+    for path, one in there:
+        if rank((path, one)) >= len(FIRST):
+            break
+        delete(call, path)
+    # Their load balancers go with them, as long as there is a controller.
+    while any(is_there(call, path) for path in held):
+        wait(begun)
+    for path, one in there:
+        delete(call, path)
+    while True:
+        left = 0
+        for path, one in objects(call):
+            space, name, kind = one["metadata"].get("namespace"), one["metadata"]["name"], one["kind"]
+            made = kind in ("Pod", "ReplicaSet") and any(name.startswith(f"{of}-") and space == at for at, of in programs)
+            node = kind == "Node" and "karpenter.sh/nodepool" in one["metadata"].get("labels", {})
+            secret = kind == "Secret" and space == "kube-system" and name.startswith("aws-load-balancer")
+            if made or node or secret:
+                delete(call, path)
+            left += made or node or secret or space in spaces or is_ours(one)
+        if not left:
+            return
+        wait(begun)
+
+
+def is_there(call, path):
+    try:
+        return bool(call(path))
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+        return False
+
+
+def wait(begun):
+    if time.monotonic() - begun > LIMIT:
+        sys.exit("it does not go away")
+    time.sleep(0.3)
+
+
+if sys.argv[1] == "clear":
+    for path in sys.argv[2:]:
+        clear(connection(path))
+else:
+    json.dump([[one for _, one in objects(connection(path))] for path in sys.argv[2:]], sys.stdout)

@@ -41,6 +41,11 @@ impl Answer {
         self.text
     }
 
+    /// The exit code, and what was told.
+    pub(crate) fn code_and_text(self) -> (Option<i32>, String) {
+        (self.code, self.text)
+    }
+
     /// Whatever the exit code was.
     pub(crate) fn text(self) -> String {
         self.text

@@ -2,7 +2,7 @@
 
 use crate::{
     golden, objects,
-    settings::{URL, given, mirrored, organization, proxy_settings, server_settings},
+    settings::{URL, VARIABLES, given, mirrored, organization, proxy_settings, server_settings},
     stack,
 };
 use causeway_core::{Stack, Value};
@@ -69,7 +69,7 @@ fn the_mirror_is_as_it_was_reviewed() {
 }
 
 #[test]
-fn row_99_every_variable_of_the_server_is_set() {
+fn every_variable_of_the_server_is_set() {
     let stack = server(|settings| {
         settings.provisioner_daemons = 3;
         settings.upgrade_message = Some("see the wiki".into());
@@ -77,60 +77,24 @@ fn row_99_every_variable_of_the_server_is_set() {
             server::Debug { log_filter: Some(".*".into()), trace_logs: true, terraform: true, swagger: true };
     });
     let environment = environment(&container(&stack, "deployment"));
-    let expected = [
-        ("CODER_ACCESS_URL", URL),
-        ("CODER_WILDCARD_ACCESS_URL", "*.ai.coder.com"),
-        ("CODER_REDIRECT_TO_ACCESS_URL", "true"),
-        ("CODER_PG_AUTH", "password"),
-        ("CODER_OIDC_SIGN_IN_TEXT", "Sign in with Okta"),
-        ("CODER_OIDC_ICON_URL", "/icon/okta.svg"),
-        ("CODER_OIDC_SCOPES", "openid,profile,email"),
-        ("CODER_OIDC_EMAIL_DOMAIN", "coder.com"),
-        ("CODER_OAUTH2_GITHUB_DEFAULT_PROVIDER_ENABLE", "false"),
-        ("CODER_OAUTH2_GITHUB_ALLOW_SIGNUPS", "true"),
-        ("CODER_OAUTH2_GITHUB_DEVICE_FLOW", "false"),
-        ("CODER_OAUTH2_GITHUB_ALLOWED_ORGS", "coder,coder-contrib"),
-        ("CODER_EXTERNAL_AUTH_0_ID", "primary-github"),
-        ("CODER_EXTERNAL_AUTH_0_TYPE", "github"),
+    let asked_for = [
         ("CODER_ENABLE_TERRAFORM_DEBUG_MODE", "true"),
         ("CODER_TRACE_LOGS", "true"),
         ("CODER_LOG_FILTER", ".*"),
         ("CODER_SWAGGER_ENABLE", "true"),
-        ("CODER_UPDATE_CHECK", "true"),
         ("CODER_CLI_UPGRADE_MESSAGE", "see the wiki"),
         ("CODER_PROVISIONER_DAEMONS", "3"),
-        ("CODER_PROVISIONER_FORCE_CANCEL_INTERVAL", "10m0s"),
-        ("CODER_QUIET_HOURS_DEFAULT_SCHEDULE", "CRON_TZ=America/Los_Angeles 50 23 * * *"),
-        ("CODER_ALLOW_CUSTOM_QUIET_HOURS", "true"),
-        ("CODER_PROMETHEUS_ENABLE", "true"),
-        ("CODER_PROMETHEUS_COLLECT_AGENT_STATS", "true"),
-        ("CODER_PROMETHEUS_COLLECT_DB_METRICS", "true"),
-        ("CODER_EXPERIMENTS", "oauth2,mcp-server-http"),
-        ("CODER_ADDITIONAL_CSP_POLICY", "frame-src https://ai.coder.com"),
-        ("CODER_PG_CONNECTION_URL", "postgres/url"),
-        ("CODER_OIDC_ISSUER_URL", "oidc/issuer-url"),
-        ("CODER_OIDC_CLIENT_ID", "oidc/client-id"),
-        ("CODER_OIDC_CLIENT_SECRET", "oidc/client-secret"),
-        ("CODER_OAUTH2_GITHUB_CLIENT_ID", "oauth/client-id"),
-        ("CODER_OAUTH2_GITHUB_CLIENT_SECRET", "oauth/client-secret"),
-        ("CODER_EXTERNAL_AUTH_0_CLIENT_ID", "github-external-auth/client-id"),
-        ("CODER_EXTERNAL_AUTH_0_CLIENT_SECRET", "github-external-auth/client-secret"),
-        ("CODER_HTTP_ADDRESS", "0.0.0.0:8080"),
-        ("CODER_PROMETHEUS_ADDRESS", "0.0.0.0:2112"),
-        ("CODER_DERP_SERVER_RELAY_URL", "http://$(KUBE_POD_IP):8080"),
-        ("CODER_TLS_ENABLE", "true"),
-        ("CODER_TLS_ADDRESS", "0.0.0.0:8443"),
-        ("CODER_TLS_CERT_FILE", "/etc/coder/tls/tls.crt"),
-        ("CODER_TLS_KEY_FILE", "/etc/coder/tls/tls.key"),
-        ("KUBE_POD_IP", ""),
     ];
-    let expected: BTreeMap<String, String> =
-        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let expected: BTreeMap<String, String> = VARIABLES
+        .iter()
+        .chain(&asked_for)
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     assert_eq!(environment, expected);
 }
 
 #[test]
-fn row_99_nobody_is_let_in_for_want_of_a_list() {
+fn nobody_is_let_in_for_want_of_a_list() {
     let everyone = |who| {
         let stack = server(|settings| settings.github.as_mut().unwrap().who = who);
         environment(&container(&stack, "deployment")).get("CODER_OAUTH2_GITHUB_ALLOW_EVERYONE").cloned()
@@ -143,7 +107,7 @@ fn row_99_nobody_is_let_in_for_want_of_a_list() {
 }
 
 #[test]
-fn row_100_the_server_may_make_workspaces_only_where_it_is_told_to() {
+fn the_server_may_make_workspaces_only_where_it_is_told_to() {
     let none = objects(&server(|_| ()));
     assert!(none.values().all(|object| object["kind"] != "k8s.rbac.role"), "it has provisioners of its own");
     let space = |name: &str| Workspaces { name: name.to_owned(), made: vec![] };
@@ -161,7 +125,7 @@ fn row_100_the_server_may_make_workspaces_only_where_it_is_told_to() {
 }
 
 #[test]
-fn row_101_a_pod_of_the_server_has_time_to_end_and_may_do_nothing_else() {
+fn a_pod_of_the_server_has_time_to_end_and_may_do_nothing_else() {
     let stack = server(|_| ());
     let deployment = at(&stack, "deployment");
     let pod = &deployment["spec"]["template"]["spec"];
@@ -183,7 +147,7 @@ fn row_101_a_pod_of_the_server_has_time_to_end_and_may_do_nothing_else() {
 }
 
 #[test]
-fn row_103_the_load_balancer_is_told_what_it_is_to_be() {
+fn the_load_balancer_is_told_what_it_is_to_be() {
     let service = at(&server(|_| ()), "service");
     let spec = &service["spec"];
     assert_eq!(
@@ -215,7 +179,7 @@ fn row_103_the_load_balancer_is_told_what_it_is_to_be() {
 }
 
 #[test]
-fn row_106_a_changed_secret_starts_new_pods_and_is_not_shown() {
+fn a_changed_secret_starts_new_pods_and_is_not_shown() {
     let revision = |database: Kept| {
         let stack = server(|settings| settings.database = database);
         at(&stack, "deployment")["spec"]["template"]["metadata"]["annotations"].clone()
@@ -239,7 +203,7 @@ fn row_106_a_changed_secret_starts_new_pods_and_is_not_shown() {
 }
 
 #[test]
-fn row_110_a_proxy_runs_as_one_and_takes_its_token_from_a_secret() {
+fn a_proxy_runs_as_one_and_takes_its_token_from_a_secret() {
     let stack = stack(|stack| drop(proxy::add(stack, &proxy_settings())));
     let container = container(&stack, "deployment");
     assert_eq!(container["args"], json!(["wsproxy", "server"]));
@@ -252,7 +216,7 @@ fn row_110_a_proxy_runs_as_one_and_takes_its_token_from_a_secret() {
 }
 
 #[test]
-fn row_113_provisioners_have_time_for_a_build_and_rights_for_workspaces_only() {
+fn provisioners_have_time_for_a_build_and_rights_for_workspaces_only() {
     for (name, replicas) in [("coder-ws", 6), ("coder-ws-experiment", 2), ("coder-ws-demo", 2)] {
         let stack = stack(|stack| organization(stack, name, replicas, None));
         let deployment = at(&stack, &format!("{name}/provisioners/deployment"));
@@ -274,7 +238,7 @@ fn row_113_provisioners_have_time_for_a_build_and_rights_for_workspaces_only() {
 }
 
 #[test]
-fn row_114_logs_are_streamed_by_one_pod_that_only_looks() {
+fn logs_are_streamed_by_one_pod_that_only_looks() {
     let stack = stack(|stack| organization(stack, "coder-ws", 6, None));
     assert_eq!(at(&stack, "coder-ws/logs/deployment")["spec"]["replicas"], 1);
     let role = at(&stack, "coder-ws/logs/role-coder-logstream-kube");
@@ -284,7 +248,7 @@ fn row_114_logs_are_streamed_by_one_pod_that_only_looks() {
 }
 
 #[test]
-fn row_115_workspaces_act_as_a_role_of_their_own() {
+fn workspaces_act_as_a_role_of_their_own() {
     let stack = stack(|stack| organization(stack, "coder-ws", 6, None));
     let account = at(&stack, "coder-ws/workspaces/service-account");
     let role = &account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"];

@@ -122,7 +122,7 @@ fn row_127_the_cache_is_spoken_to_over_tls_and_as_a_cluster_where_it_is_one() {
 }
 
 #[test]
-fn row_129_a_changed_file_starts_new_pods() {
+fn a_changed_file_starts_new_pods() {
     let pods = |change: fn(&mut proxy::Settings)| {
         objects(&litellm(change))["deployment"]["object"]["spec"]["template"]["metadata"]["annotations"]
             .clone()
@@ -142,7 +142,7 @@ fn row_129_a_changed_file_starts_new_pods() {
 }
 
 #[test]
-fn row_130_it_is_reached_over_https_from_inside_only_unless_asked_for() {
+fn it_is_reached_over_https_from_inside_only_unless_asked_for() {
     let all = objects(&litellm(|_| ()));
     let service = &all["service"]["object"]["spec"];
     assert_eq!((&service["type"], &service["ports"][0]["port"]), (&json!("NodePort"), &json!(80)));
@@ -166,7 +166,7 @@ fn row_130_it_is_reached_over_https_from_inside_only_unless_asked_for() {
 }
 
 #[test]
-fn row_131_each_secret_has_a_name_that_says_what_is_in_it() {
+fn each_secret_has_a_name_that_says_what_is_in_it() {
     let all = objects(&litellm(|_| ()));
     let secrets: BTreeMap<_, Vec<&String>> = all
         .values()

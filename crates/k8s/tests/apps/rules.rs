@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Objects = Map<String, Json>;
 
 fn everything() -> Stack {
-    stack(|stack| settings::everything(stack, None))
+    stack(|stack| settings::everything(stack, None, |_| ()))
 }
 
 fn text(json: &Json) -> &str {

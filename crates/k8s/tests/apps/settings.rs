@@ -32,6 +32,50 @@ pub(crate) const OTHERS: [(&str, &str); 6] = [
 ];
 pub(crate) const URL: &str = "https://ai.coder.com";
 
+/// The variables of a server with the settings of [`server_settings`], or `SECRET/KEY` of those that are secret. Beside them are
+/// those that say whether something is on that is off here.
+pub(crate) const VARIABLES: &[(&str, &str)] = &[
+    ("CODER_ACCESS_URL", URL),
+    ("CODER_WILDCARD_ACCESS_URL", "*.ai.coder.com"),
+    ("CODER_REDIRECT_TO_ACCESS_URL", "true"),
+    ("CODER_PG_AUTH", "password"),
+    ("CODER_OIDC_SIGN_IN_TEXT", "Sign in with Okta"),
+    ("CODER_OIDC_ICON_URL", "/icon/okta.svg"),
+    ("CODER_OIDC_SCOPES", "openid,profile,email"),
+    ("CODER_OIDC_EMAIL_DOMAIN", "coder.com"),
+    ("CODER_OAUTH2_GITHUB_DEFAULT_PROVIDER_ENABLE", "false"),
+    ("CODER_OAUTH2_GITHUB_ALLOW_SIGNUPS", "true"),
+    ("CODER_OAUTH2_GITHUB_DEVICE_FLOW", "false"),
+    ("CODER_OAUTH2_GITHUB_ALLOWED_ORGS", "coder,coder-contrib"),
+    ("CODER_EXTERNAL_AUTH_0_ID", "primary-github"),
+    ("CODER_EXTERNAL_AUTH_0_TYPE", "github"),
+    ("CODER_UPDATE_CHECK", "true"),
+    ("CODER_PROVISIONER_FORCE_CANCEL_INTERVAL", "10m0s"),
+    ("CODER_QUIET_HOURS_DEFAULT_SCHEDULE", "CRON_TZ=America/Los_Angeles 50 23 * * *"),
+    ("CODER_ALLOW_CUSTOM_QUIET_HOURS", "true"),
+    ("CODER_PROMETHEUS_ENABLE", "true"),
+    ("CODER_PROMETHEUS_COLLECT_AGENT_STATS", "true"),
+    ("CODER_PROMETHEUS_COLLECT_DB_METRICS", "true"),
+    ("CODER_EXPERIMENTS", "oauth2,mcp-server-http"),
+    ("CODER_ADDITIONAL_CSP_POLICY", "frame-src https://ai.coder.com"),
+    ("CODER_PG_CONNECTION_URL", "postgres/url"),
+    ("CODER_OIDC_ISSUER_URL", "oidc/issuer-url"),
+    ("CODER_OIDC_CLIENT_ID", "oidc/client-id"),
+    ("CODER_OIDC_CLIENT_SECRET", "oidc/client-secret"),
+    ("CODER_OAUTH2_GITHUB_CLIENT_ID", "oauth/client-id"),
+    ("CODER_OAUTH2_GITHUB_CLIENT_SECRET", "oauth/client-secret"),
+    ("CODER_EXTERNAL_AUTH_0_CLIENT_ID", "github-external-auth/client-id"),
+    ("CODER_EXTERNAL_AUTH_0_CLIENT_SECRET", "github-external-auth/client-secret"),
+    ("CODER_HTTP_ADDRESS", "0.0.0.0:8080"),
+    ("CODER_PROMETHEUS_ADDRESS", "0.0.0.0:2112"),
+    ("CODER_DERP_SERVER_RELAY_URL", "http://$(KUBE_POD_IP):8080"),
+    ("CODER_TLS_ENABLE", "true"),
+    ("CODER_TLS_ADDRESS", "0.0.0.0:8443"),
+    ("CODER_TLS_CERT_FILE", "/etc/coder/tls/tls.crt"),
+    ("CODER_TLS_KEY_FILE", "/etc/coder/tls/tls.key"),
+    ("KUBE_POD_IP", ""),
+];
+
 pub(crate) fn given(secret: &str, key: &str) -> Kept {
     Kept::given(secret, key, Secret::new(format!("the {key} of {secret}")))
 }
@@ -161,8 +205,12 @@ pub(crate) fn rotation(stack: &mut Stack) {
     stack.scope("bring", |stack| keys::bring(stack, "coder-ws", &[], &job(bring, "key-reader")));
 }
 
-/// Everything, on nodes of its own or on these.
-pub(crate) fn everything(stack: &mut Stack, nodes: Option<&Nodes>) {
+/// Everything, on nodes of its own or on these, with what is changed about the server.
+pub(crate) fn everything(
+    stack: &mut Stack,
+    nodes: Option<&Nodes>,
+    change: impl FnOnce(&mut server::Settings),
+) {
     let on = |own: &mut Nodes| {
         if let Some(nodes) = nodes {
             *own = nodes.clone();
@@ -177,6 +225,7 @@ pub(crate) fn everything(stack: &mut Stack, nodes: Option<&Nodes>) {
             settings.resources.memory.0 = "1Gi";
             settings.load_balancer.deletion_protection = false;
         }
+        change(&mut settings);
         server::add(stack, &settings);
     });
     stack.scope("proxy", |stack| {
@@ -188,6 +237,10 @@ pub(crate) fn everything(stack: &mut Stack, nodes: Option<&Nodes>) {
     stack.scope("litellm", |stack| {
         let mut settings = litellm_settings();
         on(&mut settings.nodes);
+        if nodes.is_some() {
+            // That of the platform may not be there.
+            settings.entry.class = "apps".into();
+        }
         litellm::proxy::add(stack, &settings);
     });
     for (name, replicas) in [("coder-ws", 6), ("coder-ws-experiment", 2), ("coder-ws-demo", 2)] {

@@ -5,12 +5,15 @@
 #[path = "../apps/settings.rs"]
 mod applications;
 mod apps;
+mod balancers;
 mod control_plane;
 mod immutable;
 mod platform;
 mod reasons;
+mod rights;
 #[path = "../platform/settings.rs"]
 mod settings;
+mod together;
 mod versions;
 mod whose;
 

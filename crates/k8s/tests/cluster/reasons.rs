@@ -259,7 +259,7 @@ async fn heal(told: Told, stop: Stop, all: usize) {
 }
 
 #[tokio::test]
-async fn why_a_rollout_does_not_come_up_is_told_within_seconds() {
+async fn row_098_why_a_rollout_does_not_come_up_is_told_within_seconds() {
     let access = access();
     policy().await;
     // Where no node has joined yet, a daemon set has nothing to run, and is done.

@@ -146,7 +146,7 @@ async fn prepare(
 }
 
 #[tokio::test]
-async fn every_golden_object_is_valid_on_the_oldest_and_the_newest_version() {
+async fn row_181_every_golden_object_is_valid_on_the_oldest_and_the_newest_version() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut goldens = goldens();
     let rules = json!({"kind": "k8s.crds", "files": [{

@@ -117,7 +117,7 @@ async fn what_is_not_set_any_more_goes_from_the_object() {
 }
 
 #[tokio::test]
-async fn an_autoscaler_says_how_many_replicas_there_are() {
+async fn row_182_an_autoscaler_says_how_many_replicas_there_are() {
     let (access, space) = (access(), "autoscaled");
     let all = |image: &'static str| {
         let scaler = json!({
@@ -149,6 +149,12 @@ async fn an_autoscaler_says_how_many_replicas_there_are() {
     assert_eq!(life.change("another image", all("web:2")).await, [("web".into(), Action::Update)]);
     let now = there(space).await;
     assert_eq!((&now["spec"]["replicas"], &container(&now, "web")["image"]), (&json!(2), &json!("web:2")));
+    // We are one manager, however often we apply, and not the one of the replicas.
+    let managers = now["metadata"]["managedFields"].as_array().unwrap().iter();
+    let applied: Vec<&Json> = managers.filter(|by| by["operation"] == "Apply").collect();
+    let [ours] = applied[..] else { panic!("{applied:?}") };
+    assert_eq!(ours["manager"], "causeway");
+    assert_eq!(ours["fieldsV1"]["f:spec"]["f:replicas"], Json::Null);
     life.end().await;
 }
 
