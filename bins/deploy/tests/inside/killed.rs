@@ -172,15 +172,31 @@ fn journal(world: &World) -> PathBuf {
     world.folder().join(".causeway/journal.jsonl")
 }
 
-/// An object without what is another for each that is made by this name: its id and times, addresses that are given out, who
+/// `text` with every moment in it, like that at which a certificate ends, at the same time.
+fn timeless(text: &str) -> String {
+    const ZERO: &str = "0000-00-00T00:00:00Z";
+    let is_moment = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .zip(ZERO.bytes())
+            .all(|(byte, zero)| if zero == b'0' { byte.is_ascii_digit() } else { *byte == zero })
+    };
+    let moments = text.as_bytes().windows(ZERO.len()).filter(|bytes| is_moment(bytes));
+    let moments: BTreeSet<&str> = moments.map(|bytes| str::from_utf8(bytes).unwrap()).collect();
+    moments.into_iter().fold(text.to_owned(), |text, moment| text.replace(moment, ZERO))
+}
+
+/// An object without what is another for each that is made by this name: its id and moments, addresses that are given out, who
 /// signs for webhooks. How often its pods were started anew stays.
 fn same(object: &Json) -> Json {
-    let mut one = object.clone();
+    let mut one: Json = serde_json::from_str(&timeless(&object.to_string())).unwrap();
     let metadata = &object["metadata"];
     one["metadata"] =
         serde_json::json!({ "labels": metadata["labels"], "annotations": metadata["annotations"] });
     if let Some(annotations) = one["metadata"]["annotations"].as_object_mut() {
-        annotations.remove("causeway-deploy.github.io/instance");
+        annotations.retain(|name, _| {
+            !["instance", "applied"].iter().any(|it| *name == format!("causeway-deploy.github.io/{it}"))
+        });
     }
     one.as_object_mut().unwrap().remove("status");
     if object["kind"] == "Service" {

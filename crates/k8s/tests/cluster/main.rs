@@ -235,5 +235,5 @@ async fn a_cluster_that_cannot_show_who_it_is_is_told_at_once() {
     assert!(error.contains("a certificate that the cluster's authority did not sign"), "{error}");
     assert!(error.contains("UnknownIssuer") || error.contains("BadSignature"), "{error}");
     // Half a minute where it is repeated.
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
