@@ -83,12 +83,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "is that of `eks.coder` too",
         "a name of its own",
     ),
-    (
-        "[eks.coder.load_balancer]\n",
-        "[eks.coder.load_balancer]\nfrom = [\"10.0.0.1/8\"]\n",
-        "is not a range",
-        "CIDR",
-    ),
+    ("[eks.coder]\n", "[eks.coder]\nload_balancer = { from = [\"10.0.0.1/8\"] }\n", "is not a range", "CIDR"),
 ];
 
 #[test]

@@ -82,9 +82,6 @@ fn server(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, spaces: &
     all_after(stack, &certificate, &platform.issuers);
     all_after(stack, added.deployment.address(), &platform.nodes);
     all_after(stack, added.service.address(), &platform.load_balancers);
-    if coder.load_balancer.deletion_protection {
-        stack.protect(added.service.address());
-    }
     stack.output("access_url", url);
     stack.output("load_balancer", &added.service.address);
 }
@@ -109,9 +106,6 @@ fn proxy(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, config: &P
     all_after(stack, &certificate, &platform.issuers);
     all_after(stack, added.deployment.address(), &platform.nodes);
     all_after(stack, added.service.address(), &platform.load_balancers);
-    if coder.load_balancer.deletion_protection {
-        stack.protect(added.service.address());
-    }
     stack.output(format!("{}_load_balancer", site.region).replace('-', "_"), &added.service.address);
 }
 

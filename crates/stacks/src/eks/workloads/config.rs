@@ -70,7 +70,7 @@ pub struct Certificates {
 pub struct LoadBalancer {
     /// Only for the network it is in, and those that are connected to it.
     pub internal: bool,
-    /// Nobody deletes it, nor the Service that it belongs to: its name is in DNS. Turned off and applied, it can go.
+    /// Nobody deletes it by mistake, as its name is in DNS: AWS refuses, and we want a permit for its Service.
     pub deletion_protection: bool,
     /// From where it may be reached, as IPv4 CIDRs; from anywhere if empty.
     pub from: Vec<String>,
