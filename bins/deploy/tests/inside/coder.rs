@@ -80,10 +80,9 @@ fn row_103_service() {
         let told =
             |name: &str| annotation(service, &format!("service.beta.kubernetes.io/aws-load-balancer-{name}"));
         assert_eq!((told("nlb-target-type"), told("scheme")), ("instance", "internet-facing"));
-        // Off in the example, so that it can be taken away again.
         assert_eq!(
             told("attributes"),
-            "deletion_protection.enabled=false,load_balancing.cross_zone.enabled=true"
+            "deletion_protection.enabled=true,load_balancing.cross_zone.enabled=true"
         );
         let selector = spec["selector"].as_object().unwrap();
         let pods = of(region, "Pod").filter(|pod| pod["metadata"]["namespace"] == namespace);

@@ -20,6 +20,8 @@ use std::{
 };
 
 const EXAMPLE: &str = include_str!("../../../../examples/single-region.toml");
+/// Who takes away what is in the cluster has no permit, so nothing is protected.
+const CODER: &str = "[eks.coder]\nvendored = \"vendor\"\nload_balancer = { deletion_protection = false }\n";
 const NUMBER: u64 = 7202;
 const REGION: &str = "us-east-2";
 /// Moments when nobody asks for more.
@@ -62,8 +64,7 @@ struct Place {
 impl Place {
     /// With its AWS side, and nothing in the cluster.
     fn new() -> Self {
-        let world =
-            World::with(NUMBER, &EXAMPLE.replace("[eks.coder]\n", "[eks.coder]\nvendored = \"vendor\"\n"));
+        let world = World::with(NUMBER, &EXAMPLE.replace("[eks.coder]\n", CODER));
         vendored(&world);
         let inside = inside(&world);
         let flags = ["apply", "--yes"].into_iter().chain(inside.iter().flat_map(|part| ["--except", part]));
