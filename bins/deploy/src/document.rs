@@ -540,10 +540,16 @@ pub(crate) struct Sandbox {
     /// The address of its AWS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<String>,
+    /// The address of its Cloudflare's API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cloudflare: Option<String>,
+    /// Where its Cloudflare answers DNS, by UDP and TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<String>,
     /// The folder of its logs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) run_dir: Option<String>,
-    /// The variables with which AWS programs reach it.
+    /// The variables with which AWS programs and Cloudflare's libraries reach it.
     pub(crate) env: BTreeMap<String, String>,
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, Lock};
+use crate::cloudflare::Place;
 use crate::{Error, LOCK, Options, Sandbox, environment, supervise};
 
 /// The name that people's sandbox has unless they choose another.
@@ -30,6 +31,8 @@ pub struct Running {
     pub name: String,
     /// The address of the gateway.
     pub endpoint: String,
+    /// Where its Cloudflare is.
+    pub cloudflare: Place,
     /// Its region.
     pub region: String,
     /// The process that keeps it; for people to read.
@@ -57,9 +60,9 @@ impl Running {
         found
     }
 
-    /// The environment in which AWS programs reach it.
+    /// The environment in which AWS programs and Cloudflare's libraries reach it.
     pub fn env(&self) -> Vec<(String, String)> {
-        environment(&self.endpoint, &self.region)
+        environment(&self.endpoint, &self.region, &self.cloudflare)
     }
 
     /// Ends it and waits until it has ended.
@@ -136,6 +139,7 @@ pub async fn serve(mut options: Options) -> Result<(), Error> {
     let running = Running {
         name,
         endpoint: sandbox.endpoint().to_owned(),
+        cloudflare: sandbox.cloudflare_place().clone(),
         region: sandbox.region().to_owned(),
         pid: std::process::id(),
         started: jiff::Timestamp::now(),

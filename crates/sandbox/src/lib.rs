@@ -3,7 +3,8 @@
 //!
 //! [`Sandbox::start`] is the whole of it for a test or for one command; [`background`] keeps one running for people. What runs
 //! is other people's software behind one address, the [`gateway`]'s: moto, fakecloud, PostgreSQL. ECS tasks are local processes
-//! that answer like Coder, see [`images`](crate#images). EKS clusters have real control planes, see [`kubernetes`].
+//! that answer like Coder, see [`images`](crate#images). EKS clusters have real control planes, see [`kubernetes`]. Beside it
+//! stands a Cloudflare of our own, see [`cloudflare`].
 //!
 //! # Images
 //!
@@ -21,6 +22,7 @@
 pub mod account;
 pub mod background;
 pub mod cache;
+pub mod cloudflare;
 mod emulators;
 pub mod gateway;
 pub mod install;
@@ -42,6 +44,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use cache::{Cache, Lock};
+use cloudflare::{Cloudflare, Token};
 use emulators::Emulators;
 use gateway::{Backend, Backends, BoxError, Databases, Gateway, Pending};
 use install::{Installed, Progress};
@@ -167,11 +170,16 @@ pub enum Error {
     /// The gateway could not be started.
     #[error("start the gateway")]
     Gateway(#[source] gateway::Error),
+    /// Cloudflare could not be started.
+    #[error("start Cloudflare")]
+    Cloudflare(#[source] cloudflare::Error),
 }
 
 /// A running local cloud. Dropping it stops it; [`stop`](Sandbox::stop) does so without blocking a thread.
 pub struct Sandbox {
     gateway: Gateway,
+    cloudflare: Cloudflare,
+    place: cloudflare::Place,
     endpoint: String,
     region: String,
     parts: Held,
@@ -258,7 +266,11 @@ impl Sandbox {
         };
         let gateway = Gateway::start(config).await.map_err(Error::Gateway)?;
         let endpoint = gateway.endpoint();
-        Ok(Sandbox { gateway, endpoint, region: options.region, parts: Held(parts), folder })
+        let cloudflare = Cloudflare::start(cloudflare::Options { seed: options.seed, ..Default::default() });
+        let cloudflare = cloudflare.await.map_err(Error::Cloudflare)?;
+        let place = cloudflare.place(&cloudflare.add_token(Token::dns("sandbox")));
+        let region = options.region;
+        Ok(Sandbox { gateway, cloudflare, place, endpoint, region, parts: Held(parts), folder })
     }
 
     /// The address of the whole of AWS, for `AWS_ENDPOINT_URL`.
@@ -271,9 +283,10 @@ impl Sandbox {
         &self.region
     }
 
-    /// The environment in which our programs, the aws CLI and boto3 reach the sandbox as the default account.
+    /// The environment in which our programs, the aws CLI and boto3 reach the sandbox as the default account, and Cloudflare's
+    /// libraries its Cloudflare.
     pub fn env(&self) -> Vec<(String, String)> {
-        environment(&self.endpoint, &self.region)
+        environment(&self.endpoint, &self.region, &self.place)
     }
 
     /// The access key and secret key of an account of its own; see [`account::credentials`].
@@ -284,6 +297,16 @@ impl Sandbox {
     /// The gateway, which counts calls and injects faults.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// Its Cloudflare, without zones at first. Tests that share a sandbox keep apart by zone and token.
+    pub fn cloudflare(&self) -> &Cloudflare {
+        &self.cloudflare
+    }
+
+    /// Where its Cloudflare is, with a token for all zones.
+    pub fn cloudflare_place(&self) -> &cloudflare::Place {
+        &self.place
     }
 
     /// The address of moto itself, behind the gateway.
@@ -361,8 +384,9 @@ impl Sandbox {
 
     /// Stops everything and removes the run folder.
     pub async fn stop(self) {
-        let Sandbox { gateway, parts, folder, .. } = self;
+        let Sandbox { gateway, cloudflare, parts, folder, .. } = self;
         gateway.stop().await;
+        cloudflare.stop().await;
         let clusters = parts.kubernetes.end().into_iter();
         let processes = clusters.chain(parts.processes.end()).map(Process::stop);
         let servers = parts.take_servers().into_iter().map(Postgres::stop);
@@ -372,8 +396,8 @@ impl Sandbox {
     }
 }
 
-/// The variables with which AWS programs reach `endpoint` as the default account.
-fn environment(endpoint: &str, region: &str) -> Vec<(String, String)> {
+/// The variables with which AWS programs reach `endpoint` as the default account, and Cloudflare's libraries ours.
+fn environment(endpoint: &str, region: &str, cloudflare: &cloudflare::Place) -> Vec<(String, String)> {
     let (key, secret) =
         account::credentials(account::DEFAULT).expect("the default account is a number of twelve digits");
     let variables = [
@@ -383,6 +407,8 @@ fn environment(endpoint: &str, region: &str) -> Vec<(String, String)> {
         ("AWS_ACCESS_KEY_ID", &key),
         ("AWS_SECRET_ACCESS_KEY", &secret),
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("CLOUDFLARE_BASE_URL", &cloudflare.endpoint),
+        ("CLOUDFLARE_API_TOKEN", &cloudflare.token),
         ("NO_PROXY", "127.0.0.1,localhost"),
         ("no_proxy", "127.0.0.1,localhost"),
     ];

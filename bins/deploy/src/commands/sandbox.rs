@@ -86,11 +86,12 @@ fn describe(run: &Run<'_>, running: &Running) {
     let lines = [
         ("Sandbox", running.endpoint.clone()),
         ("Region", running.region.clone()),
+        ("Cloudflare", format!("{} (DNS at {})", running.cloudflare.endpoint, running.cloudflare.dns)),
         ("Since", format!("{} (process {})", running.started.strftime("%Y-%m-%d %H:%M UTC"), running.pid)),
         ("Folder", running.run_dir.display().to_string()),
     ];
     for (name, value) in lines {
-        screen.say(&format!("{}  {value}", screen.quiet(&format!("{name:<8}"))));
+        screen.say(&format!("{}  {value}", screen.quiet(&format!("{name:<10}"))));
     }
     screen.say("");
     screen.say("`deploy --sandbox ..` uses it. For the aws CLI and boto3:");
@@ -104,6 +105,8 @@ fn tell(run: &Run<'_>, running: Option<&Running>) {
     let result = document::Sandbox {
         running: running.is_some(),
         endpoint: running.map(|r| r.endpoint.clone()),
+        cloudflare: running.map(|r| r.cloudflare.endpoint.clone()),
+        dns: running.map(|r| r.cloudflare.dns.to_string()),
         run_dir: running.map(|r| r.run_dir.display().to_string()),
         env: running.map(|r| r.env().into_iter().collect()).unwrap_or_default(),
     };

@@ -88,12 +88,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use call::Call;
+pub(crate) use call::millis;
 pub use fix::{FixInfo, fixes};
 pub use inside::Inside;
 pub use pending::Pending;
 pub(crate) use review::{POLICY_GROUP, policy_groups};
 pub use route::{Backend, ROUTES};
-pub use rule::{Act, Bucket, Latency, Rule, RuleId};
+pub(crate) use rule::Rules;
+pub use rule::{Act, Bucket, Effect, Latency, Rule, RuleId};
 pub(crate) use xml::Element;
 
 /// What a backend or a database hook failed with.
@@ -219,7 +221,7 @@ pub(crate) struct State {
     pub(crate) backends: Arc<dyn Backends>,
     pub(crate) client: forward::Client,
     pub(crate) calls: Mutex<Vec<Call>>,
-    pub(crate) rules: rule::Rules,
+    pub(crate) rules: Rules,
     pub(crate) pending: pending::Pendings,
     pub(crate) fixes: fix::Memory,
 }
@@ -244,7 +246,7 @@ impl Gateway {
             backends: config.backends,
             client: forward::client(),
             calls: Mutex::new(Vec::new()),
-            rules: rule::Rules::new(config.seed),
+            rules: Rules::new(config.seed),
             pending: pending::Pendings::new(config.pending),
             fixes: fix::Memory::new(config.databases, config.clusters),
         });

@@ -10,7 +10,15 @@ use tokio::sync::watch;
 
 use super::lock;
 
-/// Names a rule of this gateway.
+/// What can happen to a call; each server of the sandbox has its own.
+pub trait Effect: Copy {
+    /// How much longer the call takes, if that is all.
+    fn latency(self) -> Option<Latency>;
+    /// Whether the call waits for a release.
+    fn holds(self) -> bool;
+}
+
+/// Names a rule of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RuleId(u64);
@@ -18,7 +26,7 @@ pub struct RuleId(u64);
 /// Which calls are met, and by what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct Rule<A = Act> {
     /// `service:Operation` with `*` for anything: `ec2:Create*`, `*:Describe*`, `*`.
     #[serde(default = "anything")]
     pub operation: String,
@@ -47,7 +55,7 @@ pub struct Rule {
     #[serde(default)]
     pub bucket: Option<Bucket>,
     /// What happens.
-    pub act: Act,
+    pub act: A,
 }
 
 /// How many calls pass. Each operation has a bucket of its own for each access key and region.
@@ -69,9 +77,9 @@ fn always() -> f64 {
     1.0
 }
 
-impl Rule {
+impl<A> Rule<A> {
     /// A rule for every call whose `service:Operation` matches.
-    pub fn new(operation: &str, act: Act) -> Rule {
+    pub fn new(operation: &str, act: A) -> Rule<A> {
         Rule {
             operation: operation.to_owned(),
             access_key: None,
@@ -87,42 +95,42 @@ impl Rule {
     }
 
     /// Only once.
-    pub fn once(self) -> Rule {
+    pub fn once(self) -> Rule<A> {
         Rule { times: Some(1), ..self }
     }
 
     /// Only the n-th matching call, counted from 1.
-    pub fn nth(self, n: u64) -> Rule {
+    pub fn nth(self, n: u64) -> Rule<A> {
         Rule { skip: n.saturating_sub(1), times: Some(1), ..self }
     }
 
     /// Only calls of this access key.
-    pub fn access_key(self, access_key: &str) -> Rule {
+    pub fn access_key(self, access_key: &str) -> Rule<A> {
         Rule { access_key: Some(access_key.to_owned()), ..self }
     }
 
     /// Only calls for this region. With [`Act::CutBefore`] and `*` it is a region that is down.
-    pub fn region(self, region: &str) -> Rule {
+    pub fn region(self, region: &str) -> Rule<A> {
         Rule { region: Some(region.to_owned()), ..self }
     }
 
     /// Only calls that change something.
-    pub fn changes(self) -> Rule {
+    pub fn changes(self) -> Rule<A> {
         Rule { changes: true, ..self }
     }
 
     /// Only by chance, 0 to 1.
-    pub fn probability(self, probability: f64) -> Rule {
+    pub fn probability(self, probability: f64) -> Rule<A> {
         Rule { probability, ..self }
     }
 
     /// Only calls for which no token is left in a bucket of `size` that gets `per_second`.
-    pub fn bucket(self, size: f64, per_second: f64) -> Rule {
+    pub fn bucket(self, size: f64, per_second: f64) -> Rule<A> {
         Rule { bucket: Some(Bucket { size, per_second }), ..self }
     }
 
     /// With dice of its own.
-    pub fn seed(self, seed: u64) -> Rule {
+    pub fn seed(self, seed: u64) -> Rule<A> {
         Rule { seed: Some(seed), ..self }
     }
 
@@ -162,6 +170,16 @@ pub enum Act {
     HoldAfter,
 }
 
+impl Effect for Act {
+    fn latency(self) -> Option<Latency> {
+        if let Act::Latency(latency) = self { Some(latency) } else { None }
+    }
+
+    fn holds(self) -> bool {
+        matches!(self, Act::HoldBefore | Act::HoldAfter)
+    }
+}
+
 /// How much longer a call takes, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -175,10 +193,10 @@ pub enum Latency {
 }
 
 /// What the rules say about one call.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
+#[derive(Debug)]
+pub(crate) struct Verdict<A = Act> {
     pub(crate) delay: Duration,
-    pub(crate) act: Option<Act>,
+    pub(crate) act: Option<A>,
     pub(crate) hold: Option<Hold>,
 }
 
@@ -205,9 +223,9 @@ impl Hold {
     }
 }
 
-struct Entry {
+struct Entry<A> {
     id: RuleId,
-    rule: Rule,
+    rule: Rule<A>,
     dice: Option<Dice>,
     /// What is left in each bucket, and when it was looked at.
     buckets: HashMap<[String; 3], (f64, Instant)>,
@@ -217,19 +235,19 @@ struct Entry {
     release: watch::Sender<u64>,
 }
 
-/// All rules of a gateway, in order.
-pub(crate) struct Rules {
-    entries: Mutex<Vec<Entry>>,
+/// All rules of a server, in order.
+pub(crate) struct Rules<A = Act> {
+    entries: Mutex<Vec<Entry<A>>>,
     dice: Mutex<Dice>,
     next: AtomicU64,
 }
 
-impl Rules {
-    pub(crate) fn new(seed: u64) -> Rules {
+impl<A: Effect> Rules<A> {
+    pub(crate) fn new(seed: u64) -> Rules<A> {
         Rules { entries: Mutex::new(Vec::new()), dice: Mutex::new(Dice(seed)), next: AtomicU64::new(1) }
     }
 
-    pub(crate) fn add(&self, rule: Rule) -> RuleId {
+    pub(crate) fn add(&self, rule: Rule<A>) -> RuleId {
         let id = RuleId(self.next.fetch_add(1, Ordering::Relaxed));
         lock(&self.entries).push(Entry {
             id,
@@ -256,7 +274,7 @@ impl Rules {
     }
 
     /// Every rule with its id and how often it acted.
-    pub(crate) fn list(&self) -> Vec<(RuleId, Rule, u64)> {
+    pub(crate) fn list(&self) -> Vec<(RuleId, Rule<A>, u64)> {
         lock(&self.entries).iter().map(|entry| (entry.id, entry.rule.clone(), entry.acted)).collect()
     }
 
@@ -288,11 +306,13 @@ impl Rules {
     }
 
     /// Decides about a call. Latencies add up; of the other acts the first wins.
-    pub(crate) fn judge(&self, call: &str, access_key: &str, region: &str, mutates: bool) -> Verdict {
-        let mut verdict = Verdict::default();
+    pub(crate) fn judge(&self, call: &str, access_key: &str, region: &str, mutates: bool) -> Verdict<A> {
+        let mut verdict = Verdict { delay: Duration::ZERO, act: None, hold: None };
         for entry in lock(&self.entries).iter_mut() {
-            let latency = matches!(entry.rule.act, Act::Latency(_));
-            if !entry.rule.matches(call, access_key, region, mutates) || (!latency && verdict.act.is_some()) {
+            let latency = entry.rule.act.latency();
+            if !entry.rule.matches(call, access_key, region, mutates)
+                || (latency.is_none() && verdict.act.is_some())
+            {
                 continue;
             }
             entry.matched += 1;
@@ -318,13 +338,11 @@ impl Rules {
                 }
             }
             entry.acted += 1;
-            match entry.rule.act {
-                Act::Latency(latency) => {
-                    verdict.delay += Duration::from_millis(dice.latency(latency, mutates))
-                }
-                act => {
-                    verdict.act = Some(act);
-                    if matches!(act, Act::HoldBefore | Act::HoldAfter) {
+            match latency {
+                Some(latency) => verdict.delay += Duration::from_millis(dice.latency(latency, mutates)),
+                None => {
+                    verdict.act = Some(entry.rule.act);
+                    if entry.rule.act.holds() {
                         verdict.hold = Some(Hold {
                             waiting: entry.waiting.clone(),
                             released: entry.release.subscribe(),
