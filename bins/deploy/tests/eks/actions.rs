@@ -23,7 +23,7 @@ use std::{
     sync::Arc,
 };
 
-const ACCOUNT: &str = "000000007104";
+const ACCOUNT: &str = "000000007111";
 
 const BEFORE: &str = r#"
 [stack]
@@ -36,7 +36,7 @@ version = "1.34"
 
 [eks.access]
 from = ["203.0.113.0/24"]
-admins = ["arn:aws:iam::000000007104:role/platform"]
+admins = ["arn:aws:iam::000000007111:role/platform"]
 
 [eks.network]
 nat = "NAT"
@@ -78,7 +78,7 @@ const EDITS: [(&str, &str); 13] = [
     ("snapshot_days = 1", "snapshot_days = 2"),
     ("readers = [\"210987654321\"]", "immutable_tags = false\nkeep_untagged = 5"),
     ("[eks.network]", "[eks.system_nodes]\nmin = 1\n[eks.network]"),
-    ("admins = ", "viewers = [\"arn:aws:iam::000000007104:role/support\"]\nadmins = "),
+    ("admins = ", "viewers = [\"arn:aws:iam::000000007111:role/support\"]\nadmins = "),
     ("[eks.litellm]\n", "[eks.litellm]\nbedrock_models = [\"anthropic.*\", \"amazon.*\"]\n"),
     ("[eks.registry]", "[eks.addons]\ncoredns = \"v1.12.3-eksbuild.1\"\n[eks.registry]"),
 ];

@@ -293,7 +293,7 @@ fn row_049_upgrade() {
 /// A token is what STS is asked with by the control plane, which learns who we are; another one comes in time.
 #[test]
 fn row_050_token() {
-    let world = World::with(7105, crate::AI_CODER);
+    let world = World::with(7112, crate::AI_CODER);
     let credentials = aws_credential_types::Credentials::new(world.key(), world.secret(), None, None, "test");
     let now = SystemTime::now();
     let make = |now| causeway_aws::eks::token(&credentials, OHIO, "ai-coder", now).unwrap();

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 fn the_journal_is_in_a_bucket_of_the_account_that_the_first_apply_makes() {
     const BUCKET: &str = "causeway-000000007110-us-east-2";
     let only = ["--only", "us-east-2/registry/*"];
-    let (one, other) = (World::with(7110, SINGLE_REGION), World::with(7110, SINGLE_REGION));
+    let (one, other) = (World::with(7110, SINGLE_REGION), World::again(7110, SINGLE_REGION));
     for world in [&one, &other] {
         world.configure(SINGLE_REGION);
     }

@@ -34,7 +34,12 @@ fn swept(world: &World) {
     ] {
         assert!(told.contains(what), "{what} is not in the plan: {told}");
     }
-    assert!(!told.contains("coder-2") && !told.contains("/aws/eks/coder/cluster,"), "{told}");
+    assert!(
+        !told.contains("k8s-coder-2")
+            && !told.contains("home-coder-2")
+            && !told.contains("/aws/eks/coder/cluster,"),
+        "{told}"
+    );
     let mut flags = vec!["destroy", "--yes"];
     PERMITS.iter().for_each(|permit| flags.extend(["--permit", permit]));
     let refused = world.deploy(&flags).exits(101);

@@ -9,10 +9,14 @@ use causeway_sandbox::{
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -92,6 +96,9 @@ impl Drop for Started {
     }
 }
 
+/// The accounts that were given: tests run side by side.
+static TAKEN: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
 fn sandbox() -> &'static Sandbox {
     shared().unwrap_or_else(|e| panic!("no sandbox: {e:?}"))
 }
@@ -108,6 +115,13 @@ impl World {
 
     /// An account of its own with this configuration, and no image.
     pub(crate) fn with(number: u64, configuration: &str) -> Self {
+        let free = TAKEN.lock().unwrap().insert(number);
+        assert!(free, "account {number} is another test's already");
+        World::again(number, configuration)
+    }
+
+    /// As [`World::with`], in an account that may have been given before.
+    pub(crate) fn again(number: u64, configuration: &str) -> Self {
         let (key, secret) = sandbox().credentials(&format!("{number:012}")).unwrap();
         let world = World { folder: TempDir::new().unwrap(), key, secret, forgotten: AtomicUsize::new(0) };
         // Beside the file, where each test has its own, also where it would be in a bucket.
