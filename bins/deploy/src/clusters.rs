@@ -23,23 +23,27 @@ use causeway_sandbox::{
 use futures::future::BoxFuture;
 use std::{sync::Arc, time::SystemTime};
 
-/// Adds what is inside clusters to what can be deployed.
+/// Adds what is inside clusters to what can be deployed. Without `bundles` there are no definitions to be had.
 pub(crate) fn register(
     registry: &mut Registry,
     sdk: &SdkConfig,
-    bundles: Arc<dyn Bundles>,
+    bundles: Option<Arc<dyn Bundles>>,
     vault: Arc<dyn Vault>,
 ) {
     let credentials = sdk.credentials_provider();
     causeway_k8s::register(registry, move |access: Access| {
-        let (credentials, bundles, vault) = (credentials.clone(), Arc::clone(&bundles), Arc::clone(&vault));
+        let (credentials, bundles, vault) = (credentials.clone(), bundles.clone(), Arc::clone(&vault));
         async move {
             let credentials = credentials.ok_or_else(|| Error::Connect {
                 place: access.name.clone(),
                 source: "there are no credentials to enter it with".into(),
             })?;
             let caller = Caller { credentials, region: access.region.clone(), cluster: access.name.clone() };
-            Ok(Kubernetes::new(&access, caller)?.with_bundles(bundles).with_vault(vault))
+            let kubernetes = Kubernetes::new(&access, caller)?.with_vault(vault);
+            Ok(match bundles {
+                Some(bundles) => kubernetes.with_bundles(bundles),
+                None => kubernetes,
+            })
         }
     });
 }

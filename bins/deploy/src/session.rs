@@ -206,10 +206,10 @@ impl Session {
         causeway_aws::register(&mut registry, sdk.clone());
         let secrets = Arc::new(InSecretsManager { sdk: sdk.clone(), region: region.clone() });
         causeway_postgres::register(&mut registry, way(&file), secrets.clone());
-        let inside = file.config.eks.as_ref().and_then(|eks| eks.coder.as_ref());
-        let bundles = match inside {
-            Some(_) if global.sandbox => clusters::of_sandbox(installing(screen)).await?,
-            inside => clusters::definitions(&file, inside.and_then(|coder| coder.vendored.as_deref()))?,
+        let bundles = match file.config.eks.as_ref().and_then(|eks| eks.coder.as_ref()) {
+            None => None,
+            Some(_) if global.sandbox => Some(clusters::of_sandbox(installing(screen)).await?),
+            Some(coder) => Some(clusters::definitions(&file, coder.vendored.as_deref())?),
         };
         clusters::register(&mut registry, &sdk, bundles, secrets);
         let store = place.store(&sdk);

@@ -217,6 +217,13 @@ pub(crate) fn storage(at: &str, storage: u32, max_storage: u32) -> Vec<Problem> 
     out
 }
 
+/// A type of EC2, at a setting where it usually is one like `example`.
+pub(crate) fn instance_type(at: &str, kind: &str, example: &str) -> Option<Problem> {
+    let fits = kind.split_once('.').is_some_and(|(family, size)| word(family) && word(size));
+    let message = || format!("`{kind}` is not a type of EC2");
+    (!fits).then(|| Problem::at(at, message(), format!("it looks like `{example}`")))
+}
+
 /// A part of the name of an instance class or type.
 pub(crate) fn word(part: &str) -> bool {
     !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')

@@ -1,8 +1,9 @@
 //! The load balancer of a Service: waited for with a reason, read from its status, and kept when the Service is made anew.
 
 use crate::{
+    balancing,
     control_plane::{access, api, by_boto3, registry, sandbox, where_it_is},
-    deployment, namespace, stack,
+    namespace, stack,
 };
 use causeway_core::{Engine, Stack, engine::Run, event::Event, plan::PlanOptions, store::MemoryStore};
 use causeway_k8s::{
@@ -37,13 +38,7 @@ fn engine() -> Engine {
 fn balanced(access: &Access, space: &str, names: &[&str], protected: bool) -> Stack {
     stack(access, |stack| {
         stack.add("namespace", namespace(space));
-        let controller = deployment(space, |object| {
-            object["spec"]["replicas"] = json!(1);
-            let web = &mut object["spec"]["template"]["spec"]["containers"][0];
-            web["image"] = json!("a/aws-load-balancer-controller:v2");
-            web["resources"] = json!({"requests": {"cpu": "10m"}});
-        });
-        let controller = stack.add("controller", controller);
+        let controller = stack.add("controller", balancing(space));
         for &name in names {
             let annotations = json!({
                 "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing",

@@ -1,7 +1,7 @@
 //! What cannot change in place is replaced, and the plan says why; a load balancer that is protected goes only with a permit.
 
 use crate::control_plane::{access, api, by_boto3, registry};
-use crate::{deployment, namespace, stack};
+use crate::{balancing, deployment, namespace, stack};
 use causeway_core::{
     Engine, Stack,
     engine::{EngineError, Run},
@@ -133,13 +133,7 @@ async fn a_protected_load_balancer_goes_only_with_a_permit() {
         let spec = json!({"type": "LoadBalancer", "loadBalancerClass": SERVICE_CLASS, "ports": ports});
         stack(&access, |stack| {
             stack.add("namespace", namespace(space));
-            let controller = deployment(space, |object| {
-                object["spec"]["replicas"] = json!(1);
-                let web = &mut object["spec"]["template"]["spec"]["containers"][0];
-                web["image"] = json!("a/aws-load-balancer-controller:v2");
-                web["resources"] = json!({"requests": {"cpu": "10m"}});
-            });
-            let controller = stack.add("controller", controller);
+            let controller = stack.add("controller", balancing(space));
             if wanted {
                 let web = stack.add("web", service("web", spec, annotations));
                 stack.after(web.address(), controller.address());

@@ -76,6 +76,16 @@ fn deployment(namespace: &str, change: impl FnOnce(&mut Json)) -> Manifest<Deplo
     Manifest::new(&serde_json::from_value(object).unwrap())
 }
 
+/// A pod that stands in for the controller of load balancers.
+fn balancing(namespace: &str) -> Manifest<Deployment> {
+    deployment(namespace, |object| {
+        object["spec"]["replicas"] = json!(1);
+        let web = &mut object["spec"]["template"]["spec"]["containers"][0];
+        web["image"] = json!("a/aws-load-balancer-controller:v2");
+        web["resources"] = json!({"requests": {"cpu": "10m"}});
+    })
+}
+
 fn stack(access: &Access, build: impl FnOnce(&mut Stack)) -> Stack {
     let mut stack = Stack::new("inside");
     stack.at(access, build);

@@ -159,18 +159,7 @@ fn networks(config: &Eks, common: &StackConfig, out: &mut Vec<Problem>) {
     let ssh = config.network.nat_ssh_from.iter();
     out.extend(ssh.filter_map(|range| legal::range("eks.network.nat_ssh_from", range)));
     let kind = &config.network.nat_instance_type;
-    if !is_type(kind) {
-        let help = "it looks like `t4g.micro`";
-        out.push(Problem::at(
-            "eks.network.nat_instance_type",
-            format!("`{kind}` is not a type of EC2"),
-            help,
-        ));
-    }
-}
-
-fn is_type(kind: &str) -> bool {
-    kind.split_once('.').is_some_and(|(family, size)| legal::word(family) && legal::word(size))
+    out.extend(legal::instance_type("eks.network.nat_instance_type", kind, "t4g.micro"));
 }
 
 fn nodes(at: &str, nodes: &SystemNodes, out: &mut Vec<Problem>) {
@@ -188,13 +177,7 @@ fn nodes(at: &str, nodes: &SystemNodes, out: &mut Vec<Problem>) {
             "min, desired and max go up",
         ));
     }
-    if !is_type(&nodes.instance_type) {
-        out.push(Problem::at(
-            &format!("{at}.instance_type"),
-            format!("`{}` is not a type of EC2", nodes.instance_type),
-            "it looks like `t3.xlarge`",
-        ));
-    }
+    out.extend(legal::instance_type(&format!("{at}.instance_type"), &nodes.instance_type, "t3.xlarge"));
     if nodes.disk < 20 {
         let message = format!("{} GiB hold no system and no images", nodes.disk);
         out.push(Problem::at(&format!("{at}.disk"), message, "20 at least; 50 is the default"));

@@ -50,6 +50,15 @@ fn all_after(stack: &mut Stack, later: &Address, earlier: &[Address]) {
     }
 }
 
+impl Platform {
+    /// What a server or a proxy waits for: who issues its certificate, makes its nodes and its load balancer.
+    fn before(&self, stack: &mut Stack, certificate: &Address, deployment: &Address, service: &Address) {
+        all_after(stack, certificate, &self.issuers);
+        all_after(stack, deployment, &self.nodes);
+        all_after(stack, service, &self.load_balancers);
+    }
+}
+
 fn server(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, spaces: &[workspaces::Workspaces]) {
     let Wanted { coder, .. } = wanted;
     let Here::ControlPlane(data) = wanted.here else { return };
@@ -79,9 +88,7 @@ fn server(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, spaces: &
     };
     let added = server::add(stack, &settings);
     all_after(stack, &certificate, &added.namespace);
-    all_after(stack, &certificate, &platform.issuers);
-    all_after(stack, added.deployment.address(), &platform.nodes);
-    all_after(stack, added.service.address(), &platform.load_balancers);
+    platform.before(stack, &certificate, added.deployment.address(), added.service.address());
     stack.output("access_url", url);
     stack.output("load_balancer", &added.service.address);
 }
@@ -103,9 +110,7 @@ fn proxy(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, config: &P
     };
     let added = proxy::add(stack, &settings);
     all_after(stack, &certificate, &added.namespace);
-    all_after(stack, &certificate, &platform.issuers);
-    all_after(stack, added.deployment.address(), &platform.nodes);
-    all_after(stack, added.service.address(), &platform.load_balancers);
+    platform.before(stack, &certificate, added.deployment.address(), added.service.address());
     stack.output(format!("{}_load_balancer", site.region).replace('-', "_"), &added.service.address);
 }
 

@@ -146,9 +146,6 @@ fn nodes(coder: &Coder, out: &mut Vec<Problem>) {
     {
         let at = format!("eks.coder.nodes.{name}");
         let Pool { instance_types, cpus, memory, disk, .. } = pool;
-        let is_type = |kind: &String| {
-            kind.split_once('.').is_some_and(|(family, size)| legal::word(family) && legal::word(size))
-        };
         if instance_types.is_empty() {
             let help = "name some, like `[\"m6a.xlarge\"]`";
             out.push(Problem::at(
@@ -157,10 +154,8 @@ fn nodes(coder: &Coder, out: &mut Vec<Problem>) {
                 help,
             ));
         }
-        for kind in instance_types.iter().filter(|kind| !is_type(kind)) {
-            let message = format!("`{kind}` is not a type of EC2");
-            out.push(Problem::at(&format!("{at}.instance_types"), message, "it looks like `m6a.xlarge`"));
-        }
+        let types = format!("{at}.instance_types");
+        out.extend(instance_types.iter().filter_map(|kind| legal::instance_type(&types, kind, "m6a.xlarge")));
         if *cpus == 0 || *memory == 0 {
             let help =
                 "`cpus` and `memory` bound what all nodes of the pool have together, and so what they cost";
