@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or nothing to do
-  2    there are changes (plan --detailed-exitcode, drift, update --check)
+  2    there are changes (plan --detailed-exitcode, drift, update --check, mirror --dry-run)
   64   the flags or the configuration are wrong
   69   AWS, the sandbox, the journal or a registry could not be reached
   70   a bug in this program
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Update(crate::commands::update::Args),
     /// Fetch everything that clusters get from the internet, for networks without it
     Vendor(crate::commands::vendor::Args),
+    /// Copy images of others into the repositories of the stack, by digest and for all platforms
+    Mirror(crate::commands::mirror::Args),
     /// Show how it stands, on one screen
     Status,
     /// Print the values that the stack tells, like the access URL
@@ -154,6 +156,7 @@ impl Command {
             Command::Drift(_) => "drift",
             Command::Update(_) => "update",
             Command::Vendor(_) => "vendor",
+            Command::Mirror(_) => "mirror",
             Command::Status => "status",
             Command::Outputs => "outputs",
             Command::Rollback(_) => "rollback",
@@ -299,7 +302,7 @@ pub(crate) struct Overrules {
 }
 
 /// A reason that says something.
-fn reason(text: &str) -> Result<String, String> {
+pub(crate) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("say why it cannot wait".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -316,6 +316,35 @@ pub(crate) struct Vendor {
     pub(crate) vendored: lock::Vendored,
 }
 
+/// Of `mirror`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Mirror {
+    /// Whether anything was copied, or only looked at.
+    pub(crate) copied: bool,
+    /// The images, in the order of the file.
+    pub(crate) images: Vec<MirroredImage>,
+}
+
+/// An image of others in a repository of ours.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct MirroredImage {
+    /// Where it is from, with its tag.
+    pub(crate) from: String,
+    /// Where it is to be, with its tag.
+    pub(crate) to: String,
+    /// What the tag stands for where it is from: `sha256:..`, of all platforms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<String>,
+    /// What the tag stood for in our repository before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<String>,
+    /// How much was sent, or would be, in bytes.
+    pub(crate) went: u64,
+    /// Why it could not be copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
+}
+
 /// Of `drift`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Drifted {
@@ -568,6 +597,7 @@ pub(crate) fn schema() -> Json {
         ("adopt", generator.subschema_for::<Document<Adoption>>()),
         ("update", generator.subschema_for::<Document<Update>>()),
         ("vendor", generator.subschema_for::<Document<Vendor>>()),
+        ("mirror", generator.subschema_for::<Document<Mirror>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),

@@ -4,7 +4,7 @@ use crate::failure::{Code, Failure};
 use causeway_core::error::chain;
 use causeway_k8s::{crds::Https, lock::Lock};
 use causeway_oci::{Logins, Registries};
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder};
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
@@ -18,8 +18,21 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// What asks. Proxies of the environment are honoured.
 pub(crate) fn client() -> Result<Client, Failure> {
+    built(Client::builder().read_timeout(SILENCE))
+}
+
+/// What sends: nothing comes back until all of it has arrived, however long that takes. Who does not even confirm what was sent
+/// is gone.
+pub(crate) fn patient() -> Result<Client, Failure> {
+    let client = Client::builder().tcp_keepalive(SILENCE);
+    #[cfg(target_os = "linux")]
+    let client = client.tcp_user_timeout(SILENCE);
+    built(client)
+}
+
+fn built(client: ClientBuilder) -> Result<Client, Failure> {
     let agent = concat!("causeway-deploy/", env!("CARGO_PKG_VERSION"));
-    let client = Client::builder().user_agent(agent).connect_timeout(CONNECT).read_timeout(SILENCE).build();
+    let client = client.user_agent(agent).connect_timeout(CONNECT).build();
     client.map_err(|error| {
         Failure::new(Code::Unavailable, format!("no connection can be made from here: {}", chain(&error)))
             .hint("it takes the certificates of this machine: install its package of CA certificates")
@@ -33,6 +46,11 @@ pub(crate) fn bundles(client: &Client, lock: &Lock) -> Https {
 
 /// Registries, as who we are to them.
 pub(crate) fn registries(client: &Client) -> Result<Registries, Failure> {
+    Ok(Registries::new(client.clone(), logins()?))
+}
+
+/// Who we are to registries.
+pub(crate) fn logins() -> Result<Logins, Failure> {
     for path in kept() {
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -40,10 +58,9 @@ pub(crate) fn registries(client: &Client) -> Result<Registries, Failure> {
         };
         // What the parser says repeats what stands there, and that may be a password.
         let place = |error: serde_json::Error| format!("line {} is not as it should be", error.line());
-        let logins = Logins::parse(&text).map_err(|error| unread(&path, &place(error)))?;
-        return Ok(Registries::new(client.clone(), logins));
+        return Logins::parse(&text).map_err(|error| unread(&path, &place(error)));
     }
-    Ok(Registries::new(client.clone(), Logins::default()))
+    Ok(Logins::default())
 }
 
 /// Where Podman, Skopeo and Docker keep logins; the first that is there counts.

@@ -1,5 +1,6 @@
 //! `deploy`: flags in, report out. What it does is done by the libraries.
 
+mod calendar;
 mod cli;
 mod clusters;
 mod commands;

@@ -13,9 +13,9 @@ use causeway_core::{
 };
 use causeway_k8s::{images::Images, lock::Lock};
 use causeway_stacks::{
-    config::{Given, Problem},
+    config::{Copied, Given, Problem},
     ecs::{self, Architecture},
-    eks,
+    eks::{self, Mirrored},
 };
 use std::path::PathBuf;
 
@@ -82,13 +82,15 @@ impl File {
     /// Everything that is not to be found.
     pub fn given(&self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Given, Mistakes> {
         let secrets = self.secrets(environment);
-        let (digest, images) = (self.source_digest(), self.images());
-        let problems = [digest.as_ref().err(), images.as_ref().err()].into_iter().flatten().cloned();
+        let (digest, images, copies) = (self.source_digest(), self.images(), self.copies());
+        let problems = [digest.as_ref().err(), images.as_ref().err(), copies.as_ref().err()];
+        let problems = problems.into_iter().flatten().cloned();
         let problems: Vec<Problem> = problems.collect();
         match secrets {
             Ok(secrets) if problems.is_empty() => {
                 let (source_digest, images) = (digest.ok().flatten(), images.unwrap_or_default());
-                Ok(Given { secrets, source_digest, images })
+                let (copies, freezes) = (copies.unwrap_or_default(), self.config.guard.freeze.clone());
+                Ok(Given { secrets, source_digest, images, copies, freezes })
             }
             Ok(_) => Err(self.mistakes(problems)),
             Err(missing) if problems.is_empty() => Err(missing),
@@ -102,7 +104,8 @@ impl File {
         let secrets = self.named_secrets().filter(|(_, source)| is_ours(source));
         let secrets = secrets.map(|(path, _)| (path.join("."), Secret::new(""))).collect();
         let source_digest = self.source_digest().ok().flatten();
-        Given { secrets, source_digest, images: self.images().unwrap_or_default() }
+        let (images, copies) = (self.images().unwrap_or_default(), self.copies().unwrap_or_default());
+        Given { secrets, source_digest, images, copies, freezes: self.config.guard.freeze.clone() }
     }
 
     /// The stack that the file asks for.
@@ -167,6 +170,28 @@ impl File {
         }
         let images = Lock::beside(self.folder()).and_then(|lock| lock.images());
         images.map_err(|e| Problem::at("eks.coder", chain(&e), e.remedy()))
+    }
+
+    /// What is copied into the repositories of the stack, in the order of the file.
+    ///
+    /// # Errors
+    /// `causeway.lock` cannot be read.
+    pub fn copies(&self) -> Result<Vec<Copied>, Problem> {
+        let Some(eks) = self.config.eks.as_ref().filter(|eks| !eks.registry.mirror.is_empty()) else {
+            return Ok(vec![]);
+        };
+        let lock = Lock::beside(self.folder());
+        let lock = lock.map_err(|e| Problem::at("eks.registry.mirror", chain(&e), e.remedy()))?;
+        let all = eks.registry.mirror.iter().flat_map(|(to, images)| images.iter().map(move |one| (to, one)));
+        let copy = |(to, image): (&String, &Mirrored)| {
+            let from = match image {
+                Mirrored::Image(reference) => reference.clone(),
+                // One that there is not was told when the file was read.
+                Mirrored::Locked(name) => lock.published(name)?,
+            };
+            Some(Copied { to: to.clone(), from })
+        };
+        Ok(all.filter_map(copy).collect())
     }
 
     /// The folder of the image, from where the program runs.

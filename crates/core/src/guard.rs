@@ -102,8 +102,12 @@ const FREEZE: &str = "freeze";
 
 /// A plan that changes nothing in the cloud is never in the way of a freeze.
 fn frozen(plan: &Plan, rules: &Rules) -> Vec<Refusal> {
-    let freezes = rules.freezes.iter().filter(|_| !plan.is_empty());
-    let on = freezes.filter_map(|f| Some((f, f.until(rules.now)?)));
+    if plan.is_empty() { vec![] } else { freezes(&rules.freezes, rules.now) }
+}
+
+/// What `freezes` say against a change at `now`.
+pub fn freezes(freezes: &[Freeze], now: jiff::Timestamp) -> Vec<Refusal> {
+    let on = freezes.iter().filter_map(|f| Some((f, f.until(now)?)));
     on.map(|(freeze, until)| {
         let zone = until.time_zone().iana_name().unwrap_or("UTC");
         let why = format!(

@@ -8,7 +8,7 @@ pub use update::{Move, NotFound, Pinned, Updated, Wanted, WantedError, update};
 pub use vendor::{DEFINITIONS, Fetching, INDEX, VendorError, Vendored, VendoredFile, VendoredImage, vendor};
 
 use crate::images::{Images, Program};
-use causeway_oci::{Digest, Repository};
+use causeway_oci::{Digest, Reference, Repository};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -245,6 +245,12 @@ impl Lock {
         }
         let (program, _, at) = Program::all_images().find(|(_, known, _)| *known == name)?;
         Some(Pin { version: program.version.to_owned(), image: at.parse().ok()?, digest: None })
+    }
+
+    /// An image where its maker publishes it, whatever stands in for that; nothing for a name that there is not.
+    pub fn published(&self, name: &str) -> Option<Reference> {
+        let Pin { version, image, digest } = self.pin(name)?;
+        Some(Reference { repository: image, tag: version, digest })
     }
 
     /// An image as pods name it; empty for a name that there is not.

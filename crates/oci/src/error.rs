@@ -50,6 +50,16 @@ pub enum Error {
         /// What it said, after a colon; or nothing.
         said: String,
     },
+    /// The tag stands for another image, and the registry lets it be.
+    #[error("{registry} lets the tag of {what} be, which stands for {there} there")]
+    TagStays {
+        /// The registry.
+        registry: String,
+        /// What was sent.
+        what: String,
+        /// What the tag stands for.
+        there: Digest,
+    },
     /// What came is something else.
     #[error("what {registry} sent as {what} has the digest {found} and should have {wanted}")]
     Digest {
@@ -114,6 +124,9 @@ impl Error {
             Error::Refused { status, .. } if status.is_server_error() => "try again later",
             Error::Refused { .. } => {
                 "log in with `docker login REGISTRY`; what it keeps in its configuration is used here"
+            }
+            Error::TagStays { .. } => {
+                "the image is there by its digest; name a version that does not move, or let tags of the repository move"
             }
             Error::Digest { .. } => {
                 "something on the way changes what it passes on; do not use it until you know what does"

@@ -3,7 +3,10 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use std::{collections::BTreeMap, process::Stdio};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Stdio,
+};
 use tokio::{io::AsyncWriteExt, process::Command};
 
 /// What one machine knows of registries.
@@ -13,6 +16,9 @@ pub struct Logins {
     auths: BTreeMap<String, Login>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
+    /// Those that no helper is asked about.
+    #[serde(skip)]
+    own: BTreeSet<String>,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -44,6 +50,15 @@ impl Logins {
         serde_json::from_str(text)
     }
 
+    /// With another login, which counts for its registry whatever else is known.
+    #[must_use]
+    pub fn with(mut self, registry: &str, user: &str, password: &str) -> Self {
+        let auth = Some(STANDARD.encode(format!("{user}:{password}")));
+        self.auths.insert(registry.to_owned(), Login { auth });
+        self.own.insert(registry.to_owned());
+        self
+    }
+
     /// Name and password for a registry, in Base64. A helper that has nothing, or is not there, is nobody.
     pub(crate) async fn of(&self, registry: &str) -> Option<String> {
         let names = match registry {
@@ -52,7 +67,7 @@ impl Logins {
         };
         for name in names {
             let helper = self.cred_helpers.get(&name).or(self.creds_store.as_ref());
-            if let Some(helper) = helper
+            if let Some(helper) = helper.filter(|_| !self.own.contains(&name))
                 && let Some(login) = ask(helper, &name).await
             {
                 return Some(login);
@@ -92,5 +107,10 @@ mod tests {
             assert_eq!(logins.of(nobody).await, None, "{nobody}");
         }
         assert!(Logins::parse("[").is_err());
+        let stored =
+            r#"{"credsStore": "a-helper-that-is-not-there", "auths": {"ghcr.io": {"auth": "Z2hjcg=="}}}"#;
+        let logins = Logins::parse(stored).unwrap().with("1.dkr.ecr", "AWS", "hunter2");
+        assert_eq!(logins.of("1.dkr.ecr").await.as_deref(), Some("QVdTOmh1bnRlcjI="));
+        assert_eq!(logins.of("ghcr.io").await.as_deref(), Some("Z2hjcg=="));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     names::scheme,
 };
 use reqwest::{
-    Client, Method, Response, StatusCode, Url,
+    Client, Method, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT as TAKES, AUTHORIZATION, CONTENT_TYPE, RANGE, WWW_AUTHENTICATE},
 };
 use std::{
@@ -140,9 +140,30 @@ impl Registries {
         path: &str,
         from: u64,
     ) -> Result<Response, Error> {
+        let url = format!("{}/{path}", repository.url());
+        let request = || {
+            let mut request = self.client.request(Method::GET, &url);
+            if path.starts_with("manifests/") {
+                request = request.header(TAKES, ACCEPT);
+            }
+            if from > 0 {
+                request = request.header(RANGE, format!("bytes={from}-"));
+            }
+            request
+        };
+        self.ask(repository, what, &request).await
+    }
+
+    /// As [`Registries::get`], whatever is asked.
+    pub(crate) async fn ask(
+        &self,
+        repository: &Repository,
+        what: &str,
+        request: &(dyn Fn() -> RequestBuilder + Sync),
+    ) -> Result<Response, Error> {
         let mut tries = 0;
         loop {
-            match self.once(repository, what, path, from).await {
+            match self.once(repository, what, request).await {
                 Err(error) if error.passes() && tries + 1 < TRIES => {
                     pause(tries).await;
                     tries += 1;
@@ -156,30 +177,14 @@ impl Registries {
         &self,
         repository: &Repository,
         what: &str,
-        path: &str,
-        from: u64,
+        request: &(dyn Fn() -> RequestBuilder + Sync),
     ) -> Result<Response, Error> {
-        let url = format!("{}/{path}", repository.url());
-        let silent = |source: reqwest::Error| Error::Silent {
-            registry: repository.registry().to_owned(),
-            what: what.to_owned(),
-            source: source.without_url(),
+        let silent = silent(repository, what);
+        let request = |permit: Option<String>| match permit {
+            Some(permit) => request().header(AUTHORIZATION, permit),
+            None => request(),
         };
-        let request = |permit: Option<String>| {
-            let mut request = self.client.request(Method::GET, &url);
-            if path.starts_with("manifests/") {
-                request = request.header(TAKES, ACCEPT);
-            }
-            if from > 0 {
-                request = request.header(RANGE, format!("bytes={from}-"));
-            }
-            match permit {
-                Some(permit) => request.header(AUTHORIZATION, permit),
-                None => request,
-            }
-        };
-        let known = self.permits.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned();
-        let answer = request(known).send().await.map_err(silent)?;
+        let answer = request(self.known(repository)).send().await.map_err(&silent)?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return judged(answer, repository, what).await;
         }
@@ -195,7 +200,34 @@ impl Registries {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(repository.clone(), permit.clone());
-        judged(request(Some(permit)).send().await.map_err(silent)?, repository, what).await
+        judged(request(Some(permit)).send().await.map_err(&silent)?, repository, what).await
+    }
+
+    /// What the registry took the last time.
+    pub(crate) fn known(&self, repository: &Repository) -> Option<String> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned()
+    }
+
+    /// Asks for another permit the next time: this one is taken no more.
+    pub(crate) fn forget(&self, repository: &Repository) {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner).remove(repository);
+    }
+
+    /// What sends.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What `tag` stands for now; nothing where there is no such tag, or no such repository.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn tagged(&self, repository: &Repository, tag: &str) -> Result<Option<Digest>, Error> {
+        match self.manifest(repository, tag).await {
+            Ok(came) => Ok(Some(came.digest)),
+            Err(Error::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What satisfies the challenge; nothing if we are nobody there.
@@ -252,8 +284,18 @@ async fn whole(mut answer: Response, largest: usize) -> Result<Vec<u8>, reqwest:
     Ok(out)
 }
 
+/// Nobody answered for `what`.
+pub(crate) fn silent(repository: &Repository, what: &str) -> impl Fn(reqwest::Error) -> Error + use<> {
+    let (registry, what) = (repository.registry().to_owned(), what.to_owned());
+    move |source| Error::Silent {
+        registry: registry.clone(),
+        what: what.clone(),
+        source: source.without_url(),
+    }
+}
+
 /// Errors by their status.
-async fn judged(answer: Response, repository: &Repository, what: &str) -> Result<Response, Error> {
+pub(crate) async fn judged(answer: Response, repository: &Repository, what: &str) -> Result<Response, Error> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);

@@ -7,6 +7,7 @@ use causeway_core::{
     signature::PublicKey,
 };
 use causeway_k8s::images::Images;
+use causeway_oci::Reference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -126,6 +127,19 @@ pub struct Given {
     pub source_digest: Option<String>,
     /// What runs in clusters beside Coder.
     pub images: Images,
+    /// What is copied into the repositories of the stack.
+    pub copies: Vec<Copied>,
+    /// When nothing is to be changed, for jobs that change something.
+    pub freezes: Vec<FreezeConfig>,
+}
+
+/// An image of others, and the repository of ours that it is copied into, under the tag that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The repository, as `[eks.registry] repositories` names it.
+    pub to: String,
+    /// The image.
+    pub from: Reference,
 }
 
 /// Where a secret is to be found. Secrets are named in a configuration, never written.

@@ -16,6 +16,7 @@ pub(crate) mod html;
 pub(crate) mod iam_policy;
 pub(crate) mod init;
 pub(crate) mod logs;
+pub(crate) mod mirror;
 mod outputs;
 mod plan;
 pub(crate) mod preflight;
@@ -68,6 +69,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Drift(part) => drift::run(&run, part).await,
         Command::Update(flags) => update::run(&run, flags).await,
         Command::Vendor(flags) => vendor::run(&run, flags).await,
+        Command::Mirror(flags) => mirror::run(&run, flags).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
         Command::Rollback(flags) => rollback::run(&run, flags).await,

@@ -33,7 +33,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     lock.images()?;
     let client = internet::client()?;
     let bundles = internet::bundles(&client, &lock);
-    let shown = progress(run.screen);
+    let shown = progress(run.screen, "fetching");
     let registries = internet::registries(&client)?;
     let (folder, images) = (&flags.folder, !flags.no_images);
     let vendored = lock::vendor(&lock, folder, &registries, &bundles, images, &shown).await?;
@@ -70,7 +70,7 @@ pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
 }
 
 /// Shows how far it is: on a terminal as a bar, otherwise a line for each image.
-fn progress(screen: &Screen) -> impl Fn(Fetching<'_>) + Sync + use<> {
+pub(super) fn progress(screen: &Screen, doing: &'static str) -> impl Fn(Fetching<'_>) + Sync + use<> {
     let bar = screen.live().then(|| {
         let bar = indicatif::ProgressBar::new(0);
         let style = "{spinner} {prefix} {decimal_bytes} of {decimal_total_bytes}";
@@ -90,7 +90,7 @@ fn progress(screen: &Screen) -> impl Fn(Fetching<'_>) + Sync + use<> {
                 bar.set_length(size);
                 bar.set_position(there);
             }
-            None if *last != name => crate::screen::aside(&format!("fetching `{name}`")),
+            None if *last != name => crate::screen::aside(&format!("{doing} `{name}`")),
             None => {}
         }
         name.clone_into(&mut last);

@@ -83,6 +83,36 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "is that of `eks.coder` too",
         "a name of its own",
     ),
+    (
+        "[eks.coder]\n",
+        "[eks.registry.mirror]\ncoder = [\"ghcr.io/coder/coder:v1\"]\n[eks.coder]\n",
+        "the stack has no repository `coder`",
+        "add it to `repositories`",
+    ),
+    (
+        "[eks.coder]\n",
+        "[eks.registry.mirror]\nbase-ws = [\"ghcr.io/coder/coder\"]\n[eks.coder]\n",
+        "`ghcr.io/coder/coder` is no image",
+        "lock:NAME",
+    ),
+    (
+        "[eks.coder]\n",
+        "[eks.registry.mirror]\nbase-ws = [\"ghcr.io/coder/coder:latest\"]\n[eks.coder]\n",
+        "moves, and tags of the stack's repositories stay",
+        "immutable_tags = false",
+    ),
+    (
+        "[eks.coder]\n",
+        "[eks.registry.mirror]\nbase-ws = [\"a.b/a:1\", \"a.b/b:1\"]\n[eks.coder]\n",
+        "would both be `base-ws:1`",
+        "a repository of its own",
+    ),
+    (
+        "[eks.coder]\n",
+        "[eks.registry.mirror]\nbase-ws = [\"lock:codr\"]\n[eks.coder]\n",
+        "has no image `codr`",
+        "logstream",
+    ),
     ("[eks.coder]\n", "[eks.coder]\nload_balancer = { from = [\"10.0.0.1/8\"] }\n", "is not a range", "CIDR"),
 ];
 

@@ -5,6 +5,7 @@
 mod adopt;
 mod blue_green;
 mod journal;
+mod mirror;
 mod operate;
 mod plans;
 mod preflight;

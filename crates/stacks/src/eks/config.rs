@@ -1,6 +1,7 @@
 //! `[eks]`: what people choose about Coder on EKS.
 
 use super::workloads::{Coder, Proxy};
+use causeway_oci::{BadReference, Reference};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -314,6 +315,8 @@ pub struct Registry {
     pub replicate: bool,
     /// The repositories and all their images go when the stack goes.
     pub force_delete: bool,
+    /// Images of others that `deploy mirror` copies, by the repository that they are copied into.
+    pub mirror: BTreeMap<String, Vec<Mirrored>>,
 }
 impl Default for Registry {
     fn default() -> Self {
@@ -326,7 +329,55 @@ impl Default for Registry {
             readers: vec![],
             replicate: true,
             force_delete: false,
+            mirror: BTreeMap::new(),
         }
+    }
+}
+
+/// An image that is copied: `ghcr.io/coder/coder-preview:v1`, with `@sha256:..` where it is to be exactly that; or `lock:NAME`,
+/// what `causeway.lock` has under this name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Mirrored {
+    /// One that the file names.
+    Image(Reference),
+    /// One that the lock names.
+    Locked(String),
+}
+
+impl TryFrom<String> for Mirrored {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.strip_prefix("lock:") {
+            Some(name) => Ok(Mirrored::Locked(name.to_owned())),
+            None => text.parse().map(Mirrored::Image).map_err(|_: BadReference| {
+                format!(
+                    "`{text}` is no image\n\
+                     write it with its tag, like `ghcr.io/coder/coder-preview:v1`, and `@sha256:..` after that if you know it; or \
+                     `lock:NAME`, what causeway.lock has under this name"
+                )
+            }),
+        }
+    }
+}
+impl From<Mirrored> for String {
+    fn from(image: Mirrored) -> Self {
+        match image {
+            Mirrored::Image(reference) => reference.to_string(),
+            Mirrored::Locked(name) => format!("lock:{name}"),
+        }
+    }
+}
+impl JsonSchema for Mirrored {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Mirrored".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^(lock:.+|[^@]+:[^/@]+(@sha256:[0-9a-f]{64})?)$",
+            "description": "An image: `ghcr.io/coder/coder-preview:v1`, with or without `@sha256:..`, or `lock:NAME` for one of `causeway.lock`."
+        })
     }
 }
 

@@ -1,11 +1,13 @@
 //! What cannot work, and what AWS would refuse only in the middle of a run.
 
-use super::config::{Connection, Database, Eks, LiteLlm, SystemNodes};
+use super::config::{Connection, Database, Eks, LiteLlm, Mirrored, SystemNodes};
 use super::layout::{default_cidr, slash_16};
 use crate::{
     config::{Problem, StackConfig},
     legal,
 };
+use causeway_k8s::images::PROGRAMS;
+use std::collections::BTreeMap;
 
 /// <https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html>
 const LOG_TYPES: [&str; 5] = ["api", "audit", "authenticator", "controllerManager", "scheduler"];
@@ -247,6 +249,11 @@ fn models(litellm: &LiteLlm, out: &mut Vec<Problem>) {
     }
 }
 
+/// What `causeway.lock` has images of.
+fn locked() -> Vec<&'static str> {
+    PROGRAMS.iter().flat_map(|program| program.images.iter().map(|(name, _)| *name)).collect()
+}
+
 fn registry(config: &Eks, out: &mut Vec<Problem>) {
     let registry = &config.registry;
     out.extend(
@@ -260,5 +267,38 @@ fn registry(config: &Eks, out: &mut Vec<Problem>) {
             format!("`{account}` is not the number of an account"),
             help,
         ));
+    }
+    for (name, images) in &registry.mirror {
+        let at = |message: String, help: &str| Problem::at("eks.registry.mirror", message, help).key(name);
+        if !registry.repositories.contains(name) {
+            out.push(at(
+                format!("the stack has no repository `{name}`"),
+                "add it to `repositories`; what it is called there is what stands here",
+            ));
+        }
+        let mut seen = BTreeMap::new();
+        for image in images {
+            let (tag, text) = match image {
+                Mirrored::Image(image) => (image.tag.as_str(), image.to_string()),
+                Mirrored::Locked(name) => {
+                    let known = locked();
+                    if !known.contains(&name.as_str()) {
+                        let help = format!("it has {}", known.join(", "));
+                        out.push(at(format!("causeway.lock has no image `{name}`"), &help));
+                    }
+                    continue;
+                }
+            };
+            if tag == "latest" && registry.immutable_tags {
+                out.push(at(
+                    format!("the tag of `{text}` moves, and tags of the stack's repositories stay"),
+                    "name a version, or write `immutable_tags = false`",
+                ));
+            }
+            if let Some(other) = seen.insert(tag, text.clone()) {
+                let message = format!("`{other}` and `{text}` would both be `{name}:{tag}`");
+                out.push(at(message, "give each a repository of its own"));
+            }
+        }
     }
 }

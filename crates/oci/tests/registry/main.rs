@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod copy;
+
 use bytes::Bytes;
 use causeway_oci::{Digest, Error, Logins, Registries, Repository, fetch};
 use futures::{StreamExt, stream};
