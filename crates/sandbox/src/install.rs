@@ -64,7 +64,7 @@ pub enum Error {
     #[error("make a Python environment: python3 lacks venv or ensurepip, install python3-venv")]
     NoVenv,
     /// Go is too old.
-    #[error("use go: it is {found}, Kubernetes needs {needed} or newer, from https://go.dev/dl")]
+    #[error("use go: it is {found}, the sandbox needs {needed} or newer, from https://go.dev/dl")]
     OldGo {
         /// The version found.
         found: String,

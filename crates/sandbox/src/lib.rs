@@ -20,11 +20,13 @@
 //! The access key names the account, see [`account`]; accounts and regions share nothing, so tests can share one sandbox.
 
 pub mod account;
+pub mod acme;
 pub mod background;
 pub mod cache;
 pub mod cloudflare;
 mod emulators;
 pub mod gateway;
+mod go;
 pub mod install;
 pub mod kubernetes;
 pub mod postgres;
@@ -156,6 +158,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Something with the ACME server failed.
+    #[error("{act} the ACME server")]
+    Acme {
+        /// What was tried.
+        act: &'static str,
+        /// Why it failed.
+        #[source]
+        source: gateway::BoxError,
+    },
     /// Something with a control plane failed.
     #[error("{act} the control plane {name}")]
     Cluster {
@@ -180,6 +191,7 @@ pub struct Sandbox {
     gateway: Gateway,
     cloudflare: Cloudflare,
     place: cloudflare::Place,
+    cache: Cache,
     endpoint: String,
     region: String,
     parts: Held,
@@ -270,7 +282,7 @@ impl Sandbox {
         let cloudflare = cloudflare.await.map_err(Error::Cloudflare)?;
         let place = cloudflare.place(&cloudflare.add_token(Token::dns("sandbox")));
         let region = options.region;
-        Ok(Sandbox { gateway, cloudflare, place, endpoint, region, parts: Held(parts), folder })
+        Ok(Sandbox { gateway, cloudflare, place, cache, endpoint, region, parts: Held(parts), folder })
     }
 
     /// The address of the whole of AWS, for `AWS_ENDPOINT_URL`.
@@ -307,6 +319,16 @@ impl Sandbox {
     /// Where its Cloudflare is, with a token for all zones.
     pub fn cloudflare_place(&self) -> &cloudflare::Place {
         &self.place
+    }
+
+    /// Starts an ACME server that looks names up in this sandbox's Cloudflare. The first time pebble is built; see [`acme`]. It
+    /// lives as long as the value returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]: pebble could not be built, or the server does not start.
+    pub async fn acme(&self) -> Result<acme::Acme, Error> {
+        acme::Acme::start(&self.cache, &self.parts.ground, self.cloudflare.dns()).await
     }
 
     /// The address of moto itself, behind the gateway.

@@ -10,9 +10,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::install::go;
 use crate::cache::{Cache, Lock};
-use crate::install::{Error, check, complete, io, is_complete, make, remove};
+use crate::go::{self, go};
+use crate::install::{Error, complete, io, is_complete, make, remove};
 
 /// A module on GitHub, its version, and the folder of the definitions in it.
 const MODULES: [(&str, &str, &str); 3] = [
@@ -41,7 +41,7 @@ pub fn definitions(cache: &Cache) -> Result<PathBuf, Error> {
     if is_complete(&place) {
         return Ok(place);
     }
-    check("go", "Go 1.26 or newer from https://go.dev/dl (the package golang or golang-go of your system)")?;
+    go::check()?;
     make(cache.root())?;
     let lock = cache.root().join("install.lock");
     let _lock = Lock::wait(&lock).map_err(io("lock", &lock))?;

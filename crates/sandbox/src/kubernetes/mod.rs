@@ -29,7 +29,7 @@
 
 mod access;
 mod api_server;
-mod authority;
+pub(crate) mod authority;
 mod client;
 mod definitions;
 mod install;
