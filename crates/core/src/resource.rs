@@ -301,6 +301,12 @@ impl<R: Resource> Cx<'_, R> {
         crate::survey::Survey::current().is_some()
     }
 
+    /// Which of the surveys this look is part of; none where [`Cx::is_survey`] is not. A client may answer all looks of one
+    /// survey from one list that was fetched for it, however many they are.
+    pub fn survey(&self) -> Option<u64> {
+        crate::survey::Survey::current().map(|survey| survey.id())
+    }
+
     /// The idempotency token of this incarnation's create: 32 characters of `[0-9a-f]`, which every AWS API takes.
     pub fn token(&self) -> String {
         self.token_for("create")

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -13,15 +13,28 @@ tokio::task_local! {
 }
 
 /// Looks that belong together. Nothing follows from them but a plan: whatever acts looks again, alone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Survey {
+    id: u64,
     begun: Arc<AtomicBool>,
+}
+
+impl Default for Survey {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Survey { id: NEXT.fetch_add(1, Ordering::Relaxed), begun: Arc::default() }
+    }
 }
 
 impl Survey {
     /// The survey that this task is part of.
     pub(crate) fn current() -> Option<Survey> {
         SURVEY.try_with(Survey::clone).ok()
+    }
+
+    /// Unlike that of every other survey of this process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Runs the looks in `future` as part of this survey.

@@ -1,0 +1,9 @@
+//! Records, owners and calls, on providers of several kinds.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+#[cfg(feature = "cloudflare")]
+mod cloudflare;
+mod engine;
+mod guards;
+mod properties;
+mod world;
