@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::record::Record;
+use super::token::Token;
 use super::zone::{ACCOUNT, Live};
 
 /// The parameters of a request.
@@ -82,7 +83,7 @@ impl Query {
 const MATCH: &[&str] = &["any", "all"];
 
 /// `GET /zones`, of the zones that the token may see.
-pub(super) fn zones(query: &Query, mut zones: Vec<&Live>) -> Result<Answer, Refusal> {
+pub(super) fn zones(query: &Query, token: &Token, mut zones: Vec<&Live>) -> Result<Answer, Refusal> {
     query.word("match", "all", MATCH)?;
     let order = query.word("order", "name", &["name", "status", "account.id", "account.name"])?;
     query.directed(Ordering::Equal)?;
@@ -92,7 +93,7 @@ pub(super) fn zones(query: &Query, mut zones: Vec<&Live>) -> Result<Answer, Refu
     zones.retain(|live| {
         let conditions: Vec<bool> = [
             query.get("name").map(|name| compared(name, &live.zone.name)),
-            query.get("status").map(|status| live.shown()["status"] == status),
+            query.get("status").map(|status| live.zone.status.name() == status),
             query.get("account.id").map(|id| id == ACCOUNT),
             query.get("account.name").map(|name| compared(name, "sandbox")),
         ]
@@ -101,15 +102,14 @@ pub(super) fn zones(query: &Query, mut zones: Vec<&Live>) -> Result<Answer, Refu
         .collect();
         query.matches("match", &conditions)
     });
-    let key = |live: &Live| match order {
-        "status" => live.shown()["status"].to_string(),
-        _ => live.zone.name.clone(),
-    };
+    fn key<'a>(live: &&'a Live, order: &str) -> &'a str {
+        if order == "status" { live.zone.status.name() } else { &live.zone.name }
+    }
     zones.sort_by(|one, other| {
-        let order = key(one).cmp(&key(other));
+        let order = key(one, order).cmp(key(other, order));
         query.directed(order).unwrap_or(order)
     });
-    query.page(zones, 20, (5, 50), |live| live.shown())
+    query.page(zones, 20, (5, 50), |live| live.shown(token))
 }
 
 /// A value with an operator before it: `starts_with:exam`.

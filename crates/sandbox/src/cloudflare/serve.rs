@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -261,6 +262,7 @@ impl State {
         query: &Query,
         body: &[u8],
     ) -> Answer {
+        let body = if is_json(headers) { body } else { &[] };
         let world = &mut *lock(&self.world);
         let token = match bearer(headers) {
             Ok(value) => world.tokens.iter().find(|token| token.value == value).cloned(),
@@ -309,13 +311,13 @@ impl State {
                     return Err(Refusal::new(403, 0, message));
                 }
                 let seen = world.zones.iter().filter(|live| token.covers(&live.zone.name));
-                list::zones(query, seen.collect())
+                list::zones(query, token, seen.collect())
             }
             Route::Zone(id) => {
                 let live = world.zones.iter().find(|live| live.id == id && token.covers(&live.zone.name));
                 let refusal = || Refusal::new(403, 9109, "Unauthorized to access requested resource");
                 let live = live.filter(|_| token.zone_read).ok_or_else(refusal)?;
-                Ok(Answer::result(live.shown(), None))
+                Ok(Answer::result(live.shown(token), None))
             }
             Route::Records(id, operation) => {
                 let live = world.zones.iter_mut().find(|live| live.id == id && token.covers(&live.zone.name));
@@ -367,14 +369,29 @@ fn invalid_body() -> Refusal {
     Refusal::new(400, 9207, "Request body is invalid.")
 }
 
+/// A body that does not say that it is JSON is none, whatever is in it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// An object of a request, with one field at least.
 fn object(body: &[u8]) -> Result<Value, Refusal> {
-    serde_json::from_slice(body).ok().filter(Value::is_object).ok_or_else(invalid_body)
+    serde_json::from_slice(body)
+        .ok()
+        .filter(|body: &Value| body.as_object().is_some_and(|fields| !fields.is_empty()))
+        .ok_or_else(invalid_body)
 }
 
 /// The changes of a batch, in Cloudflare's order, whatever the order in the body.
 fn batch(body: &Value) -> Result<Batch, Refusal> {
+    const LISTS: [&str; 4] = ["deletes", "patches", "puts", "posts"];
     let mut lists = Vec::new();
-    for list in ["deletes", "patches", "puts", "posts"] {
+    let known = |field: &String| LISTS.contains(&field.as_str());
+    if !body.as_object().is_some_and(|fields| fields.keys().all(known)) {
+        return Err(invalid_body());
+    }
+    for list in LISTS {
         let Some(changes) = body.get(list).filter(|changes| !changes.is_null()) else { continue };
         let changes = changes.as_array().ok_or_else(invalid_body)?;
         let changes = changes.iter().map(|change| {

@@ -72,6 +72,16 @@ impl Token {
         Token { user: name.to_owned(), ..self }
     }
 
+    /// What it may do, in the words of a zone.
+    pub(super) fn permissions(&self) -> Vec<&'static str> {
+        let all = [
+            ("#dns_records:edit", self.dns_edit),
+            ("#dns_records:read", self.dns_edit || self.dns_read),
+            ("#zone:read", self.zone_read),
+        ];
+        all.into_iter().filter(|(_, may)| *may).map(|(name, _)| name).collect()
+    }
+
     pub(super) fn covers(&self, zone: &str) -> bool {
         self.zones.as_ref().is_none_or(|zones| zones.iter().any(|name| name == zone))
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::answer::Refusal;
 use super::record::{Fields, Record};
-use super::token;
+use super::token::{self, Token};
 
 /// What is paid for a zone; limits depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -31,13 +31,23 @@ impl Plan {
         if self == Plan::Free { 200 } else { 3500 }
     }
 
-    fn name(self) -> (&'static str, &'static str) {
-        match self {
-            Plan::Free => ("free", "Free Website"),
-            Plan::Pro => ("pro", "Pro Website"),
-            Plan::Business => ("business", "Business Website"),
-            Plan::Enterprise => ("enterprise", "Enterprise Website"),
-        }
+    fn shown(self) -> Value {
+        let (id, name, price) = match self {
+            Plan::Free => ("free", "Free Website", 0),
+            Plan::Pro => ("pro", "Pro Website", 20),
+            Plan::Business => ("business", "Business Website", 200),
+            Plan::Enterprise => ("enterprise", "Enterprise Website", 0),
+        };
+        json!({
+            "id": id,
+            "legacy_id": id,
+            "name": name,
+            "price": price,
+            "currency": "USD",
+            "frequency": if price == 0 { "" } else { "monthly" },
+            "is_subscribed": price != 0,
+            "can_subscribe": false,
+        })
     }
 }
 
@@ -192,8 +202,8 @@ impl Live {
         now.clone_into(&mut self.modified);
     }
 
-    pub(super) fn shown(&self) -> Value {
-        let (plan, plan_name) = self.zone.plan.name();
+    /// As a token sees it.
+    pub(super) fn shown(&self, token: &Token) -> Value {
         let active = self.zone.status == Status::Active;
         json!({
             "id": self.id,
@@ -212,7 +222,8 @@ impl Live {
             "meta": { "step": 4, "custom_certificate_quota": 0, "page_rule_quota": 3, "phishing_detected": false },
             "owner": { "id": ACCOUNT, "type": "user", "name": "sandbox" },
             "account": { "id": ACCOUNT, "name": "sandbox" },
-            "plan": { "id": plan, "name": plan_name, "legacy_id": plan },
+            "permissions": token.permissions(),
+            "plan": self.zone.plan.shown(),
         })
     }
 }

@@ -58,6 +58,10 @@ async fn a_token_sees_and_changes_only_what_it_may() {
     let (_, _, seen) = ask(&one, Method::GET, "/zones", None).await;
     assert_eq!(seen["result_info"]["total_count"], 1);
     assert_eq!(seen["result"][0]["id"], json!(other));
+    assert_eq!(
+        seen["result"][0]["permissions"],
+        json!(["#dns_records:edit", "#dns_records:read", "#zone:read"])
+    );
     let zone = format!("/zones/{}", api.zone);
     assert_eq!(ask(&one, Method::GET, &zone, None).await.1, Some(9109));
     let records = api.records("");

@@ -4,6 +4,7 @@
 
 mod acme;
 mod api;
+mod description;
 mod dns;
 mod records;
 
