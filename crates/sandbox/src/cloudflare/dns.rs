@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::content::{Kind, strings};
 use super::record::Record;
 use super::wire::{Code, Reply, Resource, name as wire_name, number, strings as texts};
-use super::zone::{Live, NAME_SERVERS};
+use super::zone::{NAME_SERVERS, View};
 
 /// How long an automatic TTL is, and that of proxied records.
 const AUTOMATIC: u32 = 300;
@@ -27,17 +27,17 @@ const PROXY: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(203, 0, 113, 10), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10));
 
 /// Answers a question out of all zones.
-pub(super) fn answer(zones: &[Live], asked: &str, kind: u16) -> Reply {
+pub(super) fn answer(zones: &[View<'_>], asked: &str, kind: u16) -> Reply {
     follow(zones, asked, kind, CHAIN)
 }
 
 /// As [`answer`], with at most so many aliases on the way.
-fn follow(zones: &[Live], asked: &str, kind: u16, mut left: usize) -> Reply {
+fn follow(zones: &[View<'_>], asked: &str, kind: u16, mut left: usize) -> Reply {
     let of = |name: &str| {
-        let within = |live: &&Live| {
-            name.strip_suffix(&live.zone.name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        let within = |live: &&View<'_>| {
+            name.strip_suffix(live.name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        zones.iter().filter(within).max_by_key(|live| live.zone.name.len())
+        zones.iter().filter(within).max_by_key(|live| live.name.len())
     };
     let Some(live) = of(asked) else { return Reply::empty(Code::Refused) };
     let mut reply = Reply { authoritative: true, ..Reply::empty(Code::Ok) };
@@ -76,7 +76,7 @@ fn follow(zones: &[Live], asked: &str, kind: u16, mut left: usize) -> Reply {
         }
         reply.answers.extend(resource(alias, &name));
         // What is in another zone the asker asks there.
-        if of(&alias.content).is_none_or(|other| other.id != live.id) {
+        if of(&alias.content).is_none_or(|other| other.name != live.name) {
             return reply;
         }
         name.clone_from(&alias.content);
@@ -85,12 +85,12 @@ fn follow(zones: &[Live], asked: &str, kind: u16, mut left: usize) -> Reply {
     reply
 }
 
-fn is_flat(live: &Live, alias: &Record, name: &str) -> bool {
-    name == live.zone.name || alias.settings.get("flatten_cname") == Some(&Value::Bool(true))
+fn is_flat(live: &View<'_>, alias: &Record, name: &str) -> bool {
+    name == live.name || alias.settings.get("flatten_cname") == Some(&Value::Bool(true))
 }
 
 /// The addresses of an alias' target as those of the alias. Outside the zones nobody is asked.
-fn flattened(zones: &[Live], alias: &Record, owner: &str, kind: u16, left: usize) -> Reply {
+fn flattened(zones: &[View<'_>], alias: &Record, owner: &str, kind: u16, left: usize) -> Reply {
     if !matches!(kind, number::A | number::AAAA) {
         return Reply::empty(Code::Ok);
     }
@@ -106,16 +106,16 @@ fn flattened(zones: &[Live], alias: &Record, owner: &str, kind: u16, left: usize
 }
 
 /// The records of a name: its own, or those of the wildcard that stands for it. `None`: there is no such name.
-fn node(live: &Live, name: &str) -> Option<Vec<Arc<Record>>> {
+fn node(live: &View<'_>, name: &str) -> Option<Vec<Arc<Record>>> {
     let own = |name: &str| live.records.at(name).cloned().collect::<Vec<_>>();
     // The apex is there even without records of the API, and a name between labels is there because of what is below it.
-    if name == live.zone.name || live.records.reaches(name) {
+    if name == live.name || live.records.reaches(name) {
         return Some(own(name));
     }
     let mut encloser = name;
     loop {
         encloser = encloser.split_once('.')?.1;
-        if encloser == live.zone.name || live.records.reaches(encloser) {
+        if encloser == live.name || live.records.reaches(encloser) {
             let wild = own(&format!("*.{encloser}"));
             return (!wild.is_empty()).then_some(wild);
         }
@@ -123,10 +123,10 @@ fn node(live: &Live, name: &str) -> Option<Vec<Arc<Record>>> {
 }
 
 /// The name servers to which a name, or one above it, is delegated.
-fn delegation(live: &Live, name: &str, kind: u16) -> Option<Vec<Resource>> {
+fn delegation(live: &View<'_>, name: &str, kind: u16) -> Option<Vec<Resource>> {
     let mut at = name;
     let mut found = None;
-    while at != live.zone.name {
+    while at != live.name {
         let servers: Vec<_> = live.records.at(at).filter(|record| record.kind == "NS").collect();
         // The parent answers for the DS of a delegation.
         let own = at == name && kind == number::DS;
@@ -139,10 +139,10 @@ fn delegation(live: &Live, name: &str, kind: u16) -> Option<Vec<Resource>> {
 }
 
 /// What a name has of a type.
-fn matching(live: &Live, node: &[Arc<Record>], name: &str, kind: u16) -> Vec<Resource> {
+fn matching(live: &View<'_>, node: &[Arc<Record>], name: &str, kind: u16) -> Vec<Resource> {
     let mut found = Vec::new();
     let wants = |number| kind == number || kind == number::ANY;
-    if name == live.zone.name {
+    if name == live.name {
         if wants(number::SOA) {
             found.push(soa(live, OWN));
         }
@@ -176,13 +176,13 @@ fn matching(live: &Live, node: &[Arc<Record>], name: &str, kind: u16) -> Vec<Res
     found
 }
 
-fn soa(live: &Live, ttl: u32) -> Resource {
+fn soa(live: &View<'_>, ttl: u32) -> Resource {
     let mut data = wire_name(NAME_SERVERS[0]);
     data.extend(wire_name("dns.cloudflare.com"));
     for value in [live.serial, 10_000, 2400, 604_800, ABSENT] {
         data.extend(value.to_be_bytes());
     }
-    Resource { name: live.zone.name.clone(), kind: number::SOA, ttl, data }
+    Resource { name: live.name.to_owned(), kind: number::SOA, ttl, data }
 }
 
 /// A record as it is answered for `owner`. `None` for types that are kept only, see the module.

@@ -38,7 +38,7 @@
 //! Making and deleting zones by the API, limits by address, the size of records on the wire, subdomain zones, import, export and
 //! scanning. A `PUT` or `PATCH` may change the type. Two things differ from the published
 //! description, as they do on the real one: a TTL may be left out, and a comment that is not there is null.
-//! In DNS: DNSSEC, glue, and records of LOC, CERT, DNSKEY, OPENPGPKEY, SVCB and HTTPS, which are kept only. Changes are answered at once.
+//! In DNS: DNSSEC, glue, and records of LOC, CERT, DNSKEY, OPENPGPKEY, SVCB and HTTPS, which are kept only. Changes are answered at once, unless [`Zone::lag`] says otherwise.
 //!
 //! # For people
 //!
@@ -268,6 +268,13 @@ impl Cloudflare {
         live.into_iter().flat_map(|live| live.records.iter()).map(|record| (**record).clone()).collect()
     }
 
+    /// Changes how many seconds pass until DNS shows a change of a zone from now on. Returns whether there is such a zone.
+    pub fn set_lag(&self, zone: &str, seconds: u32) -> bool {
+        let mut world = lock(&self.state.world);
+        let live = world.zones.iter_mut().find(|live| live.zone.name == zone);
+        live.map(|live| live.zone.lag = seconds).is_some()
+    }
+
     /// Every call since the start or the last [`reset_calls`](Cloudflare::reset_calls), in the order of their ends.
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.state.calls).clone()
@@ -358,7 +365,7 @@ impl State {
         if world.zones.iter().any(|live| live.zone.name == name) {
             return None;
         }
-        let live = Live::new(Zone { name, ..zone }, &limit::written(self.clock.now()));
+        let live = Live::new(Zone { name, ..zone }, self.clock.now());
         let id = live.id.clone();
         world.zones.push(live);
         Some(id)

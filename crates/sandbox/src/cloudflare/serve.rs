@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -24,7 +25,7 @@ use super::route::{Records, Route};
 use super::token::{Token, bearer};
 use super::wire::Question;
 use super::zone::{Batch, Change, Live};
-use super::{Call, State, World, dns, limit, people};
+use super::{Call, State, World, dns, people};
 use crate::gateway::lock;
 
 /// Far above the largest batch.
@@ -95,7 +96,10 @@ async fn stream_of_questions(state: &State, mut stream: TcpStream) -> std::io::R
 fn answered(state: &State, message: &[u8], udp: bool) -> Option<Vec<u8>> {
     match Question::read(message) {
         Ok(question) => {
-            let reply = dns::answer(&lock(&state.world).zones, &question.name, question.kind);
+            let now = state.clock.now();
+            let world = lock(&state.world);
+            let views: Vec<_> = world.zones.iter().map(|live| live.view(now)).collect();
+            let reply = dns::answer(&views, &question.name, question.kind);
             Some(question.answer(&reply, udp))
         }
         Err(refusal) => refusal,
@@ -280,8 +284,7 @@ impl State {
         let mut answer = if quota.blocked {
             too_many()
         } else {
-            let done =
-                route.and_then(|route| self.operate(world, &token, route, query, body, &limit::written(now)));
+            let done = route.and_then(|route| self.operate(world, &token, route, query, body, now));
             done.unwrap_or_else(|refusal| refusal.answer(self.chains))
         };
         quota.headers(&mut answer.headers);
@@ -295,7 +298,7 @@ impl State {
         route: Route,
         query: &Query,
         body: &[u8],
-        now: &str,
+        now: Timestamp,
     ) -> Result<Answer, Refusal> {
         match route {
             Route::VerifyToken => {
@@ -337,7 +340,7 @@ impl State {
         operation: Records,
         query: &Query,
         body: &[u8],
-        now: &str,
+        now: Timestamp,
     ) -> Result<Answer, Refusal> {
         let one = |live: &mut Live, change| {
             let record = live.change(change, self.manner, now)?;

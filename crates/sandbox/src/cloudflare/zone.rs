@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::limit::written;
 use super::record::{Fields, Record};
 use super::token::{self, Token};
 
@@ -89,12 +92,15 @@ pub struct Zone {
     /// How many records it may have.
     #[serde(default)]
     pub(super) records: Option<usize>,
+    /// Seconds until DNS shows a change.
+    #[serde(default)]
+    pub(super) lag: u32,
 }
 
 impl Zone {
     /// An active zone of the free plan.
     pub fn new(name: &str) -> Zone {
-        Zone { name: name.to_owned(), plan: Plan::Free, status: Status::Active, records: None }
+        Zone { name: name.to_owned(), plan: Plan::Free, status: Status::Active, records: None, lag: 0 }
     }
 
     /// Of another plan.
@@ -111,6 +117,11 @@ impl Zone {
     pub fn record_quota(self, records: usize) -> Zone {
         Zone { records: Some(records), ..self }
     }
+
+    /// With so many seconds until a change is seen in DNS. Cloudflare's servers take some, and say nothing of it.
+    pub fn lag(self, seconds: u32) -> Zone {
+        Zone { lag: seconds, ..self }
+    }
 }
 
 /// A zone that is there.
@@ -123,6 +134,24 @@ pub(super) struct Live {
     /// Of its SOA.
     pub(super) serial: u32,
     pub(super) records: Records,
+    /// What DNS shows while it lags, in the order of time; the first is shown already.
+    shown: Vec<Shown>,
+}
+
+/// The state of a zone that DNS shows from some moment on.
+#[derive(Debug)]
+struct Shown {
+    from: Timestamp,
+    serial: u32,
+    records: Records,
+}
+
+/// A zone as DNS shows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    pub(super) name: &'a str,
+    pub(super) serial: u32,
+    pub(super) records: &'a Records,
 }
 
 /// The name servers of every zone.
@@ -151,14 +180,24 @@ pub(super) struct Manner {
 }
 
 impl Live {
-    pub(super) fn new(zone: Zone, now: &str) -> Live {
+    pub(super) fn new(zone: Zone, now: Timestamp) -> Live {
         Live {
             id: token::id(),
             zone,
-            created: now.to_owned(),
-            modified: now.to_owned(),
+            created: written(now),
+            modified: written(now),
             serial: 1,
             records: Records::default(),
+            shown: Vec::new(),
+        }
+    }
+
+    /// What DNS shows now.
+    pub(super) fn view(&self, now: Timestamp) -> View<'_> {
+        let name = self.zone.name.as_str();
+        match self.shown.iter().rev().find(|shown| shown.from <= now) {
+            Some(shown) => View { name, serial: shown.serial, records: &shown.records },
+            None => View { name, serial: self.serial, records: &self.records },
         }
     }
 
@@ -167,15 +206,16 @@ impl Live {
         &mut self,
         change: Change,
         manner: Manner,
-        now: &str,
+        now: Timestamp,
     ) -> Result<Arc<Record>, Refusal> {
-        let record = self.records.change(change, &self.zone, manner, now)?;
+        self.before(now);
+        let record = self.records.change(change, &self.zone, manner, &written(now))?;
         self.changed(now);
         Ok(record)
     }
 
     /// Makes all changes or none, and returns the records of each list.
-    pub(super) fn batch(&mut self, batch: Batch, manner: Manner, now: &str) -> Result<Value, Refusal> {
+    pub(super) fn batch(&mut self, batch: Batch, manner: Manner, now: Timestamp) -> Result<Value, Refusal> {
         let most = self.zone.plan.batch();
         let count: usize = batch.0.iter().map(|(_, changes)| changes.len()).sum();
         if count > most {
@@ -188,18 +228,32 @@ impl Live {
         for (list, changes) in batch.0 {
             let mut shown = Vec::new();
             for change in changes {
-                shown.push(records.change(change, &self.zone, manner, now)?.shown());
+                shown.push(records.change(change, &self.zone, manner, &written(now))?.shown());
             }
             result[list] = Value::from(shown);
         }
+        self.before(now);
         self.records = records;
         self.changed(now);
         Ok(result)
     }
 
-    fn changed(&mut self, now: &str) {
+    /// Keeps what DNS shows until a change is seen there.
+    fn before(&mut self, now: Timestamp) {
+        let shown = self.shown.iter().rposition(|shown| shown.from <= now).unwrap_or(0);
+        self.shown.drain(..shown);
+        if self.zone.lag > 0 && self.shown.is_empty() {
+            self.shown.push(Shown { from: now, serial: self.serial, records: self.records.clone() });
+        }
+    }
+
+    fn changed(&mut self, now: Timestamp) {
         self.serial += 1;
-        now.clone_into(&mut self.modified);
+        self.modified = written(now);
+        let from = now.checked_add(Duration::from_secs(u64::from(self.zone.lag))).unwrap_or(now);
+        if !self.shown.is_empty() {
+            self.shown.push(Shown { from, serial: self.serial, records: self.records.clone() });
+        }
     }
 
     /// As a token sees it.

@@ -144,7 +144,7 @@ async fn the_twelve_hundred_and_first_request_is_blocked_and_all_for_five_minute
     let refused = ask(&sibling).await;
     assert_eq!(refused.status(), 429);
     let left: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-    assert!((90..=100).contains(&left), "{left}");
+    assert!((60..=100).contains(&left), "{left}");
     api.cloudflare.advance(Duration::from_secs(left));
     assert_eq!(ask(&api.token).await.status(), 200);
 }
@@ -202,7 +202,7 @@ async fn a_call_is_held_and_a_connection_that_was_answered_is_closed() {
     let rule = api.cloudflare.set(Rule::new("records:*", Act::HoldAfter).changes());
     let path = api.records("");
     let (response, ()) = tokio::join!(api.send(Method::POST, &path, Some(&record)), async {
-        assert!(api.cloudflare.wait_held(rule, 1, Duration::from_secs(5)).await);
+        assert!(api.cloudflare.wait_held(rule, 1, Duration::from_secs(30)).await);
         assert_eq!(api.contents().len(), 1, "it took effect already");
         assert!(api.cloudflare.unset(rule));
     });

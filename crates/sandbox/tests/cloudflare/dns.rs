@@ -60,7 +60,7 @@ impl Api {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.send_to(question, self.cloudflare.dns()).await.unwrap();
         let mut buffer = vec![0; 65_535];
-        let received = tokio::time::timeout(std::time::Duration::from_secs(5), socket.recv(&mut buffer));
+        let received = tokio::time::timeout(std::time::Duration::from_secs(30), socket.recv(&mut buffer));
         let length = received.await.unwrap().unwrap();
         buffer.truncate(length);
         buffer
@@ -246,6 +246,25 @@ async fn long_answers_are_cut_by_udp_and_whole_by_tcp() {
     }
     let whole = said(&api.tcp(&ask(None)).await);
     assert_eq!((whole.truncated, whole.answers.len()), (false, 20));
+}
+
+#[tokio::test]
+async fn changes_are_seen_after_the_zones_lag() {
+    let api = Api::with(Options::default(), Zone::new("example.com").lag(30)).await;
+    let later = |seconds| api.cloudflare.advance(std::time::Duration::from_secs(seconds));
+    api.made(json!({"type": "A", "name": "one", "content": "198.51.100.4"})).await;
+    later(20);
+    api.made(json!({"type": "A", "name": "two", "content": "198.51.100.5"})).await;
+    assert_eq!(api.look("one.example.com", TYPE::A).await.code, RCODE::NameError);
+    later(10);
+    assert_eq!(api.found("one.example.com", TYPE::A).await.len(), 1);
+    assert_eq!(api.look("two.example.com", TYPE::A).await.code, RCODE::NameError);
+    later(20);
+    assert_eq!(api.found("two.example.com", TYPE::A).await.len(), 1);
+    assert!(api.cloudflare.set_lag("example.com", 0));
+    api.made(json!({"type": "A", "name": "three", "content": "198.51.100.6"})).await;
+    assert_eq!(api.found("three.example.com", TYPE::A).await.len(), 1);
+    assert_eq!(api.found("example.com", TYPE::SOA).await, ["example.com 86400 SOA 4 1800"]);
 }
 
 #[tokio::test]
