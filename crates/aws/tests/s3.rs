@@ -282,7 +282,7 @@ async fn an_append_that_nobody_waited_for_is_gone_on_from() {
         let fault = place.set(place.fault("PutObject", act).once());
         let batch = all(seq + 1, seq + 1);
         let append = store.append(seq, &batch);
-        let held = place.gateway.wait_held(fault.1, 1, Duration::from_secs(10));
+        let held = place.gateway.wait_held(fault.1, 1, Duration::from_secs(60));
         tokio::select! {
             answer = append => panic!("{answer:?}"),
             held = held => assert!(held),
@@ -446,7 +446,7 @@ async fn snapshots_are_made_in_the_background_and_replace_each_other() {
     let hold = place.set(place.fault("GetObject", Act::HoldBefore).once());
     let reader = place.store();
     let load = tokio::spawn(async move { reader.load().await });
-    assert!(place.gateway.wait_held(hold.1, 1, Duration::from_secs(10)).await);
+    assert!(place.gateway.wait_held(hold.1, 1, Duration::from_secs(60)).await);
     s3.delete_object().bucket(place.bucket).key(key).send().await.unwrap();
     drop(hold);
     assert_eq!(load.await.unwrap().unwrap(), all(1, 30));
@@ -489,7 +489,7 @@ async fn the_power_goes_at_every_moment_of_a_compaction() {
             let fault = place.set(place.fault("*", act).nth(nth));
             let crashed = tokio::select! {
                 done = store.compact() => { done.unwrap(); false }
-                held = place.gateway.wait_held(fault.1, 1, Duration::from_secs(10)) => held,
+                held = place.gateway.wait_held(fault.1, 1, Duration::from_secs(60)) => held,
             };
             drop(fault);
             let next = place.store();

@@ -222,7 +222,7 @@ fn described(account: &str, status: &str) -> Vec<Value> {
 fn a_service_runs_a_task_that_answers_on_its_port() {
     let account = "000000000004";
     let digest = service(account, "serving:v2.33.1");
-    let limit = Duration::from_secs(20);
+    let limit = Duration::from_secs(90);
     let port = until(limit, "a task", || {
         tasks_of("serving").first().and_then(|task| task.ports.get(&3000).copied())
     });
@@ -269,7 +269,7 @@ fn a_service_runs_a_task_that_answers_on_its_port() {
 fn an_image_that_crashes_stops_with_its_exit_code_and_its_log() {
     let account = "000000000005";
     service(account, "coder-crash:v1");
-    let task = until(Duration::from_secs(30), "a stopped task", || {
+    let task = until(Duration::from_secs(90), "a stopped task", || {
         described(account, "STOPPED").into_iter().find(|task| task["containers"][0]["exitCode"] == 1)
     });
     assert_eq!(task["stopCode"], "EssentialContainerExited");
@@ -291,7 +291,7 @@ fn an_image_that_is_not_in_the_registry_cannot_be_pulled() {
     );
     assert_eq!(boto3(warm(), account, &script), json!([]));
     let task =
-        until(Duration::from_secs(20), "a stopped task", || described(account, "STOPPED").into_iter().next());
+        until(Duration::from_secs(90), "a stopped task", || described(account, "STOPPED").into_iter().next());
     let reasons = task.to_string();
     assert!(reasons.contains("manifest unknown"), "{reasons}");
     assert_eq!(tasks_of("empty"), []);
@@ -337,7 +337,7 @@ fn a_log_group_that_does_not_exist_keeps_a_task_from_starting() {
          answer = ecs.run_task(cluster='c', taskDefinition='coder')['failures']";
     assert_eq!(boto3(warm(), account, script), json!([]));
     let task =
-        until(Duration::from_secs(20), "a stopped task", || described(account, "STOPPED").into_iter().next());
+        until(Duration::from_secs(90), "a stopped task", || described(account, "STOPPED").into_iter().next());
     assert!(task.to_string().contains("The specified log group does not exist"), "{task}");
 }
 
@@ -355,7 +355,7 @@ fn victim() {
              ecs.register_task_definition(family='coder', containerDefinitions=[dict(name='coder', image='public.ecr.aws/coder/coder:v1', memory=128)])\n\
              ecs.run_task(cluster='c', taskDefinition='coder')\nanswer = None";
         boto3(&sandbox, "123456789012", script);
-        until(Duration::from_secs(20), "a task", || (!sandbox.tasks().is_empty()).then_some(()));
+        until(Duration::from_secs(90), "a task", || (!sandbox.tasks().is_empty()).then_some(()));
         println!("up {} {}", sandbox.run_dir().display(), server.address());
         std::future::pending::<()>().await;
     });
@@ -383,7 +383,7 @@ fn nothing_is_left_after_kill_9() {
     victim.kill().unwrap();
     victim.wait().unwrap();
     let start = Instant::now();
-    until(Duration::from_secs(10), "the end of all", || processes(&run).is_empty().then_some(()));
+    until(Duration::from_secs(60), "the end of all", || processes(&run).is_empty().then_some(()));
     println!("gone {:?} after kill -9", start.elapsed());
     // The next sandbox, which may be another test's, clears the remains away.
     let runtime = tokio::runtime::Runtime::new().unwrap();

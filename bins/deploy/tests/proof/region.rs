@@ -40,7 +40,7 @@ fn a_region_that_is_cut_off_in_the_middle_is_finished_by_the_next_run() {
     let apply = apply.stdout(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
     while changes(&world) < CHANGES {
-        assert!(begun.elapsed() < Duration::from_secs(300), "{CHANGES} changes did not come about");
+        assert!(begun.elapsed() < Duration::from_secs(900), "{CHANGES} changes did not come about");
         std::thread::sleep(Duration::from_millis(2));
     }
     let cut = world.rule(Rule::new("*", Act::CutBefore).region(WEST));
