@@ -58,6 +58,8 @@ pub enum ProviderError {
         why: String,
         /// How it begins.
         excerpt: String,
+        /// Whether the next answer may be one: what stands in between and answers with 2xx or 4xx stays.
+        passes: bool,
     },
     /// The provider has a problem of its own.
     #[error("{words}")]
@@ -117,8 +119,7 @@ impl ProviderError {
             ProviderError::Refused { .. } | ProviderError::Conflict { .. } => Class::Final,
             ProviderError::Denied { .. } => Class::Denied,
             ProviderError::Throttled { .. } => Class::Throttled,
-            // A page instead of an answer with 2xx or 4xx comes from what stands in between, and stays.
-            ProviderError::NoAnswer { status, .. } if *status < 500 => Class::Final,
+            ProviderError::NoAnswer { passes: false, .. } => Class::Final,
             ProviderError::NoAnswer { .. }
             | ProviderError::Server { .. }
             | ProviderError::Unreached { .. } => Class::Transient,

@@ -6,4 +6,6 @@ mod cloudflare;
 mod engine;
 mod guards;
 mod properties;
+#[cfg(feature = "cloudflare")]
+mod sandboxed;
 mod world;

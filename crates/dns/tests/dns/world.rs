@@ -21,10 +21,19 @@ pub(crate) fn zone() -> DnsZone {
     DnsZone { name: ZONE.into(), account: "a".into(), id: Some("z1".into()) }
 }
 
-/// A stack of these records, each at an address of its own.
+/// As [`stack_in`], in the zone of the provider in memory.
 pub(crate) fn stack<S: AsRef<str>>(name: &str, records: impl IntoIterator<Item = (S, Record)>) -> Stack {
+    stack_in(&zone(), name, records)
+}
+
+/// A stack of these records, each at an address of its own.
+pub(crate) fn stack_in<S: AsRef<str>>(
+    zone: &DnsZone,
+    name: &str,
+    records: impl IntoIterator<Item = (S, Record)>,
+) -> Stack {
     let mut stack = Stack::new(name);
-    stack.at(&zone(), |stack| {
+    stack.at(zone, |stack| {
         for (at, record) in records {
             stack.add(at.as_ref(), record);
         }
@@ -43,13 +52,13 @@ pub(crate) fn registry(provider: Arc<dyn Provider>) -> Registry {
 }
 
 /// One who runs the engine on a zone, with a journal.
-pub(crate) struct World {
-    pub(crate) zone: Arc<Memory>,
+pub(crate) struct World<P = Memory> {
+    pub(crate) zone: Arc<P>,
     pub(crate) store: Arc<dyn Store>,
 }
 
-impl World {
-    pub(crate) fn new(zone: Arc<Memory>) -> Self {
+impl<P: Provider> World<P> {
+    pub(crate) fn new(zone: Arc<P>) -> Self {
         World { zone, store: Arc::new(MemoryStore::default()) }
     }
 
@@ -87,7 +96,9 @@ impl World {
         let again = self.plan(stack).await.plan;
         assert!(again.steps.is_empty() && again.conflicts.is_empty(), "{again:#?}");
     }
+}
 
+impl World {
     /// What is in the zone, as `name type value`, without marks.
     pub(crate) fn said(&self) -> Vec<String> {
         let entries = self.zone.entries();

@@ -162,7 +162,7 @@ impl Api {
             Err(_) if status == StatusCode::TOO_MANY_REQUESTS => {
                 return Err(self.throttled(call, &headers, excerpt(&bytes)));
             }
-            Err(error) => return Err(no_answer(call, status, &bytes, &error)),
+            Err(error) => return Err(no_answer(call, status, &bytes, &error, writes)),
         };
         if !status.is_success() || envelope.success == Some(false) {
             let words = words(status, &envelope.errors);
@@ -182,7 +182,7 @@ impl Api {
         }
         match serde_json::from_value(envelope.result) {
             Ok(result) => Ok((result, envelope.result_info)),
-            Err(error) => Err(no_answer(call, status, &bytes, &error)),
+            Err(error) => Err(no_answer(call, status, &bytes, &error, writes)),
         }
     }
 
@@ -213,6 +213,7 @@ fn no_answer(
     status: StatusCode,
     body: &[u8],
     error: &serde_json::Error,
+    writes: bool,
 ) -> ProviderError {
     let begins = body.iter().find(|b| !b.is_ascii_whitespace());
     let why = match begins {
@@ -221,5 +222,14 @@ fn no_answer(
         Some(_) if error.is_eof() => "it ends in the middle".to_owned(),
         Some(_) => error.to_string(),
     };
-    ProviderError::NoAnswer { call, provider: PROVIDER, status: status.as_u16(), why, excerpt: excerpt(body) }
+    // What was to be changed may have been, so it is looked at once more.
+    let passes = writes || status.is_server_error() || error.is_eof();
+    ProviderError::NoAnswer {
+        call,
+        provider: PROVIDER,
+        status: status.as_u16(),
+        why,
+        excerpt: excerpt(body),
+        passes,
+    }
 }
