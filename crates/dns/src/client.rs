@@ -135,8 +135,13 @@ impl ZoneClient {
     /// # Errors
     /// When the provider cannot be asked.
     pub async fn records(&self) -> Result<Vec<Entry>, Error> {
-        *self.0.listed.lock().await = None;
+        self.forget().await;
         self.look(None, |listing| listing.values().flatten().cloned().collect()).await
+    }
+
+    /// Has the zone listed anew before anything else.
+    pub(crate) async fn forget(&self) {
+        *self.0.listed.lock().await = None;
     }
 
     /// Changes what `decide` says, together with what others change at about the same time.

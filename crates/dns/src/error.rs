@@ -109,7 +109,8 @@ impl ProviderError {
 
     /// Whether what was listed can still be believed.
     pub fn leaves_doubt(&self) -> bool {
-        !matches!(self, ProviderError::Refused { .. } | ProviderError::Denied { .. })
+        // Some refuse what is stale and what is wrong with one code.
+        !matches!(self, ProviderError::Denied { .. })
     }
 
     /// What it means for the engine.

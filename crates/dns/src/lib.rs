@@ -13,6 +13,7 @@ pub mod error;
 pub mod guard;
 pub mod name;
 pub mod owner;
+pub mod ownership;
 pub mod place;
 pub mod provider;
 pub mod record;

@@ -93,9 +93,11 @@ impl Mark {
         tags
     }
 
-    /// The same for another owner.
+    /// The same for another owner, as another incarnation: whoever had it must not take it for what it made.
     pub fn transferred(mut self, owner: &str) -> Self {
         owner.clone_into(&mut self.owner);
+        let instance = self.rest.entry(Tags::INSTANCE.to_owned()).or_default();
+        *instance = format!("{instance}-{owner}");
         self
     }
 

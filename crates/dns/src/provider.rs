@@ -4,6 +4,10 @@
 pub mod cloudflare;
 #[cfg(feature = "testing")]
 pub mod memory;
+#[cfg(feature = "rfc2136")]
+pub mod rfc2136;
+#[cfg(feature = "route53")]
+pub mod route53;
 
 use crate::{error::ProviderError, name::Name, record::Entry, zone::Zone};
 use futures::future::BoxFuture;

@@ -159,7 +159,8 @@ impl Resource for Record {
     const KIND: &'static str = "dns.record";
     const RECOVERY: Recovery = Recovery::NaturalKey(&["name", "class"]);
     const REPLACE: &'static [&'static str] = &["name", "class"];
-    const TIMING: Timing = Timing::QUICK;
+    // Long enough for another record of the stack to go that is in the way.
+    const TIMING: Timing = Timing::seconds(2, 1, 120);
     type Client = ZoneClient;
     type Outputs = RecordOutputs;
 
@@ -212,6 +213,7 @@ impl Resource for Record {
                 if !is_as_seen(&there, &seen) {
                     return Err(appeared(&name, record.class, &there));
                 }
+                understood(&there)?;
                 wanted::change(listing, &zone.name, &limits, [&there.entries, &[]], None, true)
             }))
             .await
@@ -233,11 +235,12 @@ impl Record {
                 let as_planned = match &seen {
                     // Sent once more, and it was made the first time.
                     None => there.entries.is_empty() || is_ours,
-                    Some(seen) => is_as_seen(&there, seen),
+                    Some(seen) => is_as_seen(&there, seen) && !is_of_others(seen, &record),
                 };
                 if !as_planned {
                     return Err(appeared(&name, record.class, &there));
                 }
+                understood(&there)?;
                 unopposed(listing, &zone.name, &limits, &record, &after, &there)?;
                 wanted::change(
                     listing,
@@ -260,6 +263,14 @@ fn is_as_seen(there: &There, seen: &Live<Record>) -> bool {
     }
 }
 
+/// Whether what was looked at is another stack's, or another resource's.
+fn is_of_others(seen: &Live<Record>, record: &Record) -> bool {
+    match &seen.owner {
+        Owner::Tagged { stack, address, .. } => record.us() != Some((stack, address)),
+        Owner::Nobody | Owner::Anybody | Owner::Parent => false,
+    }
+}
+
 fn appeared(name: &Name, class: Class, there: &There) -> Error {
     let whose = match &there.mark {
         Some(mark) => format!("it is {}'s now, for `{}`", mark.owner, mark.resource),
@@ -267,6 +278,17 @@ fn appeared(name: &Name, class: Class, there: &There) -> Error {
         None => "it carries nobody's mark".to_owned(),
     };
     Error::Invalid(format!("`{name}` ({class}) is not as it was when this was planned: {whose}; plan again"))
+}
+
+fn understood(there: &There) -> Result<(), Error> {
+    match there.entries.iter().find(|entry| entry.is_opaque) {
+        None => Ok(()),
+        Some(odd) => Err(Error::Invalid(format!(
+            "`{}` has a record of type {} (`{}`) that we do not understand, like one that a policy chooses; it is left as \
+             it is: remove it, or take this out",
+            odd.name, odd.kind, odd.value
+        ))),
+    }
 }
 
 /// What is somebody else's and in the way, at the name or at the place of a mark.

@@ -3,7 +3,7 @@
 use crate::world::{World, ZONE, address, at, registry, stack};
 use causeway_core::{Stack, plan::Action, plan::PlanOptions, testing::Lifecycle};
 use causeway_dns::{
-    Class, Record,
+    Class, Name, Record, ZoneClient,
     provider::memory::{Cut, Manner, Memory},
     record::Kind,
 };
@@ -360,5 +360,37 @@ async fn mistakes_are_told_with_their_remedy_and_change_nothing() {
     ] {
         let why = told(record).await;
         assert!(why.contains(says), "{says}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn records_are_released_and_given_to_another_stack_by_their_marks_alone() {
+    for manner in BOTH {
+        let world = world(manner);
+        world.settle(&stack("prod", six())).await;
+        let said = world.said();
+        let client = ZoneClient::connect(world.zone.clone(), &crate::world::zone()).await.unwrap();
+        let name = |text: &str| Name::parse(text).unwrap();
+        let refused = client.release("test", &name("ai.example.com"), Class::Address).await.unwrap_err();
+        assert!(refused.to_string().contains("is prod's, for `causeway/ai`"), "{refused}");
+        client.release("prod", &name("*.ai.example.com"), Class::Address).await.unwrap();
+        client.transfer("prod", "test", &name("ai.example.com"), Class::Address).await.unwrap();
+        assert_eq!(world.said(), said);
+        let owners: Vec<String> = client.marks().await.unwrap().into_iter().map(|m| m.owner).collect();
+        assert_eq!((owners.len(), owners.iter().filter(|o| *o == "test").count()), (5, 1));
+        // Who has it now takes it over; who had it is told, and its deletion touches neither.
+        let other = World::new(world.zone.clone());
+        let adopt = PlanOptions { adopt: true, ..Default::default() };
+        let ai = stack("test", six().into_iter().filter(|(at, _)| *at == "ai"));
+        assert!(other.apply_with(&ai, &adopt).await.unwrap().is_complete());
+        let plan = world.plan(&stack("prod", six())).await.plan;
+        assert!(plan.conflicts.iter().any(|c| c.why.contains("of stack `test`")), "{:?}", plan.conflicts);
+        world.settle(&Stack::new("prod")).await;
+        let lb = "lb-1.us-east-2.elb.amazonaws.com";
+        assert_eq!(
+            world.said(),
+            [format!("*.ai.example.com CNAME {lb}"), format!("ai.example.com CNAME {lb}")]
+        );
+        assert_eq!(world.marks(), ["cname-ai.example.com test"]);
     }
 }

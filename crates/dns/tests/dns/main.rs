@@ -1,11 +1,15 @@
 //! Records, owners and calls, on providers of several kinds.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+#[cfg(feature = "rfc2136")]
+mod bind;
 #[cfg(feature = "cloudflare")]
 mod cloudflare;
 mod engine;
 mod guards;
 mod properties;
+#[cfg(feature = "route53")]
+mod route53;
 #[cfg(feature = "cloudflare")]
 mod sandboxed;
 mod world;
