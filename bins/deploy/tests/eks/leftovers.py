@@ -7,7 +7,7 @@ import time
 import boto3
 
 REGION = "us-east-2"
-ec2, elb, logs = (boto3.client(service, region_name=REGION) for service in ("ec2", "elbv2", "logs"))
+ec2, elb, iam, logs = (boto3.client(service, region_name=REGION) for service in ("ec2", "elbv2", "iam", "logs"))
 
 
 def pairs(**of):
@@ -66,6 +66,12 @@ def make(name, vpc, subnets):
     ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=20, VolumeType="gp3", TagSpecifications=spec(
         "volume", [*of_cluster(name), *pairs(**{
             "ebs.csi.aws.com/cluster": "true", "kubernetes.io/created-for/pvc/name": f"home-{name}"})]))
+    # Karpenter gives its nodes a role that is ours.
+    iam.create_instance_profile(InstanceProfileName=f"{name}_1234", Path=f"/karpenter/{REGION}/{name}/uid/", Tags=[
+        *of_cluster(name), *pairs(**{"topology.kubernetes.io/region": REGION})])
+    for role in iam.list_roles()["Roles"]:
+        if role["RoleName"] == f"{name}-{REGION}-karpenter-node":
+            iam.add_role_to_instance_profile(InstanceProfileName=f"{name}_1234", RoleName=role["RoleName"])
     for called in (f"/aws/eks/{name}/karpenter", f"/aws/containerinsights/{name}/application"):
         logs.create_log_group(logGroupName=called)
 
@@ -83,6 +89,7 @@ def there():
         "templates": sorted(t["LaunchTemplateName"] for t in ec2.describe_launch_templates()["LaunchTemplates"]),
         "volumes": sorted(named(v) for v in ec2.describe_volumes()["Volumes"] if named(v) and not v["Attachments"]),
         "interfaces": len(ec2.describe_network_interfaces()["NetworkInterfaces"]),
+        "profiles": sorted(p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]),
         "groups": sorted(g["GroupName"] for g in ec2.describe_security_groups()["SecurityGroups"]),
         "logs": sorted(g["logGroupName"] for g in logs.describe_log_groups()["logGroups"]),
     }

@@ -27,6 +27,7 @@ fn swept(world: &World) {
         "machine i-",
         "launch template karpenter.k8s.aws/coder",
         "network interface eni-",
+        "instance profile coder_1234",
         "security group k8s-traffic-coder",
         "(20 GiB, home-coder)",
         "log group /aws/eks/coder/karpenter",

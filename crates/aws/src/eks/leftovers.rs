@@ -63,6 +63,8 @@ pub enum What {
     Disk,
     /// A network interface of the pods of a machine that is gone.
     Interface,
+    /// An instance profile of Karpenter, which holds the role of its nodes.
+    InstanceProfile,
     /// A security group.
     SecurityGroup,
 }
@@ -73,7 +75,7 @@ impl What {
     fn wave(self) -> u8 {
         match self {
             What::LoadBalancer | What::Machine | What::LaunchTemplate | What::LogGroup => 0,
-            What::TargetGroup | What::Disk | What::Interface => 1,
+            What::TargetGroup | What::Disk | What::Interface | What::InstanceProfile => 1,
             What::SecurityGroup => 2,
         }
     }
@@ -87,6 +89,7 @@ impl What {
             What::TargetGroup => "target group",
             What::Disk => "volume",
             What::Interface => "network interface",
+            What::InstanceProfile => "instance profile",
             What::SecurityGroup => "security group",
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Cluster {
     pub ready: Vec<Address>,
     /// Who vouches for its service accounts.
     pub oidc: OidcProviderRefs,
+    /// What removes what controllers made, after the cluster.
+    pub leftovers: Address,
 }
 
 /// What a node needs before it is of use.
@@ -183,6 +185,7 @@ pub(super) fn cluster(
             certificate_authority: cluster.certificate_authority.clone(),
             ready,
             oidc: (*oidc).clone(),
+            leftovers,
         }
     })
 }

@@ -47,6 +47,8 @@ pub(super) fn karpenter(
             )
         };
         let role = stack.add("node-role", role);
+        // Karpenter puts it into instance profiles, and it cannot go before them.
+        stack.after(&cluster.leftovers, role.address());
         let profile = InstanceProfile {
             name: format!("{}-{}-karpenter-node", site.cluster, site.region).into(),
             path: None,

@@ -3,21 +3,22 @@
 use super::{Leftover, Leftovers, NAMES, OWNED, What};
 use crate::{Aws, Call, ec2};
 use aws_sdk_ec2::types::{Filter, InstanceStateName, NetworkInterfaceStatus, VolumeState};
-use causeway_core::{Error, Tags};
+use causeway_core::{Error, Tags, error::Found};
 
 /// Everything that was made for the cluster and is still there, in order.
 pub(super) async fn all(of: &Leftovers, aws: &Aws) -> Result<Vec<Leftover>, Error> {
     let vpc = of.vpc_id.get()?.as_str();
-    let (balancing, machines, templates, logs, disks, interfaces, groups) = tokio::try_join!(
+    let (balancing, machines, templates, logs, disks, interfaces, profiles, groups) = tokio::try_join!(
         balancing(of, aws, vpc),
         machines(of, aws, vpc),
         templates(of, aws),
         logs(of, aws),
         disks(of, aws),
         interfaces(of, aws, vpc),
+        profiles(of, aws),
         groups(of, aws, vpc),
     )?;
-    let mut all = [balancing, machines, templates, logs, disks, interfaces, groups].concat();
+    let mut all = [balancing, machines, templates, logs, disks, interfaces, profiles, groups].concat();
     all.sort();
     // A disk may carry both tags.
     all.dedup();
@@ -141,6 +142,26 @@ async fn interfaces(of: &Leftovers, aws: &Aws, vpc: &str) -> Result<Vec<Leftover
             Leftover { busy, ..leftover(What::Interface, interface.network_interface_id(), None) }
         })
         .collect())
+}
+
+/// IAM is of no region, so that Karpenter tells those of a cluster apart by their path:
+/// <https://github.com/aws/karpenter-provider-aws/blob/main/designs/instance-profile-garbage-collection.md>
+async fn profiles(of: &Leftovers, aws: &Aws) -> Result<Vec<Leftover>, Error> {
+    let path = format!("/karpenter/{}/{}/", aws.region, of.cluster_name);
+    let call = aws.iam.list_instance_profiles().path_prefix(&path).into_paginator().items().send();
+    let there: Vec<_> = call.try_collect().await.call("iam:ListInstanceProfiles")?;
+    let mut out = vec![];
+    for profile in there.iter().filter(|profile| profile.path().starts_with(&path)) {
+        let name = profile.instance_profile_name();
+        // The list leaves tags out.
+        let found = aws.iam.get_instance_profile().instance_profile_name(name).send().await;
+        let found = found.call("iam:GetInstanceProfile").found()?.and_then(|found| found.instance_profile);
+        let tags = found.and_then(|profile| profile.tags).unwrap_or_default();
+        if of.is_of(&Tags(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())) {
+            out.push(leftover(What::InstanceProfile, Some(name), None));
+        }
+    }
+    Ok(out)
 }
 
 async fn groups(of: &Leftovers, aws: &Aws, vpc: &str) -> Result<Vec<Leftover>, Error> {

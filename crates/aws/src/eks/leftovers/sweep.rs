@@ -42,6 +42,18 @@ pub(super) async fn remove(of: &Leftovers, aws: &Aws, thing: &Leftover) -> Resul
             let call = aws.ec2.delete_network_interface().network_interface_id(id).send().await;
             call.call("ec2:DeleteNetworkInterface").found().map(drop)
         }
+        What::InstanceProfile => {
+            let found = aws.iam.get_instance_profile().instance_profile_name(id).send().await;
+            let found =
+                found.call("iam:GetInstanceProfile").found()?.and_then(|found| found.instance_profile);
+            for role in found.iter().flat_map(|profile| profile.roles()) {
+                let remove = aws.iam.remove_role_from_instance_profile().instance_profile_name(id);
+                let remove = remove.role_name(role.role_name()).send().await;
+                remove.call("iam:RemoveRoleFromInstanceProfile").found()?;
+            }
+            let call = aws.iam.delete_instance_profile().instance_profile_name(id).send().await;
+            call.call("iam:DeleteInstanceProfile").found().map(drop)
+        }
         What::SecurityGroup => {
             let_go(aws, of.vpc_id.get()?.as_str(), id).await?;
             let call = aws.ec2.delete_security_group().group_id(id).send().await;
