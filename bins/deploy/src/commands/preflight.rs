@@ -6,7 +6,8 @@ use crate::{
     failure::{Code, Failure},
     session::Session,
 };
-use causeway_aws::preflight::{Extent, Finding, Identity, Preflight, Subject, Verdict};
+use causeway_aws::preflight::{Extent, Finding, Growth, Identity, Preflight, Subject, Verdict};
+use causeway_config::Config;
 use causeway_core::{engine::Planned, plan::Action};
 
 /// The flags.
@@ -82,9 +83,32 @@ pub(crate) fn of(session: &Session, planned: &Planned) -> Preflight {
         removed: removed.map(|s| (s.kind.clone(), s.action)).collect(),
         identity,
         hosts: hosts.collect(),
+        growth: growth(&session.file.config),
         takes,
     };
     Preflight::new(&session.sdk, subject)
+}
+
+/// The nodes that Karpenter may make in each region.
+fn growth(config: &Config) -> Vec<Growth> {
+    let Some(eks) = &config.eks else { return vec![] };
+    let Some(coder) = &eks.coder else { return vec![] };
+    let pools = [
+        ("server", &coder.nodes.server),
+        ("provisioner", &coder.nodes.provisioner),
+        ("workspaces", &coder.nodes.workspaces),
+    ];
+    let regions = eks.regions.keys().chain([&config.stack.region]);
+    let of_region = |region: &String| {
+        pools.map(|(name, pool)| Growth {
+            region: region.clone(),
+            name: format!("eks.coder.nodes.{name}"),
+            instance_types: pool.instance_types.clone(),
+            processors: f64::from(pool.cpus),
+            spot: pool.spot,
+        })
+    };
+    regions.flat_map(of_region).collect()
 }
 
 fn code(findings: &[Finding]) -> Code {
@@ -139,6 +163,19 @@ mod tests {
             answer: "it is not".into(),
             remedy: (verdict != Verdict::Passed).then(|| "push it".into()),
         }
+    }
+
+    #[test]
+    fn the_pools_of_every_region_may_grow() {
+        let example = include_str!("../../../../examples/ai-coder.toml");
+        let config = Config::parse("causeway.toml", example).unwrap();
+        let growth = growth(&config);
+        let regions: std::collections::BTreeSet<&str> = growth.iter().map(|g| g.region.as_str()).collect();
+        assert_eq!(Vec::from_iter(regions), ["eu-west-2", "us-east-2", "us-west-2"]);
+        let workspaces = growth.iter().find(|g| g.name == "eks.coder.nodes.workspaces").unwrap();
+        assert!(growth.len() == 9 && workspaces.spot && workspaces.processors > 0.0);
+        let without = example.split("[eks.coder]").next().unwrap();
+        assert!(super::growth(&Config::parse("causeway.toml", without).unwrap()).is_empty());
     }
 
     #[test]

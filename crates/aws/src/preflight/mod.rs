@@ -6,6 +6,7 @@
 mod actions;
 mod certificate;
 mod finding;
+mod growth;
 mod identity;
 mod image;
 mod kubernetes;
@@ -24,6 +25,7 @@ mod zone;
 
 pub use actions::{actions, calls, policy};
 pub use finding::{Finding, Verdict};
+pub use growth::Growth;
 pub use identity::{Identity, Session};
 
 use crate::{Aws, Region};
@@ -49,6 +51,8 @@ pub struct Subject {
     pub identity: Identity,
     /// The names that people type, which a certificate has to cover: hosts, and wildcards like `*.coder.example.com`.
     pub hosts: Vec<String>,
+    /// The machines that may come later.
+    pub growth: Vec<Growth>,
     /// About how long it takes.
     pub takes: Duration,
 }
@@ -60,6 +64,7 @@ pub struct Preflight {
     clients: BTreeMap<String, Aws>,
     identity: Identity,
     hosts: Vec<String>,
+    growth: Vec<Growth>,
     takes: Duration,
     touched: bool,
 }
@@ -136,6 +141,12 @@ const CHECKS: &[Check] = &[
         run: |p| Box::pin(quotas::run(p)),
     },
     Check {
+        name: "growth",
+        asks: "whether the quotas leave room for the nodes that pods ask for",
+        cheap: false,
+        run: |p| Box::pin(growth::run(p)),
+    },
+    Check {
         name: "machines",
         asks: "whether the zones offer the machines",
         cheap: false,
@@ -182,7 +193,7 @@ const CHECKS: &[Check] = &[
 impl Preflight {
     /// Looks at `subject`.
     pub fn new(config: &SdkConfig, subject: Subject) -> Self {
-        let Subject { wanted, removed, identity, hosts, takes } = subject;
+        let Subject { wanted, removed, identity, hosts, growth, takes } = subject;
         // Reads may be repeated, so here the SDK does it.
         let config = config.to_builder().retry_config(RetryConfig::standard()).build();
         let clients = wanted
@@ -190,7 +201,7 @@ impl Preflight {
             .filter_map(region_of)
             .map(|region| (region.clone(), Aws::new(&config, &Region::new(region))))
             .collect();
-        Preflight { wanted, removed, clients, identity, hosts, takes, touched: false }
+        Preflight { wanted, removed, clients, identity, hosts, growth, takes, touched: false }
     }
 
     /// Runs the checks, all at once.

@@ -94,8 +94,9 @@ const QUOTAS: &[Quota] = &[
         what: "vCPUs of on-demand machines of the standard families",
         service: "ec2",
         code: "L-1216C47A",
-        needed: |preflight, aws| Box::pin(processors_of_machines(preflight, aws)),
-        used: Some(|_, aws| Box::pin(processors_that_run(aws))),
+        needed: |preflight, aws| Box::pin(processors_of_machines(preflight, aws, false)),
+        // What is not on demand says what it is instead.
+        used: Some(|_, aws| Box::pin(processors_that_run(aws, |i| i.instance_lifecycle().is_none()))),
     },
     Quota {
         what: "TiB of gp3 volumes",
@@ -163,7 +164,7 @@ pub(super) async fn run(preflight: &Preflight) -> Result<Vec<Finding>, Error> {
 async fn ask(preflight: &Preflight, aws: &Aws, quota: &Quota, needed: f64) -> Result<Finding, Error> {
     let asked =
         format!("whether the quota leaves room for {} more {} in {}", number(needed), quota.what, aws.region);
-    let limit = match limit(&aws.quotas, quota).await {
+    let limit = match limit(&aws.quotas, quota.service, quota.code).await {
         Ok(Some(limit)) => limit,
         Ok(None) => {
             let answer = format!("Service Quotas does not know {} of {}", quota.code, quota.service);
@@ -199,22 +200,21 @@ fn judge(asked: String, quota: &Quota, limit: f64, used: Option<f64>, needed: f6
 }
 
 /// Whole numbers as such, others with two digits.
-fn number(n: f64) -> String {
+pub(super) fn number(n: f64) -> String {
     // A sum of nothing is -0.
     let n = n + 0.0;
     if n.fract() == 0.0 { format!("{n:.0}") } else { format!("{n:.2}") }
 }
 
 /// What the account has, or what every account has.
-async fn limit(api: &Client, quota: &Quota) -> Result<Option<f64>, Error> {
-    let applied = api.get_service_quota().service_code(quota.service).quota_code(quota.code).send().await;
+pub(super) async fn limit(api: &Client, service: &str, code: &str) -> Result<Option<f64>, Error> {
+    let applied = api.get_service_quota().service_code(service).quota_code(code).send().await;
     // It answers with "no such resource" for what was never raised.
     let applied = applied.as_ref().ok().and_then(|a| a.quota()?.value());
     if applied.is_some() {
         return Ok(applied);
     }
-    let default =
-        api.get_aws_default_service_quota().service_code(quota.service).quota_code(quota.code).send().await;
+    let default = api.get_aws_default_service_quota().service_code(service).quota_code(code).send().await;
     match default {
         Err(e) if e.as_service_error().is_some_and(|e| e.is_no_such_resource_exception()) => Ok(None),
         default => {
@@ -274,14 +274,19 @@ async fn ways_out_there(preflight: &Preflight, aws: &Aws) -> Result<f64, Error> 
 
 /// The families that one quota is for: A, C, D, H, I, M, R, T and Z, and not those that start alike and have quotas of
 /// their own. <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-on-demand-instances.html#ec2-on-demand-instances-limits>
-fn is_standard(kind: &str) -> bool {
+pub(super) fn is_standard(kind: &str) -> bool {
     let family: String = kind.chars().take_while(char::is_ascii_alphabetic).collect();
     let others = ["dl", "hpc", "inf", "mac", "trn"];
     !others.contains(&family.as_str()) && family.starts_with(['a', 'c', 'd', 'h', 'i', 'm', 'r', 't', 'z'])
 }
 
-async fn processors_of_machines(preflight: &Preflight, aws: &Aws) -> Result<f64, Error> {
-    let machines = started(preflight).into_iter().filter(|m| m.aws.region == aws.region && !m.spot);
+/// Those of new machines that are spot instances, or are none.
+pub(super) async fn processors_of_machines(
+    preflight: &Preflight,
+    aws: &Aws,
+    spot: bool,
+) -> Result<f64, Error> {
+    let machines = started(preflight).into_iter().filter(|m| m.aws.region == aws.region && m.spot == spot);
     let machines: Vec<_> = machines.collect();
     let types = machines.iter().flat_map(|m| &m.types).filter(|kind| is_standard(kind)).cloned().collect();
     let of_type = processors(aws, &types).await?;
@@ -290,13 +295,15 @@ async fn processors_of_machines(preflight: &Preflight, aws: &Aws) -> Result<f64,
     Ok(machines.iter().map(|m| m.count * most(&m.types)).sum())
 }
 
-async fn processors_that_run(aws: &Aws) -> Result<f64, Error> {
+/// Those of machines that run and are `counted`.
+pub(super) async fn processors_that_run(
+    aws: &Aws,
+    counted: impl Fn(&Instance) -> bool,
+) -> Result<f64, Error> {
     let running = aws.ec2.describe_instances().filters(filter("instance-state-name", ["pending", "running"]));
     let running = running.into_paginator().items().send().try_collect().await;
     let running = running.call("ec2:DescribeInstances")?;
-    // What is not on demand says what it is instead.
-    let on_demand = |i: &&Instance| i.instance_lifecycle().is_none();
-    let all = running.iter().flat_map(|r| r.instances()).filter(on_demand);
+    let all = running.iter().flat_map(|r| r.instances()).filter(|machine| counted(machine));
     let types =
         all.filter_map(|i| Some(i.instance_type()?.as_str().to_owned())).filter(|kind| is_standard(kind));
     let types: Vec<String> = types.collect();
