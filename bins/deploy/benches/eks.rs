@@ -1,8 +1,9 @@
-//! How long an apply of `examples/ai-coder.toml` takes beside its critical path, when every call takes 50 ms and things take a
-//! hundredth of what they take on AWS: `cargo bench -p deploy --all-features --bench eks`.
+//! How long an apply of the AWS side of the examples of EKS takes beside its critical path, when every call takes 50 ms and
+//! things take a hundredth of what they take on AWS: `cargo bench -p deploy --all-features --bench eks --profile dev`.
 //!
-//! The critical path is the longest way through the steps, each as long as it took. What it took is more than what the cloud
-//! needs, as nobody is told when something is ready: how much more is printed for what is waited for.
+//! The critical path is the longest way through the steps, each as long as it took, from the moment that it was begun. What
+//! there is beyond it is what steps waited for though all that they need was done: for the engine, for the journal, or for a
+//! free place.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,24 +19,22 @@ mod place;
 #[path = "../tests/sandbox/world.rs"]
 mod world;
 
-use causeway_core::{
-    Address,
-    journal::{Entry, Stamped},
-    timeline,
-};
+use causeway_core::{Address, Stack, event::Event};
 use causeway_sandbox::{
     Options, Sandbox,
     gateway::{Act, Latency, Pending, Rule},
 };
-use examples::AI_CODER;
+use examples::{AI_CODER, SINGLE_REGION};
 use place::Place;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-/// A hundredth of what AWS takes.
+/// Things take a hundredth of what they take on AWS, and are looked at a hundred times as often.
+const SCALE: u32 = 100;
+
 const PENDING: Pending = Pending {
     nat_gateway: Duration::from_millis(1100),
     load_balancer: Duration::from_millis(1500),
@@ -56,37 +55,107 @@ const WAITED: [(&str, Duration); 5] = [
     ("aws.elasticache.replication_group", PENDING.database),
 ];
 
-/// A step: its kind, what it waits for, and how long it took.
-type Steps = BTreeMap<Address, (String, BTreeSet<Address>, u64)>;
+/// When a step ran, from the start of the run.
+#[derive(Clone, Debug, Default)]
+struct Ran {
+    kind: String,
+    begun: Duration,
+    done: Duration,
+}
 
-fn steps(entries: &[Stamped]) -> Steps {
-    let mut steps = Steps::new();
-    for Stamped { entry, .. } in entries {
-        match entry {
-            Entry::Begin { address, request, .. } => {
-                steps.insert(address.clone(), (request.kind.clone(), request.after.clone(), 0));
+type Steps = BTreeMap<Address, Ran>;
+
+/// What the steps of a run told.
+#[derive(Default)]
+struct Heard {
+    since: Option<Instant>,
+    steps: Steps,
+}
+
+impl Heard {
+    fn hear(&mut self, event: Event) {
+        let now = self.since.map(|since| since.elapsed()).unwrap_or_default();
+        match event {
+            Event::Started { .. } => self.since = Some(Instant::now()),
+            Event::Begun { address, kind, .. } => {
+                self.steps.insert(address, Ran { kind, begun: now, done: now });
             }
-            Entry::Done { address, took_ms, .. } => {
-                if let Some(step) = steps.get_mut(address) {
-                    step.2 = *took_ms;
-                }
-            }
+            Event::Done { address, .. } => self.steps.get_mut(&address).unwrap().done = now,
             _ => {}
         }
     }
-    steps
 }
 
-/// The longest way to the end of `address`, and the last step before it.
-fn longest<'s>(steps: &'s Steps, address: &'s Address, known: &mut BTreeMap<&'s Address, u64>) -> u64 {
+/// What a step waits for: what has no step of its own passes on what it needs.
+fn needs<'s>(stack: &'s Stack, steps: &Steps, address: &Address) -> BTreeSet<&'s Address> {
+    let after = |a: &Address| stack.nodes().get(a).into_iter().flat_map(|node| &node.after);
+    let (mut out, mut open) = (BTreeSet::new(), after(address).collect::<Vec<_>>());
+    while let Some(needed) = open.pop() {
+        if steps.contains_key(needed) {
+            out.insert(needed);
+        } else {
+            open.extend(after(needed));
+        }
+    }
+    out
+}
+
+/// The longest way to the end of `address`.
+fn longest(
+    stack: &Stack,
+    steps: &Steps,
+    address: &Address,
+    known: &mut BTreeMap<Address, Duration>,
+) -> Duration {
     if let Some(way) = known.get(address) {
         return *way;
     }
-    let Some((_, after, took)) = steps.get(address) else { return 0 };
-    let before = after.iter().filter_map(|a| steps.get_key_value(a)).map(|(a, _)| longest(steps, a, known));
-    let way = before.max().unwrap_or_default() + took;
-    known.insert(address, way);
+    let before = needs(stack, steps, address).into_iter().map(|a| longest(stack, steps, a, known)).max();
+    let way = before.unwrap_or_default() + (steps[address].done - steps[address].begun);
+    known.insert(address.clone(), way);
     way
+}
+
+/// Applies `configuration` in an account of its own and tells how long that took, beside its critical path.
+fn measure(sandbox: &Arc<Sandbox>, number: u64, name: &str, configuration: &str, at_once: usize) {
+    let mut place = Place::with(sandbox, number, configuration);
+    place.at(at_once, SCALE);
+    let stack = place.stack();
+    let heard = Arc::new(Mutex::new(Heard::default()));
+    let told = Arc::clone(&heard);
+    place.run_told(&stack, Arc::new(move |event| told.lock().unwrap().hear(event))).unwrap();
+    let steps = std::mem::take(&mut heard.lock().unwrap().steps);
+    let took = steps.values().map(|ran| ran.done).max().unwrap_or_default();
+    let mut known = BTreeMap::new();
+    let path = steps.keys().map(|address| longest(&stack, &steps, address, &mut known)).max().unwrap();
+    println!(
+        "{name}, {at_once} at once: {} steps in {} ms, the critical path is {} ms: {:.3}",
+        steps.len(),
+        took.as_millis(),
+        path.as_millis(),
+        took.as_secs_f64() / path.as_secs_f64()
+    );
+    for (kind, needed) in WAITED {
+        let took = steps.values().filter(|ran| ran.kind == kind).map(|ran| ran.done - ran.begun);
+        if let Some(most) = took.max() {
+            println!("    {kind}: {} ms needed, at most {} ms taken", needed.as_millis(), most.as_millis());
+        }
+    }
+    // Backwards from what ended last: what each waited for, and how long it then waited for nothing.
+    let mut next = steps.iter().max_by_key(|(_, ran)| ran.done).map(|(address, _)| address.clone());
+    while let Some(address) = next {
+        let ran = &steps[&address];
+        let before = needs(&stack, &steps, &address).into_iter().max_by_key(|a| steps[*a].done);
+        let ready = before.map(|a| steps[a].done).unwrap_or_default();
+        println!(
+            "    {:>6} ms, {:>4} late, {:>5} long  {address} ({})",
+            ran.begun.as_millis(),
+            (ran.begun.saturating_sub(ready)).as_millis(),
+            (ran.done - ran.begun).as_millis(),
+            ran.kind
+        );
+        next = before.cloned();
+    }
 }
 
 fn main() {
@@ -94,31 +163,9 @@ fn main() {
     let options = Options { pending: PENDING, ..Options::default() };
     let sandbox = Arc::new(host.block_on(Sandbox::start(options)).unwrap());
     sandbox.gateway().set(Rule::new("*", Act::Latency(Latency::Fixed(50))));
-    let place = Place::with(&sandbox, 1, AI_CODER);
-    place.run(&place.stack()).unwrap();
-    let entries = place.journal();
-    let run = timeline::last(&entries).unwrap();
-    let steps = steps(&entries);
-    let mut known = BTreeMap::new();
-    let path = steps.keys().map(|address| longest(&steps, address, &mut known)).max().unwrap();
-    println!(
-        "{} steps in {} ms, the critical path is {path} ms: {:.3}",
-        steps.len(),
-        run.took_ms,
-        run.took_ms as f64 / path as f64
-    );
-    for (kind, needed) in WAITED {
-        let took: Vec<u64> = steps.values().filter(|s| s.0 == kind).map(|s| s.2).collect();
-        let most = took.iter().max().copied().unwrap_or_default();
-        println!(
-            "{kind}: {} waited for, {} ms needed, at most {most} ms taken",
-            took.len(),
-            needed.as_millis()
-        );
+    for (number, at_once) in (1..).zip([10, 32, 64]) {
+        measure(&sandbox, number, "single-region", SINGLE_REGION, at_once);
+        measure(&sandbox, 10 + number, "ai-coder", AI_CODER, at_once);
     }
-    for bar in run.bars.iter().filter(|bar| bar.critical) {
-        println!("{:>7} ms {:>7} ms  {}", bar.start_ms, bar.end_ms - bar.start_ms, bar.address);
-    }
-    drop(place);
     host.block_on(Arc::into_inner(sandbox).unwrap().stop());
 }

@@ -117,6 +117,8 @@ pub(crate) struct Run {
     pub(crate) new_instance: NewInstance,
     pub(crate) stop: Stop,
     pub(crate) at_once: usize,
+    /// How many times as often it looks at what it waits for.
+    hurry: u32,
     /// What the stack wants of what was there when it was planned.
     parts: Parts,
     /// How long each part takes, as far as it was known when the run began.
@@ -165,6 +167,7 @@ pub(crate) fn run(
     new_instance: NewInstance,
     stop: Stop,
     at_once: usize,
+    hurry: u32,
 ) -> Arc<Run> {
     let numbers: BTreeMap<Address, usize> = plan
         .steps
@@ -195,6 +198,7 @@ pub(crate) fn run(
         new_instance,
         stop,
         at_once,
+        hurry,
         parts,
         times,
         outputs: Mutex::new(outputs),
@@ -438,12 +442,17 @@ impl Run {
         Ok(found)
     }
 
+    /// The pauses between looks at something that is usually looked at every `poll`.
+    fn pace(&self, poll: Duration) -> Pace {
+        Pace::new(poll, self.hurry)
+    }
+
     /// Polls until it can be used: the one wait for creates, updates and adoptions.
     async fn until_ready(&self, target: &Target<'_>, spec: &Json) -> Result<AnyLive, StepError> {
         let timing = target.kind.timing();
         let timeout = timing.timeout + target.kind.takes_longer(spec);
         let deadline = Instant::now() + timeout;
-        let pace = Pace::new(timing.poll);
+        let pace = self.pace(timing.poll);
         let mut said = String::new();
         loop {
             let on = match self.read(target, spec).await? {

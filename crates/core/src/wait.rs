@@ -60,13 +60,15 @@ const LATE: u32 = 16;
 /// quick is not waited for as long as what is slow.
 pub(crate) struct Pace {
     since: Instant,
+    first: Duration,
     longest: Duration,
 }
 
 impl Pace {
-    /// From now on; no pause is longer than `longest`.
-    pub(crate) fn new(longest: Duration) -> Self {
-        Pace { since: Instant::now(), longest }
+    /// From now on; no pause is longer than `longest`. All are so many times as short where there is `hurry`.
+    pub(crate) fn new(longest: Duration, hurry: u32) -> Self {
+        let hurry = hurry.max(1);
+        Pace { since: Instant::now(), first: FIRST / hurry, longest: longest / hurry }
     }
 
     /// How long it has taken so far.
@@ -76,7 +78,7 @@ impl Pace {
 
     /// Pauses until the next look.
     pub(crate) async fn pause(&self) {
-        pause((self.waited() / LATE).max(FIRST).min(self.longest)).await;
+        pause((self.waited() / LATE).max(self.first).min(self.longest)).await;
     }
 }
 
@@ -144,7 +146,7 @@ mod tests {
 
     /// How long after `takes` it is seen, and with how many looks.
     async fn seen(takes: Duration, longest: Duration) -> (Duration, u32) {
-        let (begun, pace, mut looks) = (Instant::now(), Pace::new(longest), 1);
+        let (begun, pace, mut looks) = (Instant::now(), Pace::new(longest, 1), 1);
         while begun.elapsed() < takes {
             pace.pause().await;
             looks += 1;
@@ -164,5 +166,8 @@ mod tests {
         }
         assert!(seen(Duration::from_millis(100), longest).await.0 <= FIRST);
         assert_eq!(seen(Duration::from_millis(100), Duration::from_millis(1)).await.0, Duration::ZERO);
+        let (begun, hurried) = (Instant::now(), Pace::new(longest, 100));
+        hurried.pause().await;
+        assert!(begun.elapsed() <= FIRST / 50);
     }
 }

@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use causeway_config::File;
 use causeway_core::{
     Engine, Registry, Stack,
+    apply::Listener,
     engine::{Planned, Run},
     guard::Rules,
     journal::Stamped,
@@ -70,6 +71,10 @@ pub(crate) struct Place {
     retries: RetryConfig,
     /// Instead of the HTTP client of the library.
     http: Option<SharedHttpClient>,
+    /// So many steps run at a time at most.
+    at_once: usize,
+    /// How many times as often it looks at what it waits for.
+    hurry: u32,
 }
 
 /// What a process of ours would be: its tasks end where they stand when it is dropped.
@@ -98,7 +103,14 @@ impl Place {
         fs::write(folder.path().join("causeway.toml"), configuration).unwrap();
         let region = File::read(&folder.path().join("causeway.toml")).unwrap().config.stack.region;
         let retries = RetryConfig::disabled();
-        Place { sandbox: Arc::clone(sandbox), folder, account, key, secret, region, retries, http: None }
+        let sandbox = Arc::clone(sandbox);
+        Place { sandbox, folder, account, key, secret, region, retries, http: None, at_once: 10, hurry: 1 }
+    }
+
+    /// Runs so many steps at a time, and looks so many times as often at what it waits for.
+    #[allow(dead_code, reason = "a bench does")]
+    pub(crate) fn at(&mut self, at_once: usize, hurry: u32) {
+        (self.at_once, self.hurry) = (at_once, hurry);
     }
 
     /// Lets the SDK repeat, and speaks through `http`.
@@ -131,6 +143,7 @@ impl Place {
         let (key, secret, account) = (self.key.clone(), self.secret.clone(), self.account.clone());
         let region = Region::new(self.region.clone());
         let (retries, http) = (self.retries.clone(), self.http.clone());
+        let (at_once, hurry) = (self.at_once, self.hurry);
         let (endpoint, journal) = (self.sandbox.endpoint().to_owned(), self.folder.path().join("journal"));
         async move {
             let mut config = aws_config::defaults(BehaviorVersion::latest())
@@ -144,17 +157,27 @@ impl Place {
             let config = config.load().await;
             let mut registry = Registry::default();
             causeway_aws::register(&mut registry, config);
-            Engine::new(registry, Arc::new(LocalStore::new(journal))).account(account)
+            let engine = Engine::new(registry, Arc::new(LocalStore::new(journal))).account(account);
+            engine.at_once(at_once).hurried(hurry)
         }
     }
 
     /// A whole run in a process of its own.
     fn apply(&self, stack: Stack) -> impl Future<Output = Result<(), String>> + use<> {
+        self.apply_told(stack, Run::default().listener)
+    }
+
+    fn apply_told(
+        &self,
+        stack: Stack,
+        listener: Listener,
+    ) -> impl Future<Output = Result<(), String>> + use<> {
         let engine = self.engine();
         async move {
             let engine = engine.await;
             let planned = engine.plan(&stack, &PlanOptions::default()).await.map_err(|e| told(&e))?;
-            let run = Run { actor: "test".into(), rules: permitted(&planned), ..Run::default() };
+            let rules = permitted(&planned);
+            let run = Run { actor: "test".into(), rules, listener, ..Run::default() };
             let report = engine.apply(planned, &run).await.map_err(|e| told(&e))?;
             match report.is_complete() {
                 true => Ok(()),
@@ -165,8 +188,14 @@ impl Place {
 
     /// Applies `stack`, undisturbed.
     pub(crate) fn run(&self, stack: &Stack) -> Result<(), String> {
+        self.run_told(stack, Run::default().listener)
+    }
+
+    /// Applies `stack`, undisturbed, and tells `listener` what happens.
+    pub(crate) fn run_told(&self, stack: &Stack, listener: Listener) -> Result<(), String> {
         let process = process();
-        let result = process.block_on(async { tokio::time::timeout(LIMIT, self.apply(stack.clone())).await });
+        let apply = self.apply_told(stack.clone(), listener);
+        let result = process.block_on(async { tokio::time::timeout(LIMIT, apply).await });
         ended(process);
         result.unwrap_or_else(|_| Err("it takes too long".into()))
     }

@@ -266,7 +266,7 @@ impl Run {
             _ => Duration::ZERO,
         };
         let deadline = Instant::now() + settle;
-        let pace = Pace::new(target.kind.timing().poll.min(settle));
+        let pace = self.pace(target.kind.timing().poll.min(settle));
         loop {
             let live = self.read(target, spec).await?;
             if live.is_some() || Instant::now() >= deadline {
@@ -412,7 +412,7 @@ impl Run {
                     if rest.changes.iter().all(|c| never_shown(&c.change)) {
                         sent.clone_from(&wanted);
                     }
-                    last = Some((rest, Pace::new(target.kind.timing().poll)));
+                    last = Some((rest, self.pace(target.kind.timing().poll)));
                 }
             }
             live = self.until_ready(target, spec).await?;
@@ -441,7 +441,7 @@ impl Run {
         rest: &Diff,
     ) -> Result<(), StepError> {
         let deadline = Instant::now() + target.kind.timing().timeout;
-        let pace = Pace::new(target.kind.timing().poll);
+        let pace = self.pace(target.kind.timing().poll);
         loop {
             match self.repeated(target, || target.kind.update(target.at(), spec, live, rest)).await {
                 Err(error) if error.class() == Class::NotNow && Instant::now() < deadline => {

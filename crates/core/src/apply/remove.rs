@@ -11,7 +11,6 @@ use crate::{
     registry::AnyLive,
     resource::{Owner, Status},
     value::{Address, is_unknown, resolve},
-    wait::Pace,
 };
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -83,7 +82,7 @@ impl Run {
     async fn copy(&self, target: &Target<'_>, spec: &Json, live: &AnyLive) -> Result<(), StepError> {
         let timing = target.kind.timing();
         let deadline = Instant::now() + timing.timeout;
-        let pace = Pace::new(timing.poll);
+        let pace = self.pace(timing.poll);
         loop {
             match self.repeated(target, || target.kind.copy(target.at(), spec, live)).await {
                 Ok(None) => return Ok(()),
@@ -108,7 +107,7 @@ impl Run {
     async fn delete(&self, target: &Target<'_>, spec: &Json, mut live: AnyLive) -> Result<(), StepError> {
         let timing = target.kind.timing();
         let deadline = Instant::now() + timing.timeout;
-        let pace = Pace::new(timing.poll);
+        let pace = self.pace(timing.poll);
         let mut accepted = false;
         loop {
             let mut on = match &live.status {
