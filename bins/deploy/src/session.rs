@@ -11,7 +11,7 @@ use crate::{
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::Credentials;
-use causeway_aws::{Call, preflight};
+use causeway_aws::{Call, preflight, sts::Caller};
 use causeway_config::File;
 use causeway_core::{
     Class, Engine, Registry,
@@ -203,7 +203,8 @@ impl Session {
             screen.note(&format!("AWS account {} in {region}, as {}", cloud.account, cloud.principal));
         }
         let mut registry = Registry::default();
-        causeway_aws::register(&mut registry, sdk.clone());
+        let caller = Caller { account: cloud.account.clone(), arn: cloud.principal.clone() };
+        causeway_aws::register_as(&mut registry, sdk.clone(), caller);
         let secrets = Arc::new(InSecretsManager { sdk: sdk.clone(), region: region.clone() });
         causeway_postgres::register(&mut registry, way(&file), secrets.clone());
         let bundles = match file.config.eks.as_ref().and_then(|eks| eks.coder.as_ref()) {

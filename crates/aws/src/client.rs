@@ -137,7 +137,7 @@ pub struct Services {
 impl Aws {
     /// The clients of `region`, on one connection pool.
     pub fn new(config: &SdkConfig, region: &Region) -> Self {
-        Aws::with(config, region, Global::new(config, &region.region))
+        Aws::with(config, region, Global::new(config, &region.region, None))
     }
 
     pub(crate) fn with(config: &SdkConfig, region: &Region, global: Global) -> Self {
@@ -149,7 +149,7 @@ impl Aws {
         let _ = (&config, &global);
         Aws(Arc::new(Services {
             region: region.region.clone(),
-            sts: crate::sts::Sts::new(&config),
+            sts: crate::sts::Sts::new(&config, global.caller.clone()),
             #[cfg(feature = "acm")]
             acm: crate::acm::Acm::new(&config),
             #[cfg(feature = "autoscaling")]

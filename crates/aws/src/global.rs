@@ -1,5 +1,6 @@
 //! What belongs to no region, and is asked for once for all of them.
 
+use crate::sts::Caller;
 #[cfg(feature = "iam")]
 use crate::{TagIndex, iam::Listing};
 use aws_config::SdkConfig;
@@ -8,9 +9,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The lists of IAM, and the index of its tags.
+/// The lists of IAM, the index of its tags, and who deploys, where that is known.
 #[derive(Clone)]
 pub(crate) struct Global {
+    pub(crate) caller: Option<Caller>,
     #[cfg(feature = "iam")]
     pub(crate) listing: Listing,
     #[cfg(feature = "iam")]
@@ -18,7 +20,7 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    pub(crate) fn new(config: &SdkConfig, region: &str) -> Self {
+    pub(crate) fn new(config: &SdkConfig, region: &str, caller: Option<Caller>) -> Self {
         let config = config
             .to_builder()
             .region(aws_config::Region::new(home(region)))
@@ -26,6 +28,7 @@ impl Global {
             .build();
         let _ = &config;
         Global {
+            caller,
             #[cfg(feature = "iam")]
             listing: Listing::new(&config),
             #[cfg(feature = "iam")]
@@ -35,14 +38,21 @@ impl Global {
 }
 
 /// One [`Global`] for every partition, made when it is first needed.
-#[derive(Default)]
-pub(crate) struct Globals(Mutex<BTreeMap<&'static str, Global>>);
+pub(crate) struct Globals {
+    made: Mutex<BTreeMap<&'static str, Global>>,
+    caller: Option<Caller>,
+}
 
 impl Globals {
+    /// For the credentials of `caller`, if that is known.
+    pub(crate) fn new(caller: Option<Caller>) -> Self {
+        Globals { made: Mutex::default(), caller }
+    }
+
     /// That of the partition of `region`.
     pub(crate) fn of(&self, config: &SdkConfig, region: &str) -> Global {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        made.entry(home(region)).or_insert_with(|| Global::new(config, region)).clone()
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry(home(region)).or_insert_with(|| Global::new(config, region, self.caller.clone())).clone()
     }
 }
 

@@ -77,8 +77,17 @@ use causeway_core::Registry;
 /// Registers every AWS kind that was compiled in, and the [lints](lint) of them. `config` is the SDK configuration without a region; each
 /// [`Region`] of a stack gets its own clients from it.
 pub fn register(registry: &mut Registry, config: aws_config::SdkConfig) {
+    add(registry, config, None);
+}
+
+/// As [`register`], where `caller` is whose credentials `config` has: nobody asks AWS for it again.
+pub fn register_as(registry: &mut Registry, config: aws_config::SdkConfig, caller: sts::Caller) {
+    add(registry, config, Some(caller));
+}
+
+fn add(registry: &mut Registry, config: aws_config::SdkConfig, caller: Option<sts::Caller>) {
     registry.add_lints(lint::LINTS);
-    let globals = global::Globals::default();
+    let globals = global::Globals::new(caller);
     let kinds = registry.provider(move |region: Region| {
         let aws = Aws::with(&config, &region, globals.of(&config, &region.region));
         async move { Ok(aws) }

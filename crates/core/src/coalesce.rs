@@ -19,9 +19,9 @@ const WINDOW: Duration = Duration::from_millis(5);
 /// For how many windows a burst of look-ups is waited for, as long as there are more in each.
 const WINDOWS: usize = 5;
 
-/// For how many windows it is waited until all looks of a survey have begun. Preparing many calls takes a while where the
-/// machine is slow, and then every look-up that is missed is a call more.
-const BEGINNING: usize = 60;
+/// For how many windows it is waited until all looks of a survey have begun, which they do without waiting for anything.
+/// Preparing many calls takes a while where the machine is slow, and then every look-up that is missed is a call more.
+const BEGINNING: usize = 2000;
 
 type Waiting<K, V> = BTreeMap<K, Vec<oneshot::Sender<Result<Option<V>, Shared>>>>;
 type Fetch<K, V> = dyn Fn(BTreeSet<K>) -> BoxFuture<'static, Result<BTreeMap<K, V>, Error>> + Send + Sync;

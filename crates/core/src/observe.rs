@@ -88,6 +88,8 @@ pub(crate) struct Look<'a> {
     pub(crate) spec: Json,
     /// Whether it is to go.
     pub(crate) going: bool,
+    /// Whether an apply has begun something with it and not finished it.
+    pub(crate) unfinished: bool,
 }
 
 impl Look<'_> {
@@ -126,7 +128,12 @@ async fn all<'a, K: Send>(looks: Vec<(K, Look<'a>)>, reach: &Reach) -> (Vec<(K, 
                 if n == last {
                     survey.begin();
                 }
-                (key, look.read(reach).await, look.place)
+                let answer = if look.unfinished {
+                    survey.of_unfinished(look.read(reach)).await
+                } else {
+                    look.read(reach).await
+                };
+                (key, answer, look.place)
             }
         })
         .buffer_unordered(AT_ONCE);
@@ -243,6 +250,7 @@ async fn look_at(
             outputs: record.outputs.as_ref().map(Cow::Borrowed).or_else(claimed),
             spec: record.request.spec.as_json().clone(),
             going: !current || !stack.nodes().contains_key(address),
+            unfinished: record.phase != Phase::Ready || !record.pending.is_empty(),
         };
         looks.push(((address.clone(), Some(record.instance.clone())), look));
     }
@@ -322,7 +330,16 @@ fn unrecorded<'a>(
     let claimed = stack.claims().get(address);
     if let Some(outputs) = claimed.and_then(|identity| claim::outputs(kind.as_ref(), identity)) {
         let outputs = Some(Cow::Owned(outputs));
-        return Some(Look { address, kind, place, instance: "", outputs, spec, going: false });
+        return Some(Look {
+            address,
+            kind,
+            place,
+            instance: "",
+            outputs,
+            spec,
+            going: false,
+            unfinished: false,
+        });
     }
     let identity = kind.recovery().identity();
     if claimed.is_some() && identity.is_empty() {
@@ -339,6 +356,7 @@ fn unrecorded<'a>(
         outputs: None,
         spec,
         going: false,
+        unfinished: false,
     })
 }
 

@@ -204,8 +204,16 @@ impl Search<'_> {
                 own(&mut wanted, self.stack, address, &json!(instance));
             }
             let (place, outputs) = (place.clone(), None);
-            let look =
-                Look { address, kind, place, instance: &instance, outputs, spec: wanted, going: false };
+            let look = Look {
+                address,
+                kind,
+                place,
+                instance: &instance,
+                outputs,
+                spec: wanted,
+                going: false,
+                unfinished: false,
+            };
             let Some(live) = look.read(&self.reach).await? else { continue };
             if observed {
                 self.tell(address, &live);
@@ -292,6 +300,7 @@ impl Search<'_> {
             outputs: Some(Cow::Borrowed(&live.outputs)),
             spec: spec.clone(),
             going: false,
+            unfinished: false,
         };
         if look.read(&self.reach).await?.is_none() {
             let why = "was found, and is not there any more; run this again".to_owned();

@@ -307,6 +307,13 @@ impl<R: Resource> Cx<'_, R> {
         crate::survey::Survey::current().map(|survey| survey.id())
     }
 
+    /// Whether a read need not ask for what is unset in its spec. It is a survey, and the spec is what the last apply
+    /// wanted and did, or what is wanted of something that never was applied: what is unset in either is compared with
+    /// nothing. Not so where an apply was begun and not finished.
+    pub fn may_skip_unset(&self) -> bool {
+        crate::survey::Survey::current().is_some_and(|survey| survey.is_settled())
+    }
+
     /// The idempotency token of this incarnation's create: 32 characters of `[0-9a-f]`, which every AWS API takes.
     pub fn token(&self) -> String {
         self.token_for("create")

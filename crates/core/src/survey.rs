@@ -17,12 +17,13 @@ tokio::task_local! {
 pub(crate) struct Survey {
     id: u64,
     begun: Arc<AtomicBool>,
+    unfinished: bool,
 }
 
 impl Default for Survey {
     fn default() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Survey { id: NEXT.fetch_add(1, Ordering::Relaxed), begun: Arc::default() }
+        Survey { id: NEXT.fetch_add(1, Ordering::Relaxed), begun: Arc::default(), unfinished: false }
     }
 }
 
@@ -40,6 +41,17 @@ impl Survey {
     /// Runs the looks in `future` as part of this survey.
     pub(crate) async fn of<F: Future>(&self, future: F) -> F::Output {
         SURVEY.scope(self.clone(), future).await
+    }
+
+    /// Runs a look at something that no apply has finished, of which nobody knows what was done to it.
+    pub(crate) async fn of_unfinished<F: Future>(&self, future: F) -> F::Output {
+        let survey = Survey { unfinished: true, ..self.clone() };
+        SURVEY.scope(survey, future).await
+    }
+
+    /// Whether this is a look at what an apply has finished, or at what is in no journal.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.unfinished
     }
 
     /// Says that all looks that run at once have begun: there is nobody else to wait for.

@@ -17,6 +17,9 @@ pub struct InstanceTypeOfferings {
     /// also local zones.
     #[serde(default)]
     pub among: Set<String>,
+    /// Without local zones and wavelength zones, which their names tell apart.
+    #[serde(default)]
+    pub no_local_zones: bool,
     /// How many zones there have to be. With fewer there is no plan. 0: none has to be there yet.
     #[serde(default)]
     pub at_least: usize,
@@ -43,7 +46,8 @@ impl Resource for InstanceTypeOfferings {
         let request = request.filters(filter("instance-type", types.clone())).max_results(1000);
         let offered = request.into_paginator().items().send().try_collect().await;
         let offered: Vec<InstanceTypeOffering> = offered.call("ec2:DescribeInstanceTypeOfferings")?;
-        let zones = zones(&offered, &types, &self.among.get()?);
+        let mut zones = zones(&offered, &types, &self.among.get()?);
+        zones.retain(|zone| !self.no_local_zones || is_of_region(zone, &cx.client.region));
         if zones.len() < self.at_least {
             return Err(Error::Invalid(format!(
                 "{} zones are needed, and {} of {} offer {}: choose another instance type, or another region",
@@ -78,6 +82,12 @@ impl Resource for InstanceTypeOfferings {
     }
 }
 
+/// The name of a zone is that of its region and a letter:
+/// <https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-availability-zones.html>
+fn is_of_region(zone: &str, region: &str) -> bool {
+    zone.strip_prefix(region).is_some_and(|letter| letter.len() == 1)
+}
+
 fn zones(offered: &[InstanceTypeOffering], types: &[String], among: &[String]) -> Vec<String> {
     let mut of_zone: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for offering in offered {
@@ -96,6 +106,14 @@ fn zones(offered: &[InstanceTypeOffering], types: &[String], among: &[String]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_local_zone_is_told_by_its_name() {
+        assert!(is_of_region("us-west-2a", "us-west-2"));
+        for local in ["us-west-2-lax-1a", "us-west-2-wl1-las-wlz-1", "us-west-2"] {
+            assert!(!is_of_region(local, "us-west-2"), "{local}");
+        }
+    }
 
     #[test]
     fn a_zone_offers_all_or_is_left_out() {

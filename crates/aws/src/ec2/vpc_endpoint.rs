@@ -3,7 +3,7 @@
 use super::{
     Spreads, live_tags,
     lookup::{Described, PAGE},
-    tagged, unsuccessful,
+    standing, tagged, unsuccessful,
 };
 use crate::{
     Aws, Call,
@@ -12,12 +12,13 @@ use crate::{
 };
 use aws_sdk_ec2::{
     Client,
-    types::{self, Filter, ResourceType, Tag, VpcEndpointType},
+    types::{self, Filter, ResourceType, RouteState, Tag, VpcEndpointType},
 };
 use causeway_core::{
     ClaimedBy, Cx, Error, Live, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff, outputs,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A way from a network to a service of AWS that does not lead through the internet or a NAT.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -103,6 +104,17 @@ impl Resource for VpcEndpoint {
     type Outputs = VpcEndpointOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
+        if let Some(recorded) = &cx.recorded
+            && self.is_shown_by_routes(cx)
+            && let Some(tags) = self.tags_as_left(cx, &recorded.vpc_endpoint_id).await?
+        {
+            return Ok(Some(Live {
+                outputs: VpcEndpointOutputs { vpc_endpoint_id: recorded.vpc_endpoint_id.clone() },
+                status: Status::Ready,
+                owner: tags.owner(),
+                spec: VpcEndpoint { tags, ..self.clone() },
+            }));
+        }
         let recorded = cx.recorded.as_ref().map(|o| o.vpc_endpoint_id.as_str());
         let found = cx.client.ec2.vpc_endpoints.find(recorded, cx.instance).await?;
         found.as_ref().map(|found| self.live(found)).transpose()
@@ -188,6 +200,11 @@ fn steps(wanted: Vec<String>, there: Vec<String>) -> (Option<Vec<String>>, Optio
     (without(&wanted, &there), without(&there, &wanted))
 }
 
+fn leads_to(table: &types::RouteTable, endpoint: &str) -> bool {
+    let mut routes = table.routes().iter();
+    routes.any(|route| route.gateway_id() == Some(endpoint) && route.state() == Some(&RouteState::Active))
+}
+
 impl Described for types::VpcEndpoint {
     const ID: &'static str = "vpc-endpoint-id";
     fn id(&self) -> Option<&str> {
@@ -221,6 +238,28 @@ fn allows_all(policy: &PolicyDocument) -> bool {
 }
 
 impl VpcEndpoint {
+    /// Whether all of it that is compared shows in other answers: a gateway has a route in every table that it is given
+    /// to, which nobody else can make or take away.
+    /// <https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html#gateway-endpoint-routing>
+    fn is_shown_by_routes(&self, cx: &Cx<'_, Self>) -> bool {
+        self.vpc_endpoint_type == VpcEndpointType::Gateway.as_str()
+            && self.policy.is_none()
+            && cx.may_skip_unset()
+    }
+
+    /// Its tags, where just the tables have its routes that the last apply gave it to.
+    async fn tags_as_left(&self, cx: &Cx<'_, Self>, id: &VpcEndpointId) -> Result<Option<Tags>, Error> {
+        let wanted: BTreeSet<String> = texts(&self.route_table_ids)?.into_iter().collect();
+        let network = self.vpc_id.get()?.as_str();
+        let stands = async {
+            let tables = cx.client.ec2.route_tables.of_network(network).await?;
+            let lead = tables.iter().filter(|table| leads_to(table, id.as_str()));
+            let lead: BTreeSet<String> = lead.filter_map(|t| t.route_table_id().map(str::to_owned)).collect();
+            Ok(!lead.is_empty() && lead == wanted)
+        };
+        Ok(standing::tags(cx, id.as_str(), stands).await?.map(|tags| live_tags(&tags)))
+    }
+
     fn live(&self, endpoint: &types::VpcEndpoint) -> Result<Live<Self>, Error> {
         let tags = live_tags(endpoint.tags());
         let policy = endpoint.policy_document().map(PolicyDocument::parse).transpose();

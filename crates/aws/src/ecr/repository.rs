@@ -94,11 +94,17 @@ impl Resource for Repository {
         let arn = repository.repository_arn.unwrap_or_default();
         let (lifecycle_policy, repository_policy, tags) = tokio::try_join!(
             async {
+                if self.lifecycle_policy.is_none() && cx.may_skip_unset() {
+                    return Ok(None);
+                }
                 let policy = ecr.get_lifecycle_policy().repository_name(&name).send().await;
                 let policy = policy.call("ecr:GetLifecyclePolicy").found()?;
                 parse(policy.and_then(|p| p.lifecycle_policy_text), |text| serde_json::from_str(text))
             },
             async {
+                if self.repository_policy.is_none() && cx.may_skip_unset() {
+                    return Ok(None);
+                }
                 let policy = ecr.get_repository_policy().repository_name(&name).send().await;
                 let policy = policy.call("ecr:GetRepositoryPolicy").found()?;
                 parse(policy.and_then(|p| p.policy_text), PolicyDocument::parse)

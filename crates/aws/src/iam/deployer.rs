@@ -47,13 +47,10 @@ impl Resource for Deployer {
     type Outputs = DeployerOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let Some(caller) = cx.client.sts.caller.get(()).await? else { return Ok(None) };
-        let arn = match principal(caller.arn().unwrap_or_default()) {
+        let Some(caller) = cx.client.sts.caller().await? else { return Ok(None) };
+        let arn = match principal(&caller.arn) {
             Principal::Itself(arn) => Some(arn),
-            Principal::Session(role) => {
-                let found = cx.client.iam.get_role().role_name(role).send().await.call("iam:GetRole")?;
-                found.role.map(|role| role.arn)
-            }
+            Principal::Session(role) => of_role(cx, role).await?,
             Principal::Neither => None,
         };
         Ok(arn.map(|arn| Live {
@@ -78,6 +75,18 @@ impl Resource for Deployer {
     async fn delete(&self, _: &Cx<'_, Self>, _: &Live<Self>) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// With its path, which the name of a session does not have. A list shows it too, as nobody can give a role another one.
+async fn of_role(cx: &Cx<'_, Deployer>, role: &str) -> Result<Option<String>, Error> {
+    let iam = &cx.client.iam;
+    if cx.is_survey()
+        && let Some(arn) = iam.listing.role(role, false).await?.and_then(|listed| listed.detail.arn)
+    {
+        return Ok(Some(arn));
+    }
+    let found = iam.get_role().role_name(role).send().await.call("iam:GetRole")?;
+    Ok(found.role.map(|role| role.arn))
 }
 
 #[cfg(test)]

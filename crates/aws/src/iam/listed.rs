@@ -18,8 +18,8 @@ const PAGE: i32 = 1000;
 /// A thing that is looked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    /// By name.
-    Role(String),
+    /// By name; with what only the shorter list shows, if that is wanted.
+    Role { name: String, whole: bool },
     /// By name.
     Profile(String),
     /// By ARN.
@@ -38,8 +38,8 @@ enum Thing {
 pub(super) struct ListedRole {
     /// With its policies and tags.
     pub(super) detail: RoleDetail,
-    /// With its description and its longest session.
-    pub(super) role: Role,
+    /// With its description and its longest session, where they were asked for.
+    pub(super) short: Option<Role>,
 }
 
 /// An instance profile as the list of roles shows it: one without a role is in none.
@@ -61,8 +61,9 @@ impl Listing {
         Listing(Coalesce::new(usize::MAX, move |keys| list(api.clone(), keys)))
     }
 
-    pub(super) async fn role(&self, name: &str) -> Result<Option<ListedRole>, Error> {
-        let found = self.0.get(Key::Role(name.to_owned())).await?;
+    /// `whole`: with its description and its longest session, which take a call of their own.
+    pub(super) async fn role(&self, name: &str, whole: bool) -> Result<Option<ListedRole>, Error> {
+        let found = self.0.get(Key::Role { name: name.to_owned(), whole }).await?;
         Ok(found.and_then(|thing| if let Thing::Role(role) = thing { Some(*role) } else { None }))
     }
 
@@ -86,8 +87,9 @@ async fn list(api: Client, keys: BTreeSet<Key>) -> Result<BTreeMap<Key, Thing>, 
     match tokio::try_join!(details(&api, &keys), shorts(&api, &keys)) {
         Ok((Details { roles, mut found }, mut shorts)) => {
             for (key, detail) in roles {
-                if let Some(role) = shorts.remove(&key) {
-                    found.insert(key, Thing::Role(Box::new(ListedRole { detail, role })));
+                let short = shorts.remove(&key);
+                if short.is_some() || matches!(key, Key::Role { whole: false, .. }) {
+                    found.insert(key, Thing::Role(Box::new(ListedRole { detail, short })));
                 }
             }
             Ok(found)
@@ -129,9 +131,10 @@ async fn details(api: &Client, keys: &BTreeSet<Key>) -> Result<Details, Error> {
                     all.found.insert(key, Thing::Profile(profile));
                 }
             }
-            if let Some(key) = role.role_name.clone().map(Key::Role).filter(|key| keys.contains(key)) {
-                all.roles.insert(key, role);
-            }
+            let name = role.role_name.clone().unwrap_or_default();
+            let either = [false, true].map(|whole| Key::Role { name: name.clone(), whole });
+            all.roles
+                .extend(either.into_iter().filter(|key| keys.contains(key)).map(|key| (key, role.clone())));
         }
         for policy in page.policies.unwrap_or_default() {
             if let Some(key) = policy.arn.clone().map(Key::Policy).filter(|key| keys.contains(key)) {
@@ -146,13 +149,13 @@ async fn details(api: &Client, keys: &BTreeSet<Key>) -> Result<Details, Error> {
 }
 
 async fn shorts(api: &Client, keys: &BTreeSet<Key>) -> Result<BTreeMap<Key, Role>, Error> {
-    let wanted = keys.iter().filter(|key| matches!(key, Key::Role(_))).count();
+    let wanted = keys.iter().filter(|key| matches!(key, Key::Role { whole: true, .. })).count();
     let mut pages = api.list_roles().max_items(PAGE).into_paginator().send();
     let mut found = BTreeMap::new();
     for _ in 0..wanted {
         let Some(page) = pages.next().await else { break };
         let page = page.call("iam:ListRoles")?.roles.into_iter();
-        let page = page.map(|role| (Key::Role(role.role_name.clone()), role));
+        let page = page.map(|role| (Key::Role { name: role.role_name.clone(), whole: true }, role));
         found.extend(page.filter(|(key, _)| keys.contains(key)));
         if found.len() == wanted {
             break;

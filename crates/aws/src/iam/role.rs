@@ -4,7 +4,7 @@ use super::{
     PolicyDocument, Principal, Statement, document, is_as_left, listed::ListedRole, live_tags, tag, tags,
 };
 use crate::{Aws, Call, id::Arn, shown::shown};
-use aws_sdk_iam::types::Role as SdkRole;
+use aws_sdk_iam::types::AttachedPermissionsBoundary;
 use causeway_core::{
     Cx, Error, Live, Name, Recovery, Resource, Set, Status, Tags, Timing, Value, diff::Diff,
     error::Found as _, outputs,
@@ -103,7 +103,7 @@ impl Resource for Role {
         let name = cx.name(&self.name);
         if cx.recorded.is_some()
             && cx.is_survey()
-            && let Some(listed) = cx.client.iam.listing.role(&name).await?
+            && let Some(listed) = cx.client.iam.listing.role(&name, self.is_asked_for_whole(cx)).await?
             && let Ok(live) = Found::listed(listed).and_then(|found| self.live(cx.instance, found))
             && is_as_left(self, &live.spec)?
         {
@@ -228,9 +228,16 @@ impl Resource for Role {
 
 /// What IAM shows of a role.
 struct Found {
-    role: SdkRole,
+    outputs: RoleOutputs,
+    path: String,
+    /// URL-encoded.
+    trust: String,
+    description: Option<String>,
+    max_session_duration: Option<i32>,
+    boundary: Option<AttachedPermissionsBoundary>,
     inline_policies: BTreeMap<String, PolicyDocument>,
     managed_policy_arns: Set<Arn>,
+    tags: Tags,
 }
 
 impl Found {
@@ -241,47 +248,60 @@ impl Found {
         let policies = async { tokio::try_join!(inline_policies(cx, name), attached(cx, name)) };
         let found = policies.await.found()?;
         Ok(found.map(|(inline_policies, managed_policy_arns)| Found {
-            role,
+            tags: live_tags(role.tags()),
+            outputs: RoleOutputs { arn: role.arn.into(), name: role.role_name, role_id: role.role_id },
+            path: role.path,
+            trust: role.assume_role_policy_document.unwrap_or_default(),
+            description: role.description,
+            max_session_duration: role.max_session_duration,
+            boundary: role.permissions_boundary,
             inline_policies,
             managed_policy_arns,
         }))
     }
 
     fn listed(listed: ListedRole) -> Result<Found, Error> {
-        let ListedRole { detail, mut role } = listed;
-        role.permissions_boundary = detail.permissions_boundary;
-        role.tags = detail.tags;
+        let ListedRole { detail, short } = listed;
+        let tags = live_tags(detail.tags());
         let inline = detail.role_policy_list.unwrap_or_default().into_iter().map(|policy| {
             let text = policy.policy_document.unwrap_or_default();
             Ok::<_, Error>((policy.policy_name.unwrap_or_default(), document(&text, Role::KIND)?))
         });
         let attached = detail.attached_managed_policies.unwrap_or_default().into_iter();
         Ok(Found {
-            role,
+            outputs: RoleOutputs {
+                arn: detail.arn.unwrap_or_default().into(),
+                name: detail.role_name.unwrap_or_default(),
+                role_id: detail.role_id.unwrap_or_default(),
+            },
+            path: detail.path.unwrap_or_default(),
+            trust: detail.assume_role_policy_document.unwrap_or_default(),
+            max_session_duration: short.as_ref().and_then(|role| role.max_session_duration),
+            description: short.and_then(|role| role.description),
+            boundary: detail.permissions_boundary,
             inline_policies: inline.collect::<Result<_, _>>()?,
             managed_policy_arns: attached.filter_map(|policy| policy.policy_arn.map(Arn)).collect(),
+            tags,
         })
     }
 }
 
 impl Role {
     fn live(&self, instance: &str, found: Found) -> Result<Live<Self>, Error> {
-        let Found { role, mut inline_policies, managed_policy_arns } = found;
-        let tags = live_tags(role.tags());
-        let boundary = role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn);
+        let Found { outputs, mut inline_policies, managed_policy_arns, tags, .. } = found;
+        let boundary = found.boundary.and_then(|boundary| boundary.permissions_boundary_arn);
         for missing in self.inline_policies.keys() {
             inline_policies.entry(missing.clone()).or_insert_with(PolicyDocument::nothing);
         }
-        let trust = role.assume_role_policy_document.as_deref().unwrap_or_default();
         Ok(Live {
             spec: Role {
-                name: self.name.live(instance, &role.role_name),
-                assume_role_policy: document(trust, Self::KIND)?,
-                description: shown(self.description.as_ref(), role.description, String::new()),
-                path: shown(self.path.as_ref(), Some(role.path), "/".into()),
+                name: self.name.live(instance, &outputs.name),
+                assume_role_policy: document(&found.trust, Self::KIND)?,
+                description: shown(self.description.as_ref(), found.description, String::new()),
+                path: shown(self.path.as_ref(), Some(found.path), "/".into()),
                 max_session_duration: shown(
                     self.max_session_duration.as_ref(),
-                    role.max_session_duration,
+                    found.max_session_duration,
                     DEFAULT_SESSION,
                 ),
                 permissions_boundary: shown(
@@ -293,10 +313,16 @@ impl Role {
                 managed_policy_arns,
                 tags: tags.clone(),
             },
-            outputs: RoleOutputs { arn: role.arn.into(), name: role.role_name, role_id: role.role_id },
+            outputs,
             status: Status::Ready,
             owner: tags.owner(),
         })
+    }
+
+    /// Whether anything is compared that only the shorter list shows.
+    fn is_asked_for_whole(&self, cx: &Cx<'_, Self>) -> bool {
+        let unset = self.description.is_none() && self.max_session_duration.is_none();
+        !(unset && cx.may_skip_unset())
     }
 }
 

@@ -92,8 +92,11 @@ impl Resource for Key {
         let rest = async {
             tokio::try_join!(
                 async {
+                    if self.policy.is_none() && cx.may_skip_unset() {
+                        return Ok(None);
+                    }
                     let policy = kms.get_key_policy().key_id(&id).policy_name("default").send().await;
-                    policy.call("kms:GetKeyPolicy")
+                    Ok(Some(policy.call("kms:GetKeyPolicy")?.policy.unwrap_or_default()))
                 },
                 async {
                     let rotation = kms.get_key_rotation_status().key_id(&id).send().await;
@@ -108,14 +111,15 @@ impl Resource for Key {
             )
         };
         let Some((policy, rotation, Some(tags))) = rest.await.found()? else { return Ok(None) };
-        let policy = PolicyDocument::parse(&policy.policy.unwrap_or_default())
-            .map_err(|source| Error::Decode { what: "a policy document", kind: Self::KIND, source })?;
+        let policy = policy.as_deref().map(PolicyDocument::parse).transpose();
+        let policy =
+            policy.map_err(|source| Error::Decode { what: "a policy document", kind: Self::KIND, source })?;
         let arn = Arn(key.arn.unwrap_or_default());
         Ok(Some(Live {
             spec: Key {
                 description: shown(self.description.as_ref(), key.description, String::new()),
                 // What a key always has is not something that is left to take away.
-                policy: Some(policy).filter(|p| self.policy.is_some() || !p.means(&default_policy(&arn))),
+                policy: policy.filter(|p| self.policy.is_some() || !p.means(&default_policy(&arn))),
                 enable_key_rotation: shown(
                     self.enable_key_rotation.as_ref(),
                     Some(rotation.key_rotation_enabled),

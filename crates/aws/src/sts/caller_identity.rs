@@ -1,5 +1,6 @@
 //! Who deploys: <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>
 
+use super::Caller;
 use crate::Aws;
 use causeway_core::{Cx, Error, Live, Owner, Recovery, Resource, Status, diff::Diff, outputs};
 use serde::{Deserialize, Serialize};
@@ -25,12 +26,12 @@ impl Resource for CallerIdentity {
     type Outputs = CallerIdentityOutputs;
 
     async fn read(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
-        let Some(caller) = cx.client.sts.caller.get(()).await? else { return Ok(None) };
-        let account = caller.account().map(str::to_owned);
-        let partition = caller.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
-        Ok(account.map(|account| Live {
+        Ok(cx.client.sts.caller().await?.map(|Caller { account, arn }| Live {
             spec: self.clone(),
-            outputs: CallerIdentityOutputs { account, partition },
+            outputs: CallerIdentityOutputs {
+                account,
+                partition: arn.split(':').nth(1).unwrap_or("aws").to_owned(),
+            },
             status: Status::Ready,
             owner: Owner::Parent,
         }))

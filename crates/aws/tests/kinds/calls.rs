@@ -87,6 +87,7 @@ fn of_region(stack: &mut Stack, region: &str, n: u16) {
     for i in 0..3 * n {
         let name = format!("{region}-{i}");
         let role = Role {
+            description: Some("as it was".into()),
             inline_policies: BTreeMap::from([("reads".to_owned(), reads())]),
             ..Role::assumed_by(name.as_str(), "ec2.amazonaws.com")
         };
@@ -124,29 +125,29 @@ fn of_region(stack: &mut Stack, region: &str, n: u16) {
     stack.add("queue", Queue::new("calls"));
 }
 
-struct Account {
-    number: &'static str,
-    engine: Engine,
+pub(crate) struct Account {
+    pub(crate) number: &'static str,
+    pub(crate) engine: Engine,
 }
 
 impl Account {
-    async fn new(number: &'static str) -> Self {
+    pub(crate) async fn new(number: &'static str) -> Self {
         let engine = Engine::new(registry(number).await, Arc::new(MemoryStore::default()));
         Account { number, engine }
     }
 
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         causeway_sandbox::shared().unwrap().credentials(self.number).unwrap().0
     }
 
-    async fn apply(&self, stack: &Stack) {
+    pub(crate) async fn apply(&self, stack: &Stack) {
         let planned = self.engine.plan(stack, &PlanOptions::default()).await.unwrap();
         let report = self.engine.apply(planned, &Run::default()).await.unwrap();
         assert!(report.is_complete(), "{report:?}");
     }
 
     /// What a plan would do, and how often it called what.
-    async fn plan(&self, stack: &Stack) -> (Vec<(String, Action)>, BTreeMap<String, usize>) {
+    pub(crate) async fn plan(&self, stack: &Stack) -> (Vec<(String, Action)>, BTreeMap<String, usize>) {
         let (gateway, key) = (causeway_sandbox::shared().unwrap().gateway(), self.key());
         let calls = || gateway.calls().into_iter().filter(|call| call.access_key == key);
         let before = calls().count();
@@ -220,6 +221,8 @@ async fn what_was_changed_by_hand_is_seen_and_asked_for_itself() {
     let profile =
         aws.iam.untag_instance_profile().instance_profile_name("us-east-1-1").tag_keys(Tags::ADDRESS);
     profile.send().await.unwrap();
+    let role = aws.iam.update_role().role_name("us-east-1-2").description("by hand");
+    role.send().await.unwrap();
     let secret = aws.secretsmanager.update_secret().secret_id("calls/1").description("by hand");
     secret.send().await.unwrap();
     let template = aws.ec2.create_launch_template_version().launch_template_name("template-2");
@@ -236,13 +239,13 @@ async fn what_was_changed_by_hand_is_seen_and_asked_for_itself() {
             "us-east-1/parameter-0",
             "us-east-1/profile-1",
             "us-east-1/role-0",
+            "us-east-1/role-2",
             "us-east-1/secret-1",
             "us-east-1/template-2"
         ]
     );
-    for call in
-        ["iam:GetRole", "iam:GetInstanceProfile", "secretsmanager:DescribeSecret", "ssm:GetParameters"]
-    {
+    assert_eq!(calls["iam:GetRole"], 2, "{calls:?}");
+    for call in ["iam:GetInstanceProfile", "secretsmanager:DescribeSecret", "ssm:GetParameters"] {
         assert_eq!(calls[call], 1, "{calls:?}");
     }
     account.apply(&stack(1)).await;

@@ -27,4 +27,5 @@ mod replication;
 mod route53;
 mod secretsmanager;
 mod sns;
+mod unset;
 mod wafv2;

@@ -53,6 +53,7 @@ async fn zones_that_offer_all_types() {
     let offer = |types: &[&str]| InstanceTypeOfferings {
         instance_types: types.iter().copied().collect::<Set<String>>(),
         among: Set::default(),
+        no_local_zones: false,
         at_least: 0,
     };
     let one = look(&aws, &offer(&["t4g.micro"])).await.unwrap().zones;

@@ -32,7 +32,7 @@
 //! | `ec2_flow_logs` | whether the log group of a flow log is there |
 //! | `ec2_launch_templates` | the tags of a template are not those of its machines |
 //! | `ec2_leftovers` | deleted NAT gateways and terminated instances take their interfaces along |
-//! | `ec2_routes` | `blackhole` for routes to an internet gateway that is not attached |
+//! | `ec2_routes` | `blackhole` for routes to an internet gateway that is not attached; the routes of gateway endpoints |
 //! | `ec2_task_interfaces` | the interface of a Fargate task, with its public address |
 //! | `ec2_vpc_endpoints` | filters by id, network and service; deleted ones go |
 //! | `ecs_task_definitions` | `ClientException` for illegal Fargate sizes, network modes and a missing execution role; `hostPort` |

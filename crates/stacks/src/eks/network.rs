@@ -46,17 +46,24 @@ pub(super) struct Wanted<'a> {
     pub region: &'a str,
 }
 
-/// Where nobody has a control plane: <https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html>
-const NOT_FOR_EKS: [&str; 3] = ["use1-az3", "usw1-az2", "cac1-az3"];
+/// Where nobody has a control plane, by region: <https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html>
+const NOT_FOR_EKS: [(&str, &str); 3] =
+    [("us-east-1", "use1-az3"), ("us-west-1", "usw1-az2"), ("ca-central-1", "cac1-az3")];
 
 pub(super) fn network(stack: &mut Stack, wanted: &Wanted<'_>) -> Networks {
     stack.scope("network", |stack| {
-        let zones = stack.add("zones", AvailabilityZones { exclude_zone_ids: Set::from_iter(NOT_FOR_EKS) });
+        // What a zone is called says nothing of which it is, so those that are left out have to be looked for.
+        let left_out = NOT_FOR_EKS.iter().find(|(region, _)| *region == wanted.region);
+        let among = left_out.map(|(_, zone)| {
+            let zones = AvailabilityZones { exclude_zone_ids: Set::from_iter([*zone]) };
+            stack.add("zones", zones).names.cast()
+        });
         let offered = stack.add(
             "offerings",
             InstanceTypeOfferings {
                 instance_types: wanted.instance_types.iter().map(String::as_str).collect(),
-                among: Set(vec![zones.names.cast()]),
+                among: Set(among.into_iter().collect()),
+                no_local_zones: true,
                 at_least: wanted.layout.iter().map(|block| block.zone + 1).max().unwrap_or_default(),
             },
         );
