@@ -156,7 +156,8 @@ fn protected(step: &Step, rules: &Rules) -> Option<Refusal> {
 fn data(step: &Step, rules: &Rules) -> Option<Refusal> {
     (step.data && step.action.removes() && !rules.permits.contains(&step.address)).then(|| {
         let why = format!(
-            "holds data and would be {}; name it to permit that: --permit {}",
+            "holds {} and would be {}; name it to permit that: --permit {}",
+            step.holds.as_deref().unwrap_or("data"),
             verb(step.action),
             step.address
         );

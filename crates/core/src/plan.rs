@@ -86,6 +86,9 @@ pub struct Step {
     /// Whether it holds data that nobody can bring back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub data: bool,
+    /// What that is, where it is not data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<String>,
     /// Whether it is protected.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protect: bool,
@@ -442,6 +445,7 @@ impl<'a> Planner<'a> {
             diff: decision.diff,
             why: decision.why,
             data: kind.data(),
+            holds: kind.holds().map(str::to_owned),
             protect: node.protect,
             leftover: false,
         });
@@ -815,6 +819,7 @@ impl<'a> Planner<'a> {
                 diff: Diff::default(),
                 why,
                 data,
+                holds: kind.holds().map(str::to_owned),
                 protect: record.request.protect,
                 leftover,
                 undo: undo::of(kind.as_ref(), action, &Diff::default(), data),

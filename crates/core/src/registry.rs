@@ -54,6 +54,8 @@ pub trait AnyKind: Send + Sync {
     fn recovery(&self) -> Recovery;
     /// [`Resource::DATA`].
     fn data(&self) -> bool;
+    /// [`Resource::HOLDS`].
+    fn holds(&self) -> Option<&'static str>;
     /// [`Resource::RETAIN`].
     fn retain(&self) -> bool;
     /// [`Resource::CLAIMED_BY`].
@@ -172,6 +174,9 @@ impl<R: Resource> AnyKind for Kind<R> {
     }
     fn data(&self) -> bool {
         R::DATA
+    }
+    fn holds(&self) -> Option<&'static str> {
+        R::HOLDS
     }
     fn retain(&self) -> bool {
         R::RETAIN

@@ -429,6 +429,7 @@ mod tests {
             diff: Diff { changes: vec![FieldChange { path: "field".into(), change }] },
             why: Some("`field` is a|b".into()),
             data: false,
+            holds: None,
             protect: false,
             leftover: false,
             undo: (action == Action::Delete)

@@ -27,6 +27,8 @@ pub trait Resource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static
     const MOVES: &'static [&'static str] = &[];
     /// Whether it holds data that nobody can bring back: never deleted or replaced without a permit that names it.
     const DATA: bool = false;
+    /// What it is that nobody can bring back, where that is not data: a noun with its article.
+    const HOLDS: Option<&'static str> = None;
     /// Whether it stays when it is wanted no more, and is only forgotten: what it stands in decides how long it lives,
     /// like an image in a repository.
     const RETAIN: bool = false;

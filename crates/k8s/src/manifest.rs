@@ -177,6 +177,10 @@ impl<K: Noun> Resource for Manifest<K> {
     const REPLACE: &'static [&'static str] = K::REPLACE;
     const MOVES: &'static [&'static str] = &["address", "scaled_by", "valid_until"];
     const DATA: bool = K::DATA;
+    const HOLDS: Option<&'static str> = match K::BALANCED {
+        Some(_) => Some("a protected load balancer, whose address people know,"),
+        None => None,
+    };
     const TIMING: Timing = K::TIMING;
     type Client = Kubernetes;
     type Outputs = ManifestOutputs;
