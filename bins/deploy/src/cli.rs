@@ -92,6 +92,9 @@ pub(crate) enum Command {
     Vendor(crate::commands::vendor::Args),
     /// Copy images of others into the repositories of the stack, by digest and for all platforms
     Mirror(crate::commands::mirror::Args),
+    /// Make the key that workspaces use LiteLLM with anew, or bring it to them
+    #[command(subcommand)]
+    LlmKey(crate::commands::llm_key::What),
     /// Show how it stands, on one screen
     Status,
     /// Print the values that the stack tells, like the access URL
@@ -157,6 +160,7 @@ impl Command {
             Command::Update(_) => "update",
             Command::Vendor(_) => "vendor",
             Command::Mirror(_) => "mirror",
+            Command::LlmKey(what) => what.name(),
             Command::Status => "status",
             Command::Outputs => "outputs",
             Command::Rollback(_) => "rollback",

@@ -7,7 +7,7 @@ use crate::{
 };
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use causeway_aws::eks;
+use causeway_aws::{Aws, Call, Region, eks};
 use causeway_config::File;
 use causeway_core::{Error, Registry};
 use causeway_k8s::{
@@ -46,6 +46,34 @@ pub(crate) fn register(
             })
         }
     });
+}
+
+/// The API of the cluster `name` in `region`, as whoever deploys.
+///
+/// # Errors
+/// There is no such cluster, or no way there.
+pub(crate) async fn enter(
+    sdk: &SdkConfig,
+    region: &str,
+    name: &str,
+) -> Result<causeway_k8s::Client, Failure> {
+    let aws = Aws::new(sdk, &Region::new(region));
+    let found = aws.eks.describe_cluster().name(name).send().await.call("eks:DescribeCluster")?.cluster;
+    let none =
+        || Failure::new(Code::Unavailable, format!("the cluster {name} in {region} has no address yet"));
+    let cluster = found.ok_or_else(none)?;
+    let authority = cluster.certificate_authority.and_then(|one| one.data).ok_or_else(none)?;
+    let access = Access {
+        region: region.to_owned(),
+        name: name.to_owned(),
+        endpoint: cluster.endpoint.ok_or_else(none)?.into(),
+        certificate_authority: authority.into(),
+    };
+    let credentials = sdk.credentials_provider();
+    let credentials =
+        credentials.ok_or_else(|| Failure::new(Code::Unavailable, "there are no credentials"))?;
+    let caller = Caller { credentials, region: region.to_owned(), cluster: name.to_owned() };
+    Ok(Kubernetes::new(&access, caller)?.client())
 }
 
 /// Whoever deploys, at the door of one cluster.

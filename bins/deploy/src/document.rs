@@ -345,6 +345,45 @@ pub(crate) struct MirroredImage {
     pub(crate) failed: Option<String>,
 }
 
+/// Of `llm-key make`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LlmKeyMade {
+    /// What LiteLLM calls the key that is in force; no secret. None where there is a freeze.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) alias: Option<String>,
+    /// Whether it is a new one.
+    pub(crate) new: bool,
+    /// The aliases of keys that were deleted.
+    pub(crate) deleted: Vec<String>,
+    /// The aliases of keys that live longer because of a freeze.
+    pub(crate) extended: Vec<String>,
+}
+
+/// Of `llm-key bring`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LlmKeyBrought {
+    /// What LiteLLM calls the key; no secret. None where there is a freeze.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) alias: Option<String>,
+    /// Where it is now.
+    pub(crate) namespaces: Vec<LlmKeyPlace>,
+}
+
+/// A namespace of workspaces, and its key.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LlmKeyPlace {
+    /// The region; none for the cluster that the program runs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) region: Option<String>,
+    /// The namespace.
+    pub(crate) namespace: String,
+    /// Whether it had another one before, or none.
+    pub(crate) changed: bool,
+    /// Why it could not be brought there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
+}
+
 /// Of `drift`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Drifted {
@@ -598,6 +637,8 @@ pub(crate) fn schema() -> Json {
         ("update", generator.subschema_for::<Document<Update>>()),
         ("vendor", generator.subschema_for::<Document<Vendor>>()),
         ("mirror", generator.subschema_for::<Document<Mirror>>()),
+        ("llm-key make", generator.subschema_for::<Document<LlmKeyMade>>()),
+        ("llm-key bring", generator.subschema_for::<Document<LlmKeyBrought>>()),
         ("drift", generator.subschema_for::<Document<Drifted>>()),
         ("status", generator.subschema_for::<Document<Status>>()),
         ("outputs", generator.subschema_for::<Document<Outputs>>()),

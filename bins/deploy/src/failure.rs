@@ -103,12 +103,17 @@ impl Failure {
         self.code.into()
     }
 
-    fn error(&self) -> document::Error {
-        let message = match &self.said {
+    /// Why, in a sentence.
+    pub(crate) fn message(&self) -> String {
+        match &self.said {
             Said::Text(text) => text.clone(),
             Said::Mistakes(mistakes) => mistakes.to_string(),
             Said::Refusals(_) => "the plan is refused; nothing was changed".to_owned(),
-        };
+        }
+    }
+
+    fn error(&self) -> document::Error {
+        let message = self.message();
         let mistakes = match &self.said {
             Said::Mistakes(all) => all.all().iter().map(|m| Place::of(all, m)).collect(),
             _ => vec![],
@@ -216,6 +221,20 @@ impl From<VendorError> for Failure {
             _ => Code::Unavailable,
         };
         Failure::new(code, chain(&error)).hint(error.remedy())
+    }
+}
+
+impl From<causeway_litellm::RotationError> for Failure {
+    fn from(error: causeway_litellm::RotationError) -> Self {
+        use causeway_litellm::{Error, RotationError};
+        let failure = Failure::new(Code::Unavailable, chain(&error));
+        match error {
+            RotationError::Api { source: Error::Stranger { .. }, .. } => {
+                failure.hint("LITELLM_MASTER_KEY, or the secret of the stack, has to be the key that LiteLLM was started with")
+            }
+            RotationError::Api { .. } => failure.hint("the key that is in force stays; running this again goes on"),
+            _ => failure,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod progress;
 mod running;
 mod screen;
 mod session;
+mod stages;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -29,10 +29,19 @@ impl File {
             let source = one.provisioner_key.as_ref()?;
             Some(at(&["eks", "coder", "organizations", name, "provisioner_key"], source))
         });
+        let sets = coder.clone().flat_map(|coder| &coder.organizations).flat_map(|(name, one)| {
+            let at = move |set: &str| {
+                ["eks", "coder", "organizations", name.as_str(), "sets", set, "key"]
+                    .map(str::to_owned)
+                    .to_vec()
+            };
+            one.sets.iter().map(move |(set, one)| (at(set), &one.key))
+        });
         let token = coder.filter_map(|coder| coder.certificates.cloudflare_token.as_ref());
         ecs.map(|(name, source)| at(&["ecs", "secrets", name], source))
             .chain(secrets.map(|(name, source)| at(&["eks", "coder", "secrets", name], source)))
             .chain(keys)
+            .chain(sets)
             .chain(token.map(|source| at(&["eks", "coder", "certificates", "cloudflare_token"], source)))
             .chain(proxies)
     }

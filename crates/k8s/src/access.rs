@@ -118,6 +118,18 @@ impl Kubernetes {
     }
 }
 
+/// Speaks to the cluster that this program runs in, as its own service account; outside of one, to that of the kubeconfig.
+///
+/// # Errors
+/// [`Error::Connect`] where there is neither.
+pub async fn here() -> Result<kube::Client, Error> {
+    let failed = |source: BoxError| Error::Connect { place: "the cluster that this runs in".into(), source };
+    let mut config = Config::infer().await.map_err(|error| failed(error.into()))?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(ANSWER);
+    kube::Client::try_from(config).map_err(|error| failed(error.into()))
+}
+
 fn config(access: &Access) -> Result<Config, BoxError> {
     let mut config = Config::new(access.endpoint.get()?.parse::<Uri>()?);
     config.root_cert = Some(certificates(access.certificate_authority.get()?)?);

@@ -28,8 +28,9 @@ mod shown;
 mod vault;
 pub mod workload;
 
-pub use access::{Access, Kubernetes, Token, Tokens};
+pub use access::{Access, Kubernetes, Token, Tokens, here};
 pub use k8s_openapi;
+pub use kube::Client;
 pub use manifest::{MANAGER, Manifest, ManifestOutputs, ManifestRefs, STACK};
 pub use noun::{Noun, Scope};
 pub use vault::{Stored, Vault};

@@ -1,7 +1,7 @@
 //! Images of others, kept in our own registry: a job that copies them at set times, with all their platforms and by digest.
 //!
-//! It runs our own program, with the arguments that it is given here: no Docker beside it, no right in the cluster, and nothing
-//! that is privileged. Our program has no command for it yet, so no target adds it.
+//! It runs our own program, `deploy mirror` with the arguments that it is given here: no Docker beside it, no right in the cluster,
+//! and nothing that is privileged.
 
 use crate::{
     Manifest,
@@ -56,9 +56,9 @@ impl Settings {
 
 /// Adds the job, to a namespace that is there once `after` is.
 pub fn add(stack: &mut Stack, after: &[Address], settings: &Settings) -> Handle<Manifest<CronJob>> {
-    // Layers pass through: what is in memory is a piece of one, what is on disk is what was begun.
-    let resources = Resources { cpu: ("100m", "1"), memory: ("128Mi", "1Gi"), storage: ("1Gi", "12Gi") };
-    let (volume, mount) = scratch("tmp", "/tmp", "10Gi");
+    // Layers pass through: some pieces of them are in memory, and nothing is on the disk.
+    let resources = Resources { cpu: ("100m", "1"), memory: ("128Mi", "512Mi"), storage: ("64Mi", "256Mi") };
+    let (volume, mount) = scratch("tmp", "/tmp", "64Mi");
     let variable = |(name, value): (&String, &Value<String>)| EnvVar {
         name: name.clone(),
         value: Some(value.inline()),

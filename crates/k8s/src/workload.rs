@@ -6,7 +6,10 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        apps::v1::{
+            Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment, StatefulSet,
+            StatefulSetSpec, StatefulSetUpdateStrategy,
+        },
         core::v1::{
             Affinity, Capabilities, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction,
             NodeAffinity, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec,
@@ -303,6 +306,31 @@ impl Workload {
                 }),
                 template: self.template(),
                 ..DeploymentSpec::default()
+            }),
+            status: None,
+        }
+    }
+
+    /// Pods with names that stay, each replaced in its place: they end one by one, and start at once.
+    pub fn stateful_set(&self) -> StatefulSet {
+        let mut template = self.template();
+        let spread = template.spec.iter_mut().filter_map(|spec| spec.topology_spread_constraints.as_mut());
+        for constraint in spread.flatten() {
+            constraint.match_label_keys = Some(vec!["controller-revision-hash".into()]);
+        }
+        StatefulSet {
+            metadata: self.metadata(),
+            spec: Some(StatefulSetSpec {
+                replicas: Some(self.replicas),
+                selector: self.selected(),
+                // None waits for another to be ready.
+                pod_management_policy: Some("Parallel".into()),
+                update_strategy: Some(StatefulSetUpdateStrategy {
+                    type_: Some("RollingUpdate".into()),
+                    rolling_update: None,
+                }),
+                template,
+                ..StatefulSetSpec::default()
             }),
             status: None,
         }

@@ -17,8 +17,12 @@ use crate::config::{Given, Problem, StackConfig};
 use causeway_aws::{AwsStack, iam::Deployer, id::Arn, sts::CallerIdentity};
 use causeway_core::{Stack, Tags, Value};
 pub use config::*;
+pub use roles::llm_key_name;
 use workloads::Here;
-pub use workloads::{Certificates, Coder, LoadBalancer, Nodes, Organization, Pool, Proxy};
+pub use workloads::{
+    Alerts, Certificates, Coder, Jobs, LoadBalancer, Nodes, Organization, Pool, ProvisionerKind,
+    ProvisionerSet, Proxy,
+};
 
 impl Eks {
     /// What cannot work in a stack like `common`, all of it.
@@ -43,6 +47,7 @@ pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks, given: &Given)
         let place = Place {
             config,
             site,
+            home: &common.region,
             network: &config.network,
             nodes: &config.system_nodes,
             deployer: deployer.as_ref(),
@@ -60,7 +65,14 @@ pub fn eks(stack: &mut Stack, common: &StackConfig, config: &Eks, given: &Given)
         let network = Network { cidr: region.cidr.clone(), ..config.network.clone() };
         let nodes = region.system_nodes.as_ref().unwrap_or(&config.system_nodes);
         let site = site(common, name, &home.account, &home.partition);
-        let place = Place { config, site, network: &network, nodes, deployer: home.deployer.as_ref() };
+        let place = Place {
+            config,
+            site,
+            home: &common.region,
+            network: &network,
+            nodes,
+            deployer: home.deployer.as_ref(),
+        };
         in_region(stack, name, |stack| {
             let built = in_place(stack, &place, &layout::PROXY);
             let roles = place.roles(stack, &built, &home.repositories, home.llm_key.as_ref(), false);
@@ -83,6 +95,8 @@ struct Home {
 struct Place<'a> {
     config: &'a Eks,
     site: iam::Site,
+    /// The region of the control plane.
+    home: &'a str,
     network: &'a Network,
     nodes: &'a SystemNodes,
     deployer: Option<&'a Value<Arn>>,
@@ -160,9 +174,10 @@ impl Place<'_> {
         given: &Given,
         here: Here<'_>,
     ) {
-        let Some(coder) = &self.config.coder else { return };
+        let config = self.config;
+        let Some(coder) = &config.coder else { return };
         let wanted =
-            workloads::Wanted { config: self.config, coder, site: &self.site, built, roles, given, here };
+            workloads::Wanted { config, coder, site: &self.site, home: self.home, built, roles, given, here };
         workloads::workloads(stack, &wanted);
     }
 }

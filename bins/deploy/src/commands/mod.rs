@@ -15,6 +15,7 @@ mod history;
 pub(crate) mod html;
 pub(crate) mod iam_policy;
 pub(crate) mod init;
+pub(crate) mod llm_key;
 pub(crate) mod logs;
 pub(crate) mod mirror;
 mod outputs;
@@ -70,6 +71,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Arc<Screen>) -> Result<ExitCode, Fai
         Command::Update(flags) => update::run(&run, flags).await,
         Command::Vendor(flags) => vendor::run(&run, flags).await,
         Command::Mirror(flags) => mirror::run(&run, flags).await,
+        Command::LlmKey(what) => llm_key::run(&run, what).await,
         Command::Status => status::run(&run).await,
         Command::Outputs => outputs::run(&run).await,
         Command::Rollback(flags) => rollback::run(&run, flags).await,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod coder;
+mod jobs;
 mod killed;
 mod litellm;
 mod look;
@@ -34,8 +35,17 @@ fn example() -> String {
     let mut text: String = EXAMPLE
         .lines()
         .map(|line| {
-            let commented =
-                ["provisioner_key", "[eks.regions.", "access_url", "wildcard_access", "session_token"];
+            let commented = [
+                "provisioner_key",
+                "[eks.regions.",
+                "access_url",
+                "wildcard_access",
+                "session_token",
+                "[eks.coder.jobs]",
+                "image = ",
+                "[eks.registry.mirror]",
+                "coder-preview = ",
+            ];
             let line = match line.strip_prefix("# ") {
                 Some(rest) if commented.iter().any(|start| rest.starts_with(start)) => rest,
                 _ => line,
@@ -69,6 +79,8 @@ struct Seen {
     again: Vec<Vec<Json>>,
     /// What boto3 sees in each region, after the apply.
     aws: Json,
+    /// What was seen of the keys of LiteLLM.
+    keys: jobs::Keys,
     /// All that was told.
     told: String,
     /// What the second apply and the plan after it changed.
@@ -86,8 +98,11 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let planned = steps.iter().filter(|step| step["kind"].as_str().unwrap().starts_with("k8s."));
     let planned = planned.map(|step| step["address"].as_str().unwrap().to_owned()).collect();
     let mut told = world.deploy(&["apply", "--yes"]).succeeds();
+    let keys = jobs::keys(&world);
     let objects = objects();
     let aws: Json = serde_json::from_str(&world.boto3(AWS)).unwrap();
+    // As somebody does who wants no key to change.
+    kubernetes("suspend", &kubeconfigs());
     world.forget_calls();
     told += &world.deploy(&["apply", "--yes"]).succeeds();
     told += &world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
@@ -101,7 +116,7 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
          .describe_load_balancers()['LoadBalancers']], end='')",
     );
     told += &fs::read_to_string(world.folder().join(".causeway/journal.jsonl")).unwrap();
-    Seen { planned, objects, again, aws, told, changed, left }
+    Seen { planned, objects, again, aws, keys, told, changed, left }
 });
 
 /// Puts the definitions beside the configuration that are fetched where there is internet.
@@ -121,13 +136,18 @@ fn destroyed(world: &World) -> String {
 
 /// All objects of all clusters.
 fn objects() -> Vec<Vec<Json>> {
+    list_of(&kubeconfigs())
+}
+
+/// For administrators of the clusters.
+fn kubeconfigs() -> [PathBuf; 3] {
     let sandbox = shared().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let file = |region| {
         let cluster = sandbox.cluster(ACCOUNT, region, "ai-coder").unwrap();
         runtime.block_on(cluster.kubeconfig()).unwrap().to_owned()
     };
-    list_of(&REGIONS.map(file))
+    REGIONS.map(file)
 }
 
 /// All objects of the clusters with these kubeconfigs.

@@ -1,5 +1,6 @@
 """What API servers have, as the administrators of their kubeconfigs see it: `list` prints every object, `clear` takes what is
-ours away and waits until it is gone, the definitions of custom resources excepted. Nothing of ours is in it."""
+ours away and waits until it is gone, the definitions of custom resources excepted; `suspend` suspends all jobs; `deny` lets no pod of
+Coder in until `allow`; `operator FILE` brings what the Prometheus operator brings. Nothing of ours is in it."""
 
 import base64
 import json
@@ -28,7 +29,7 @@ def connection(kubeconfig):
 
     def call(path, method="GET", body=None):
         sent = urllib.request.Request(cluster["server"] + path, method=method, data=body and json.dumps(body).encode())
-        sent.add_header("Content-Type", "application/json")
+        sent.add_header("Content-Type", "application/merge-patch+json" if method == "PATCH" else "application/json")
         with opener.open(sent, timeout=60) as answer:
             return json.load(answer)
 
@@ -120,7 +121,60 @@ def wait(begun):
     time.sleep(0.3)
 
 
-if sys.argv[1] == "clear":
+def suspend(call):
+    for path, one in objects(call):
+        if one["kind"] == "CronJob":
+            call(path, "PATCH", {"spec": {"suspend": True}})
+
+
+ADMISSION = "/apis/admissionregistration.k8s.io/v1/"
+
+
+def deny(call):
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "no-coder"},
+        "spec": {
+            "matchConstraints": {
+                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "coder"}},
+            },
+            "validations": [{"expression": "false", "message": "no pod of Coder, says the policy"}],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "no-coder"},
+        "spec": {"policyName": "no-coder", "validationActions": ["Deny"]},
+    }
+    call(ADMISSION + "validatingadmissionpolicies", "POST", policy)
+    call(ADMISSION + "validatingadmissionpolicybindings", "POST", binding)
+    # It is in force a moment after that.
+    time.sleep(5)
+
+
+def allow(call):
+    for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        delete(call, f"{ADMISSION}{plural}/no-coder")
+    time.sleep(5)
+
+
+def operator(call):
+    """The definition of the operator's rules, as upstream publishes it, and the namespace that it looks in."""
+    import yaml
+
+    call("/api/v1/namespaces", "POST", {"metadata": {"name": "monitoring"}})
+    definition = yaml.safe_load(open(sys.argv[2]))
+    call("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "POST", definition)
+
+
+OTHERS = {"deny": deny, "operator": operator, "allow": allow, "suspend": suspend}
+if sys.argv[1] in OTHERS:
+    for path in sys.argv[3 if sys.argv[1] == "operator" else 2 :]:
+        OTHERS[sys.argv[1]](connection(path))
+elif sys.argv[1] == "clear":
     for path in sys.argv[2:]:
         clear(connection(path))
 else:

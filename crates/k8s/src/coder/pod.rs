@@ -259,8 +259,23 @@ pub(crate) fn run(
 ) -> causeway_core::Handle<crate::Manifest<k8s_openapi::api::apps::v1::Deployment>> {
     objects.then();
     let deployment = objects.add("deployment", &work.deployment());
+    keep_enough(objects, work);
+    deployment
+}
+
+/// As [`run`], with pods whose names stay.
+pub(crate) fn run_named(
+    objects: &mut Objects<'_>,
+    work: &Workload,
+) -> causeway_core::Handle<crate::Manifest<k8s_openapi::api::apps::v1::StatefulSet>> {
+    objects.then();
+    let set = objects.add("stateful-set", &work.stateful_set());
+    keep_enough(objects, work);
+    set
+}
+
+fn keep_enough(objects: &mut Objects<'_>, work: &Workload) {
     if let Some(budget) = work.disruption_budget() {
         objects.add("disruption-budget", &budget);
     }
-    deployment
 }

@@ -6,15 +6,23 @@ use super::{
     workspaces::{self, Workspaces},
 };
 use crate::{
-    Manifest,
     kept::{Kept, keep},
     objects::Objects,
     rbac::Account,
     workload::{Nodes, Resources, Workload, container, http_probe, ports},
 };
-use causeway_core::{Handle, Stack, Value};
-use k8s_openapi::api::apps::v1::Deployment;
+use causeway_core::{Address, Stack, Value};
 use std::collections::BTreeMap;
+
+/// As what they run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A Deployment: a successor is there before a provisioner ends.
+    #[default]
+    Deployment,
+    /// A StatefulSet: names stay, so that Coder shows the same provisioners after each change; one ends before its successor starts.
+    StatefulSet,
+}
 
 /// What people choose about the provisioners of one organization and one set of tags. Both are in their key: provisioners
 /// with other tags have another key, and so another name.
@@ -26,6 +34,8 @@ pub struct Settings {
     pub image: String,
     /// How many; each runs one build at a time.
     pub replicas: i32,
+    /// As what they run.
+    pub kind: Kind,
     /// Of each pod.
     pub resources: Resources,
     /// Where they run.
@@ -51,6 +61,7 @@ impl Settings {
             name: "coder-provisioner".into(),
             image: image.into(),
             replicas: 6,
+            kind: Kind::default(),
             resources: Resources {
                 cpu: ("250m", "500m"),
                 memory: ("512Mi", "1Gi"),
@@ -68,7 +79,7 @@ impl Settings {
 }
 
 /// Adds the provisioners of `space`, who may make workspaces there and do nothing else.
-pub fn add(stack: &mut Stack, space: &Workspaces, settings: &Settings) -> Handle<Manifest<Deployment>> {
+pub fn add(stack: &mut Stack, space: &Workspaces, settings: &Settings) -> Address {
     let mut work = workload(space, settings);
     let account = Account::new(&space.name, &work.service_account);
     let mut objects = Objects::after(stack, space.made.clone());
@@ -76,7 +87,10 @@ pub fn add(stack: &mut Stack, space: &Workspaces, settings: &Settings) -> Handle
     let role = format!("{}-{}", settings.name, workspaces::ROLE);
     account.may_in(&mut objects, &space.name, &role, workspaces::RIGHTS);
     keep(&mut objects, &mut work, &[&settings.key]);
-    pod::run(&mut objects, &work)
+    match settings.kind {
+        Kind::Deployment => pod::run(&mut objects, &work).address().clone(),
+        Kind::StatefulSet => pod::run_named(&mut objects, &work).address().clone(),
+    }
 }
 
 fn workload(space: &Workspaces, settings: &Settings) -> Workload {

@@ -1,25 +1,30 @@
 //! The key that workspaces ask the models with: made anew at set times, and brought to each namespace of workspaces.
 //!
-//! Both jobs run our own program, with the arguments they are given here. It has no command for them yet, so no target adds
-//! them. What the command has to keep to: the new key is there before the old one goes, which it does by itself at the end of
-//! its life; and what is no key is never written anywhere.
+//! Both jobs run our own program, with the arguments they are given here: `deploy llm-key make` and `deploy llm-key bring`.
 
 use crate::{
     Manifest,
+    call::Call,
     coder::Environment,
     cron::Schedule,
     kept::Kept,
     objects::Objects,
-    rbac::{Account, Rule, rule},
+    rbac::{Account, Rule, named, rule},
     workload::{Nodes, Resources, Workload, container, scratch},
 };
-use causeway_core::{Address, Handle, Stack, Value};
-use k8s_openapi::api::batch::v1::CronJob;
+use causeway_core::{Address, Error, Handle, Stack, Value};
+use k8s_openapi::{
+    ByteString,
+    api::{batch::v1::CronJob, core::v1},
+};
+use kube::api::{Api, Patch, PatchParams};
 use std::collections::BTreeMap;
 
 const NAME: &str = "rotate-key";
 /// The Secret that workspaces find the key in.
 pub const SECRET: &str = "litellm";
+/// Under this name.
+pub const KEY: &str = "token";
 
 /// It may write one Secret and read no other. For `create` there is no name yet to be held to.
 const RIGHTS: &[Rule] = &[
@@ -64,6 +69,17 @@ pub enum RotationError {
         /// Hours that a key has to live.
         needed: u8,
     },
+    /// A key would have to go before it is everywhere.
+    #[error(
+        "a key that is made every {make_every} hours is not everywhere by then: they are brought every {bring_every}, and one \
+         may fail; bring them more often than they are made"
+    )]
+    TooOften {
+        /// Hours between keys.
+        make_every: u8,
+        /// Hours between deliveries.
+        bring_every: u8,
+    },
     /// Cron counts from midnight, so the last time of a day would be nearer to the first of the next.
     #[error("every {hours} hours is not the same times each day; choose 1, 2, 3, 4, 6, 8 or 12")]
     Uneven {
@@ -73,6 +89,11 @@ pub enum RotationError {
 }
 
 impl Rotation {
+    /// Hours after which a key that came into force is everywhere, also when one delivery fails.
+    pub fn overlap(&self) -> u8 {
+        self.bring_every.saturating_add(1)
+    }
+
     /// When keys are made, and when they are brought, ten minutes later.
     ///
     /// # Errors
@@ -84,6 +105,9 @@ impl Rotation {
             if !matches!(hours, 1 | 2 | 3 | 4 | 6 | 8 | 12) {
                 return Err(RotationError::Uneven { hours });
             }
+        }
+        if make_every < self.overlap() {
+            return Err(RotationError::TooOften { make_every, bring_every });
         }
         let needed = make_every.saturating_add(bring_every).saturating_add(1);
         if life < needed {
@@ -145,6 +169,29 @@ pub fn bring(stack: &mut Stack, namespace: &str, after: &[Address], job: &Job) -
     account.may_in(&mut objects, namespace, NAME, RIGHTS);
     objects.then();
     objects.add("job", &work.cron_job(&job.schedule))
+}
+
+/// Has the Secret of workspaces in `namespace` hold `key`. Whether it held another one, or none.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn put(client: &kube::Client, namespace: &str, key: &causeway_core::Secret) -> Result<bool, Error> {
+    let secrets: Api<v1::Secret> = Api::namespaced(client.clone(), namespace);
+    let value = ByteString(key.expose()?.as_bytes().to_vec());
+    let there = secrets.get_opt(SECRET).await.call("kubernetes:get")?;
+    if there.is_some_and(|there| there.data.is_some_and(|data| data.get(KEY) == Some(&value))) {
+        return Ok(false);
+    }
+    let object = v1::Secret {
+        metadata: named(Some(namespace), SECRET),
+        type_: Some("Opaque".into()),
+        data: Some(BTreeMap::from([(KEY.to_owned(), value)])),
+        ..v1::Secret::default()
+    };
+    // Whoever has put a key there by hand has one that ends.
+    let ours = PatchParams::apply(NAME).force();
+    secrets.patch(SECRET, &ours, &Patch::Apply(&object)).await.call("kubernetes:patch")?;
+    Ok(true)
 }
 
 fn environment(job: &Job) -> Environment {
@@ -222,7 +269,7 @@ mod tests {
                 }
             }
         }
-        assert!(fit > 300, "{fit}");
+        assert!(fit > 250, "{fit}");
     }
 
     #[test]
@@ -230,8 +277,10 @@ mod tests {
         let with =
             |life, make_every, bring_every| Rotation { life, make_every, bring_every, ..Rotation::default() };
         assert_eq!(with(8, 5, 1).schedules().unwrap_err(), RotationError::Uneven { hours: 5 });
-        let message = with(8, 4, 4).schedules().unwrap_err().to_string();
-        assert!(message.contains("lives 8 hours") && message.contains("takes 9"), "{message}");
+        let message = with(7, 4, 3).schedules().unwrap_err().to_string();
+        assert!(message.contains("lives 7 hours") && message.contains("takes 8"), "{message}");
+        let message = with(12, 4, 4).schedules().unwrap_err().to_string();
+        assert!(message.contains("made every 4 hours is not everywhere"), "{message}");
         let [make, bring] = Rotation::default().schedules().unwrap();
         assert_eq!((make.cron.as_str(), bring.cron.as_str()), ("0 */4 * * *", "10 */1 * * *"));
     }

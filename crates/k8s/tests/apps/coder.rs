@@ -8,7 +8,7 @@ use crate::{
 use causeway_core::{Stack, Value};
 use causeway_k8s::{
     coder::{
-        LoadBalancer, proxy,
+        LoadBalancer, provisioner, proxy,
         server::{self, Who},
         workspaces::{self, Workspaces},
     },
@@ -56,6 +56,31 @@ fn the_server_is_as_it_was_reviewed() {
 #[test]
 fn the_proxy_is_as_it_was_reviewed() {
     golden("coder-proxy", &stack(|stack| drop(proxy::add(stack, &proxy_settings()))));
+}
+
+#[test]
+fn provisioners_can_keep_their_names() {
+    let stack = stack(|stack| {
+        let space = workspaces::add(stack, &workspaces::Settings::new("coder-ws"));
+        let key = given("provisioner-key", "key");
+        let settings = provisioner::Settings {
+            kind: provisioner::Kind::StatefulSet,
+            ..provisioner::Settings::new("image", URL, key)
+        };
+        stack.scope("provisioners", |stack| provisioner::add(stack, &space, &settings));
+    });
+    assert!(!objects(&stack).contains_key("provisioners/deployment"));
+    let set = at(&stack, "provisioners/stateful-set");
+    assert_eq!(
+        (&set["spec"]["replicas"], &set["spec"]["podManagementPolicy"]),
+        (&json!(6), &json!("Parallel"))
+    );
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 600, "a build that goes on is not cut off");
+    for spread in pod["topologySpreadConstraints"].as_array().unwrap() {
+        assert_eq!(spread["matchLabelKeys"], json!(["controller-revision-hash"]), "its pods have no other");
+    }
+    assert!(objects(&stack).contains_key("provisioners/disruption-budget"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{
     config::Eks,
     iam::{self, Site},
     karpenter::Karpenter,
+    workloads::set_account,
 };
 use causeway_aws::{
     iam::{InstanceProfile, Role, trust},
@@ -108,7 +109,10 @@ pub(super) fn roles(stack: &mut Stack, wanted: &Wanted<'_>) -> Roles {
         let accounts = |account: fn(&str) -> &str| -> Vec<(&str, &str)> {
             spaces.iter().map(|space| (space.as_str(), account(space))).collect()
         };
-        add(stack, "provisioner", &accounts(|_| "coder"), provisioner);
+        let named: Vec<(String, String)> = sets(config);
+        let mut all = accounts(|_| "coder");
+        all.extend(named.iter().map(|(space, account)| (space.as_str(), account.as_str())));
+        add(stack, "provisioner", &all, provisioner);
         if let Some(models) = &models {
             add(stack, "workspace", &accounts(|space| space), May::inline(models.clone()));
         }
@@ -140,6 +144,14 @@ fn spaces(config: &Eks) -> Vec<String> {
     }
 }
 
+/// Provisioners with tags of their own: their namespaces and who they are there.
+fn sets(config: &Eks) -> Vec<(String, String)> {
+    let organizations = config.coder.iter().flat_map(|coder| &coder.organizations);
+    let each = organizations
+        .flat_map(|(name, one)| one.sets.keys().map(move |set| (one.namespace(name), set_account(set))));
+    each.collect()
+}
+
 /// What a role may do.
 #[derive(Default)]
 struct May {
@@ -153,12 +165,17 @@ impl May {
     }
 }
 
+/// What the secret with the key of LiteLLM that workspaces use is called, in the stack's own region.
+pub fn llm_key_name(stack: &str) -> String {
+    format!("{stack}/litellm/workspace-key")
+}
+
 /// The secret that holds the key of LiteLLM that workspaces use. The job that rotates it writes it.
 pub(super) fn llm_key(stack: &mut Stack, site: &Site, kms_key: &Value<Arn>) -> iam::KeySecret {
     let secret = Secret {
         description: Some("The key that workspaces use LiteLLM with".into()),
         kms_key_id: Some(kms_key.clone()),
-        ..Secret::new(format!("{}/litellm/workspace-key", site.cluster), SecretValue::generated())
+        ..Secret::new(llm_key_name(&site.cluster), SecretValue::generated())
     };
     let secret = stack.add("llm-key", secret).arn.cast();
     iam::KeySecret { secret, kms_key: kms_key.cast(), region: site.region.clone() }

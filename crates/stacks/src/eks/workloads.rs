@@ -2,9 +2,11 @@
 
 mod applications;
 mod config;
+mod jobs;
 mod legal;
 mod platform;
 
+pub(super) use applications::set_account;
 pub use config::*;
 pub(super) use legal::problems;
 
@@ -29,6 +31,8 @@ pub(super) struct Wanted<'a> {
     pub config: &'a Eks,
     pub coder: &'a Coder,
     pub site: &'a Site,
+    /// The region of the control plane.
+    pub home: &'a str,
     pub built: &'a Built,
     pub roles: &'a Roles,
     pub given: &'a Given,

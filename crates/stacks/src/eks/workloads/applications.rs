@@ -2,7 +2,8 @@
 
 use super::{
     Here, Wanted,
-    config::{LoadBalancer, Proxy},
+    config::{LoadBalancer, ProvisionerKind, Proxy},
+    jobs,
     platform::Platform,
     system_nodes,
 };
@@ -30,7 +31,8 @@ pub(super) fn applications(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Pl
     match wanted.here {
         Here::ControlPlane(_) => {
             let spaces = organizations(stack, wanted, platform);
-            stack.scope("coder", |stack| server(stack, wanted, platform, &spaces));
+            let namespace = stack.scope("coder", |stack| server(stack, wanted, platform, &spaces));
+            jobs::mirror(stack, wanted, &namespace);
         }
         Here::Proxy(proxy) => {
             organizations(stack, wanted, platform);
@@ -59,9 +61,15 @@ impl Platform {
     }
 }
 
-fn server(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, spaces: &[workspaces::Workspaces]) {
+/// The server; what has to be there for others in its namespace.
+fn server(
+    stack: &mut Stack,
+    wanted: &Wanted<'_>,
+    platform: &Platform,
+    spaces: &[workspaces::Workspaces],
+) -> Vec<Address> {
     let Wanted { coder, .. } = wanted;
-    let Here::ControlPlane(data) = wanted.here else { return };
+    let Here::ControlPlane(data) = wanted.here else { return vec![] };
     let served = coder.organizations.values().all(|one| one.provisioner_key.is_some());
     let daemons = coder.provisioner_daemons.unwrap_or(if served { 0 } else { DAEMONS });
     let url = coder.access_url.trim_end_matches('/');
@@ -91,6 +99,7 @@ fn server(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, spaces: &
     platform.before(stack, &certificate, added.deployment.address(), added.service.address());
     stack.output("access_url", url);
     stack.output("load_balancer", &added.service.address);
+    added.namespace
 }
 
 fn proxy(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, config: &Proxy) {
@@ -140,6 +149,11 @@ fn certificate(
     (certificate.address().clone(), Tls { secret: CERTIFICATE.into(), revision })
 }
 
+/// Who the provisioners of a set are in the cluster.
+pub(in crate::eks) fn set_account(set: &str) -> String {
+    format!("coder-{set}")
+}
+
 /// The namespaces of workspaces, each with its provisioners once there is a key for them.
 fn organizations(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform) -> Vec<workspaces::Workspaces> {
     let Wanted { coder, .. } = wanted;
@@ -158,19 +172,34 @@ fn organizations(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform) ->
                 // Who makes volumes goes after those who have them.
                 all_after(stack, address, &platform.volumes);
             }
+            let kind = match config.kind {
+                ProvisionerKind::Deployment => provisioner::Kind::Deployment,
+                ProvisionerKind::StatefulSet => provisioner::Kind::StatefulSet,
+            };
+            let settings = |replicas: u16, key: Kept| provisioner::Settings {
+                replicas: i32::from(replicas),
+                kind,
+                role_arn: wanted.role("provisioner"),
+                ..provisioner::Settings::new(&wanted.given.images.coder, url, key)
+            };
+            let at = format!("eks.coder.organizations.{name}");
             if let Some(source) = &config.provisioner_key {
-                let at = format!("eks.coder.organizations.{name}.provisioner_key");
-                let settings = provisioner::Settings {
-                    replicas: i32::from(config.provisioners),
-                    role_arn: wanted.role("provisioner"),
-                    ..provisioner::Settings::new(
-                        &wanted.given.images.coder,
-                        url,
-                        wanted.kept(&at, source, "provisioner-key", "key"),
-                    )
-                };
+                let key = wanted.kept(&format!("{at}.provisioner_key"), source, "provisioner-key", "key");
+                let settings = settings(config.provisioners, key);
                 let added = stack.scope("provisioners", |stack| provisioner::add(stack, &space, &settings));
-                all_after(stack, added.address(), &platform.nodes);
+                all_after(stack, &added, &platform.nodes);
+            }
+            for (set, one) in &config.sets {
+                let secret = format!("provisioner-key-{set}");
+                let key = wanted.kept(&format!("{at}.sets.{set}.key"), &one.key, &secret, "key");
+                let settings = provisioner::Settings {
+                    name: format!("coder-provisioner-{set}"),
+                    service_account: set_account(set),
+                    ..settings(one.count, key)
+                };
+                let scope = format!("provisioners-{set}");
+                let added = stack.scope(&scope, |stack| provisioner::add(stack, &space, &settings));
+                all_after(stack, &added, &platform.nodes);
             }
             let settings = logstream::Settings {
                 image: wanted.given.images.logstream.clone(),
@@ -178,6 +207,7 @@ fn organizations(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform) ->
                 nodes: system_nodes(),
             };
             stack.scope("logs", |stack| logstream::add(stack, &space, &settings));
+            jobs::bring(stack, wanted, &space);
             spaces.push(space);
         });
     }
@@ -193,12 +223,13 @@ fn language_models(
 ) {
     // That one has to be there was told when the file was read.
     let Some(url) = &config.url else { return };
+    let master_key = Kept::stored("litellm-keys", "master", models.master_key.clone());
     let needs = Needs {
         region: wanted.site.region.clone(),
         database: Kept::stored("litellm-database", "url", models.url.clone()),
         redis_host: models.cache_host.clone(),
         redis_password: Kept::stored("litellm-cache", "password", models.cache_password.clone()),
-        master_key: Kept::stored("litellm-keys", "master", models.master_key.clone()),
+        master_key: master_key.clone(),
         salt_key: Kept::stored("litellm-keys", "salt", models.salt_key.clone()),
         host: host(url).to_owned(),
     };
@@ -213,4 +244,7 @@ fn language_models(
     let added = litellm::proxy::add(stack, &settings);
     all_after(stack, added.ingress.address(), &platform.load_balancers);
     stack.output("litellm_load_balancer", &added.ingress.address);
+    // Its keys are in a Secret that is there before it.
+    let after = [&added.namespace[..], &[added.deployment.address().clone()]].concat();
+    jobs::make(stack, wanted, &after, &master_key);
 }

@@ -1,6 +1,7 @@
 //! `[eks.coder]`: what people choose about what runs inside the clusters.
 
 use crate::config::SecretSource;
+use causeway_k8s::litellm::keys::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +35,11 @@ pub struct Coder {
     /// A folder that `deploy vendor` has made, from where definitions of custom resources are taken. They are fetched from
     /// where they are published if left out. A relative path starts at the folder of this file.
     pub vendored: Option<String>,
+    /// What runs at set times: copying images, and making keys of LiteLLM anew. Neither does if left out.
+    pub jobs: Option<Jobs>,
+    /// Rules for Prometheus in every cluster. None if left out: they need the definitions of the Prometheus operator, which
+    /// whoever runs it brings.
+    pub alerts: Option<Alerts>,
     /// More environment variables of the server.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -92,13 +98,46 @@ pub struct Organization {
     /// The key of its provisioners, which only a running Coder makes: `coder provisioner keys create`. There are none
     /// without it.
     pub provisioner_key: Option<SecretSource>,
+    /// As what they run.
+    pub kind: ProvisionerKind,
+    /// More provisioners, each set with tags of its own, which are in its key: `[eks.coder.organizations.NAME.sets.SET]`.
+    pub sets: BTreeMap<String, ProvisionerSet>,
     /// How much all its workspaces in a region may use together, like `"requests.cpu" = "64"`.
     pub quota: BTreeMap<String, String>,
 }
 impl Default for Organization {
     fn default() -> Self {
-        Organization { namespace: None, provisioners: 6, provisioner_key: None, quota: BTreeMap::new() }
+        Organization {
+            namespace: None,
+            provisioners: 6,
+            provisioner_key: None,
+            kind: ProvisionerKind::default(),
+            sets: BTreeMap::new(),
+            quota: BTreeMap::new(),
+        }
     }
+}
+
+/// As what provisioners run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProvisionerKind {
+    /// A Deployment: a successor is there before a provisioner ends.
+    #[default]
+    Deployment,
+    /// A StatefulSet: names stay, so that Coder shows the same provisioners after each change.
+    StatefulSet,
+}
+
+/// `[eks.coder.organizations.NAME.sets.SET]`: provisioners with tags of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProvisionerSet {
+    /// Their key, with their tags in it: `coder provisioner keys create --tag ..`.
+    pub key: SecretSource,
+    /// How many in each region.
+    #[serde(default = "two")]
+    pub count: u16,
 }
 
 impl Organization {
@@ -108,6 +147,77 @@ impl Organization {
             "coder" => "coder-ws".to_owned(),
             other => format!("coder-ws-{other}"),
         })
+    }
+}
+
+/// `[eks.coder.jobs]`: this very program, run in the clusters at set times. It copies the images that `[eks.registry.mirror]` names,
+/// and, where `[eks.litellm]` is, makes the key that workspaces use anew and brings it to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jobs {
+    /// The image of this program, whose entry point is `deploy`: `registry.example/deploy:v0.1.0@sha256:..`.
+    pub image: String,
+    /// By whose clock, as IANA names it, like `America/Vancouver`.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+    /// When images are copied, in the five fields of cron.
+    #[serde(default = "mondays")]
+    pub mirror: String,
+    /// Hours that a key of LiteLLM can be used.
+    #[serde(default = "eight")]
+    pub key_life: u8,
+    /// Hours from one key to the next: 1, 2, 3, 4, 6, 8 or 12.
+    #[serde(default = "four")]
+    pub key_made_every: u8,
+    /// Hours from one delivery to the next: fewer than between keys.
+    #[serde(default = "one")]
+    pub key_brought_every: u8,
+}
+
+impl Jobs {
+    /// When keys are made and brought.
+    pub fn rotation(&self) -> Rotation {
+        Rotation {
+            life: self.key_life,
+            make_every: self.key_made_every,
+            bring_every: self.key_brought_every,
+            time_zone: self.time_zone.clone(),
+        }
+    }
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+fn mondays() -> String {
+    "0 0 * * 1".into()
+}
+
+fn eight() -> u8 {
+    8
+}
+
+fn four() -> u8 {
+    4
+}
+
+fn one() -> u8 {
+    1
+}
+
+/// `[eks.coder.alerts]`: rules for the Prometheus operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// Where the operator looks for rules. It has to be there.
+    pub namespace: String,
+    /// Labels that the operator selects rules by, like `{ release = "prometheus" }`.
+    pub labels: BTreeMap<String, String>,
+}
+impl Default for Alerts {
+    fn default() -> Self {
+        Alerts { namespace: "monitoring".into(), labels: BTreeMap::new() }
     }
 }
 

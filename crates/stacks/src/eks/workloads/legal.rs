@@ -1,7 +1,9 @@
 //! What cannot work in `[eks.coder]`, and beside it.
 
-use super::config::{Certificates, Coder, Pool};
+use super::config::{Certificates, Coder, Jobs, Pool};
 use crate::{config::Problem, eks::config::Eks, legal, variables};
+use causeway_core::freeze::{Day, Freeze};
+use causeway_oci::Reference;
 use std::collections::BTreeMap;
 
 /// Namespaces that others have.
@@ -29,7 +31,48 @@ pub(in crate::eks) fn problems(config: &Eks, out: &mut Vec<Problem>) {
     out.extend(from.filter_map(|range| legal::range("eks.coder.load_balancer.from", range)));
     organizations(coder, out);
     nodes(coder, out);
+    if let Some(alerts) = coder.alerts.as_ref().filter(|one| !legal::is_label(&one.namespace)) {
+        let message = format!("`{}` cannot be the name of a namespace", alerts.namespace);
+        let help = "where the Prometheus operator looks for rules, like `monitoring`";
+        out.push(Problem::at("eks.coder.alerts.namespace", message, help));
+    }
+    if let Some(jobs) = &coder.jobs {
+        self::jobs(jobs, config, out);
+    }
     environment(coder, out);
+}
+
+fn jobs(jobs: &Jobs, config: &Eks, out: &mut Vec<Problem>) {
+    let at = |name: &str| format!("eks.coder.jobs.{name}");
+    if let Err(error) = jobs.image.parse::<Reference>() {
+        let help =
+            "the image of this program, like `registry.example/deploy:v0.1.0`, best with its `@sha256:..`";
+        out.push(Problem::at(&at("image"), error.to_string(), help));
+    }
+    if config.registry.mirror.is_empty() && config.litellm.is_none() {
+        let help = "name images in `[eks.registry.mirror]`, or write `[eks.litellm]`, or remove this";
+        out.push(Problem::at("eks.coder.jobs", "there is nothing for jobs to do", help));
+    }
+    // A window in the zone is only possible where there is one.
+    if let Err(error) = Freeze::new("", &jobs.time_zone, &[Day::Mon], None, None) {
+        out.push(Problem::at(&at("time_zone"), error.to_string(), "like `UTC` or `America/Vancouver`"));
+    }
+    let fields: Vec<&str> = jobs.mirror.split(' ').collect();
+    let field = |text: &&str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"*/,-".contains(&b))
+    };
+    if fields.len() != 5 || !fields.iter().all(field) {
+        let message = format!("`{}` says no times", jobs.mirror);
+        out.push(Problem::at(
+            &at("mirror"),
+            message,
+            "minute, hour, day, month and day of the week, like `0 0 * * 1`",
+        ));
+    }
+    if let Err(error) = jobs.rotation().schedules() {
+        let help = "by default a key lives 8 hours, one is made every 4, and they are brought every hour";
+        out.push(Problem::at(&at("key_life"), error.to_string(), help));
+    }
 }
 
 fn urls(config: &Eks, coder: &Coder, out: &mut Vec<Problem>) {
@@ -111,6 +154,20 @@ fn organizations(coder: &Coder, out: &mut Vec<Problem>) {
         if let Some(other) = seen.insert(namespace.clone(), name) {
             let message = format!("`{namespace}` is the namespace of `{other}` too");
             out.push(at(message, "each organization has rights in a namespace of its own"));
+        }
+        for (set, sized) in &one.sets {
+            let at = |message: String, help: &str| {
+                Problem::at("eks.coder.organizations", message, help).key(name).key("sets").key(set)
+            };
+            if !legal::is_label(set) || set.len() > 40 {
+                out.push(at(
+                    format!("`{set}` cannot be part of names"),
+                    "lowercase letters, digits and hyphens, 40 at most",
+                ));
+            }
+            if sized.count == 0 {
+                out.push(at("there are no provisioners in it".into(), "2 is the default; or remove it"));
+            }
         }
         if one.provisioner_key.is_some() && one.provisioners == 0 {
             let message = "there is a key for provisioners, and there are none";

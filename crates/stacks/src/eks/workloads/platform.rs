@@ -6,6 +6,7 @@ use causeway_core::{Address, Stack, Value};
 use causeway_k8s::{
     kept::Keeper,
     platform::{
+        alerts,
         cert_manager::{self, Solver},
         karpenter::{self, Class, System},
         load_balancer_controller, storage,
@@ -31,6 +32,16 @@ pub(super) fn platform(stack: &mut Stack, wanted: &Wanted<'_>) -> Platform {
         let issuers = cert_manager::add(stack, &certificates(wanted));
         let load_balancers = load_balancer_controller::add(stack, &load_balancers(wanted), &issuers);
         let nodes = karpenter::add(stack, &nodes(wanted));
+        if let Some(config) = &wanted.coder.alerts {
+            let organizations = wanted.coder.organizations.iter();
+            let spaces: Vec<String> = organizations.map(|(name, one)| one.namespace(name)).collect();
+            let settings = alerts::Settings {
+                namespace: config.namespace.clone(),
+                labels: config.labels.clone(),
+                workspaces: spaces.join("|"),
+            };
+            stack.scope("alerts", |stack| alerts::add(stack, &settings));
+        }
         Platform { issuers, load_balancers, nodes, volumes }
     })
 }
