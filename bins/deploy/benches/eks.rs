@@ -1,5 +1,5 @@
 //! How long an apply of the AWS side of the examples of EKS takes beside its critical path, when every call takes 50 ms and
-//! things take a hundredth of what they take on AWS: `cargo bench -p deploy --all-features --bench eks --profile dev`.
+//! things take a hundredth of what they take on AWS: `cargo test -p deploy --all-features --bench eks`.
 //!
 //! The critical path is the longest way through the steps, each as long as it took, from the moment that it was begun. What
 //! there is beyond it is what steps waited for though all that they need was done: for the engine, for the journal, or for a
