@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod coder;
+mod hopeless;
 mod jobs;
 mod killed;
 mod litellm;

@@ -1,0 +1,150 @@
+//! What cannot come up inside a cluster: told with its real reason, with exit code 100, and the rest of the plan is done.
+
+use crate::{destroyed, kubernetes, list_of, text, vendored, world::World};
+use causeway_sandbox::shared;
+use serde_json::Value as Json;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const EXAMPLE: &str = include_str!("../../../../examples/single-region.toml");
+const NUMBER: u64 = 7204;
+const REGION: &str = "us-east-2";
+const ALERTS: &str = "[eks.coder.alerts]\nlabels = { release = \"prometheus\" }\n";
+/// Rollouts may take a quarter of an hour; what has no hope ends long before.
+const SOON: Duration = Duration::from_secs(240);
+
+/// The word in the version of an image by which the sandbox plays what is wrong with it.
+fn lock(coder: &str, logstream: &str) -> String {
+    format!(
+        "format = 1\n[images.coder]\nversion = \"{coder}\"\nimage = \"ghcr.io/coder/coder\"\n\
+         [images.logstream]\nversion = \"{logstream}\"\nimage = \"ghcr.io/coder/coder-logstream-kube\"\n"
+    )
+}
+
+/// An apply that does not finish, and soon.
+fn fails(world: &World) -> String {
+    let begun = Instant::now();
+    let told = world.deploy(&["apply", "--yes"]).exits(100);
+    assert!(begun.elapsed() < SOON, "after {:?}: {told}", begun.elapsed());
+    told
+}
+
+/// The lines that are about an address.
+fn about(told: &str, address: &str) -> String {
+    told.lines().filter(|line| line.contains(address)).collect::<Vec<_>>().join("\n")
+}
+
+/// The definition of rules.
+fn found(folder: &Path) -> PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.to_string_lossy().contains("prometheusrules") {
+                return entry;
+            }
+        }
+    }
+    panic!("no definition of rules")
+}
+
+/// Those of the organization, and those of its set, each with an account and a key of its own, and time to finish a build.
+fn provisioners(objects: &[Json]) {
+    let named = |kind: &str, name: &str| {
+        let is = |one: &&Json| one["kind"] == kind && text(one, "/metadata/name") == name;
+        objects.iter().find(is).unwrap_or_else(|| panic!("no {kind} {name}"))
+    };
+    for (name, account, secret, replicas) in [
+        ("coder-provisioner", "coder", "provisioner-key", 2),
+        ("coder-provisioner-gpu", "coder-gpu", "provisioner-key-gpu", 1),
+    ] {
+        let set = named("StatefulSet", name);
+        assert_eq!(set["status"]["readyReplicas"], replicas, "{set:#}");
+        let pod = &set["spec"]["template"]["spec"];
+        assert_eq!(pod["terminationGracePeriodSeconds"], 600);
+        assert_eq!(pod["serviceAccountName"], account);
+        assert!(pod["containers"][0]["env"].to_string().contains(&format!("\"name\":\"{secret}\"")), "{pod}");
+        named("Secret", secret);
+        let role = &named("ServiceAccount", account)["metadata"]["annotations"]["eks.amazonaws.com/role-arn"];
+        assert_eq!(
+            role.as_str().unwrap(),
+            format!("arn:aws:iam::{NUMBER:012}:role/coder-{REGION}-provisioner")
+        );
+    }
+    let is_deployment =
+        |one: &&Json| one["kind"] == "Deployment" && text(one, "/metadata/name").starts_with("coder-prov");
+    assert!(!objects.iter().any(|one| is_deployment(&one)));
+}
+
+#[test]
+fn what_cannot_come_up_is_told_and_the_rest_is_done() {
+    let world = World::with(NUMBER, EXAMPLE);
+    world.edit("[eks.coder]\n", "[eks.coder]\nvendored = \"vendor\"\n");
+    vendored(&world);
+    world.edit(
+        "[eks.coder.certificates]\n",
+        "[eks.coder.organizations.coder]\nprovisioner_key = \"aws-secret:nobodys\"\n\n[eks.coder.certificates]\n",
+    );
+    world.write("causeway.lock", &lock("missing", "crash"));
+    let told = fails(&world);
+    let server = about(&told, &format!("{REGION}/coder/deployment"));
+    assert!(server.contains("ghcr.io/coder/coder:missing") && server.contains("not found"), "{told}");
+    let logs = about(&told, &format!("{REGION}/coder-ws/logs/deployment"));
+    assert!(logs.contains("exit") || logs.contains("CrashLoopBackOff"), "{told}");
+    let key = about(&told, &format!("{REGION}/coder-ws/provisioners/secret-provisioner-key"));
+    assert!(key.contains("nobodys"), "{told}");
+    // What does not need them is there.
+    let cluster = {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let cluster = shared().unwrap().cluster(&format!("{NUMBER:012}"), REGION, "coder").unwrap();
+        runtime.block_on(cluster.kubeconfig()).unwrap().to_owned()
+    };
+    let ready = || {
+        let objects = list_of(std::slice::from_ref(&cluster)).remove(0);
+        let done = |one: &&Json| {
+            one["kind"] == "Deployment" && one["status"]["readyReplicas"] == one["spec"]["replicas"]
+        };
+        objects.iter().filter(done).map(|one| text(one, "/metadata/name").to_owned()).collect::<Vec<_>>()
+    };
+    let now = ready();
+    for name in ["cert-manager", "cert-manager-webhook", "aws-load-balancer-controller", "karpenter"] {
+        assert!(now.iter().any(|one| one == name), "{name} of {now:?}: {told}");
+    }
+
+    // Somebody lets no pod of Coder in; all else is mended, and comes up.
+    kubernetes("deny", std::slice::from_ref(&cluster));
+    world.edit("\n[eks.coder.organizations.coder]\nprovisioner_key = \"aws-secret:nobodys\"\n", "\n");
+    world.write("causeway.lock", &lock("v2.28.3", "v0.0.11"));
+    let told = fails(&world);
+    let server = about(&told, &format!("{REGION}/coder/deployment"));
+    assert!(server.contains("no pod of Coder, says the policy"), "{told}");
+    assert!(ready().iter().any(|one| one == "coder-logstream-kube"), "{told}");
+
+    kubernetes("allow", std::slice::from_ref(&cluster));
+    let upstream = "vendor/definitions/raw.githubusercontent.com/prometheus-operator";
+    let definition = found(&world.folder().join(upstream));
+    kubernetes("operator", &[definition, cluster.clone()]);
+    world.edit(
+        "[eks.coder.certificates]\n",
+        "[eks.coder.organizations.coder]\nprovisioner_key = \"file:token\"\nprovisioners = 2\nkind = \"stateful-set\"\n\n\
+         [eks.coder.organizations.coder.sets.gpu]\nkey = \"file:token\"\ncount = 1\n\n[eks.coder.certificates]\n",
+    );
+    world.write("token", "token");
+    world.edit("[eks.coder.certificates]\n", &format!("{ALERTS}\n[eks.coder.certificates]\n"));
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let objects = list_of(std::slice::from_ref(&cluster)).remove(0);
+    provisioners(&objects);
+    let rules = objects.iter().find(|one| one["kind"] == "PrometheusRule").unwrap();
+    assert_eq!(text(rules, "/metadata/namespace"), "monitoring");
+    assert_eq!(text(rules, "/metadata/labels/release"), "prometheus");
+    assert!(rules.to_string().contains(r#"namespace=~\"coder-ws\""#), "{rules}");
+    // It says what nobody can bring back.
+    let told = world.deploy(&["destroy", "--yes"]).exits(101);
+    let service = about(&told, &format!("{REGION}/coder/service"));
+    assert!(service.contains("holds a protected load balancer") && !service.contains("holds data"), "{told}");
+    destroyed(&world);
+}
