@@ -238,3 +238,9 @@ async fn thousands_of_records_are_transferred_and_two_hundred_changed_on_a_real_
     world.settle(&wanted("other.example.net")).await;
     assert_eq!(bind.there().await.len(), 10_406);
 }
+
+#[tokio::test]
+async fn random_stacks_settle_on_a_real_bind() {
+    let Some(bind) = Bind::start().await else { return };
+    crate::properties::settle_random_stacks(bind.provider("test"), &zone_of(), 25).await;
+}

@@ -1,13 +1,17 @@
 //! What holds for whatever is in a zone and whatever is wanted.
 
-use crate::world::{World, ZONE, stack};
+use crate::world::{World, ZONE, stack, stack_in};
 use causeway_core::{Stack, plan::PlanOptions};
 use causeway_dns::{
-    Class, Record,
-    provider::memory::{Cut, Manner, Memory},
+    Class, DnsZone, Record,
+    provider::{
+        Provider,
+        memory::{Cut, Manner, Memory},
+    },
     record::{Entry, Kind},
+    zone::Zone,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use std::{sync::Arc, time::Duration};
 
 /// Names that meet: a wildcard, the zone itself, and places of marks of others.
@@ -92,6 +96,37 @@ fn world(manner: Manner, most: usize, foreign: &[(String, Kind, String)]) -> Wor
 
 fn manner() -> impl Strategy<Value = Manner> {
     prop_oneof![Just(Manner::Sets), Just(Manner::Records)]
+}
+
+/// Issue 6, D 3: random stacks, one after the other, on a provider that is no stand-in. After each nothing is left to do, and
+/// in the end the zone is as it was.
+pub(crate) async fn settle_random_stacks<P: Provider>(provider: Arc<P>, zone: &Zone, cases: usize) {
+    let place = DnsZone { name: zone.name.to_string(), account: "a".into(), id: Some(zone.id.clone()) };
+    let there = async || {
+        let listed = provider.list(zone).await.unwrap();
+        let plain = listed.into_iter().filter(|e| e.kind != Kind::Other("SOA".into()));
+        let mut all: Vec<String> =
+            plain.map(|e| format!("{} {} {} {}", e.name, e.kind, e.handle, e.ttl)).collect();
+        all.sort();
+        all
+    };
+    let theirs = there().await;
+    let mut random = TestRunner::deterministic();
+    let world = World::new(Arc::clone(&provider));
+    for _ in 0..cases {
+        let mut records = wanted().new_tree(&mut random).unwrap().current();
+        // Where others have records of these classes.
+        records.retain(|(_, record)| record.name != ZONE);
+        for (_, record) in &mut records {
+            record.proxied = record.proxied.filter(|_| provider.limits().proxies);
+            if record.values.get().unwrap() == [String::new()] {
+                record.values = ["not empty".to_owned()].into_iter().collect();
+            }
+        }
+        world.settle(&stack_in(&place, "prod", records)).await;
+    }
+    world.settle(&Stack::new("prod")).await;
+    assert_eq!(there().await, theirs);
 }
 
 fn run<F: Future<Output = ()>>(future: F) {

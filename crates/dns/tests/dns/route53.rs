@@ -184,3 +184,9 @@ async fn a_zone_that_route_53_does_not_have_is_told() {
     let told = world.apply(&stack).await.unwrap_err();
     assert!(told.contains("show no zone `example.org`: they show `example.com`"), "{told}");
 }
+
+#[tokio::test]
+async fn random_stacks_settle_on_route_53() {
+    let there = There::new("000000000806").await;
+    crate::properties::settle_random_stacks(there.provider.clone(), &there.zone, 8).await;
+}

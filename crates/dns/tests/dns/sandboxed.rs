@@ -257,3 +257,10 @@ async fn what_nobody_speaks_of_stays_as_people_set_it() {
     assert_eq!(record.tags, ["team:dns"]);
     world.settle(&ours).await;
 }
+
+#[tokio::test]
+async fn random_stacks_settle_on_the_sandboxes_cloudflare() {
+    let there = There::new(Plan::Free).await;
+    crate::properties::settle_random_stacks(there.provider(), &there.zone, 25).await;
+    assert!(there.cloud.records("example.com").is_empty());
+}
