@@ -18,29 +18,7 @@ use causeway_core::{
 use causeway_k8s::lock::{LockError, VendorError, WantedError};
 use std::{error::Error, process::ExitCode};
 
-/// The exit codes of every command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Code {
-    /// Done, or nothing to do.
-    Done = 0,
-    /// There are changes, and somebody asked for that to be an exit code.
-    Changes = 2,
-    /// The flags or the configuration are wrong.
-    Usage = 64,
-    /// AWS, the sandbox or the journal could not be reached.
-    Unavailable = 69,
-    /// A bug of ours.
-    Bug = 70,
-    /// Something was not finished.
-    Partial = 100,
-    /// Refused; nothing was changed.
-    Refused = 101,
-}
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> Self {
-        ExitCode::from(code as u8)
-    }
-}
+pub(crate) use causeway_ending::Code;
 
 /// Why a command ended early.
 #[derive(Debug)]

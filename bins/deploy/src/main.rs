@@ -6,7 +6,6 @@ mod clusters;
 mod commands;
 mod credentials;
 mod document;
-mod ending;
 mod failure;
 mod internet;
 mod journal;
@@ -22,8 +21,8 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ending::keep_memory();
-    ending::guarded(run)
+    causeway_ending::keep_memory();
+    causeway_ending::guarded(run)
 }
 
 fn run() -> ExitCode {

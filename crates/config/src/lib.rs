@@ -5,14 +5,11 @@
 //! configurations know themselves. [`File::given`] looks up what the file only names, and [`File::stack`] builds what it
 //! asks for.
 
-mod mistake;
-mod place;
 mod secrets;
-mod shape;
 mod wanted;
 
+pub use causeway_settings::{Error, Mistake, Mistakes};
 pub use causeway_stacks::state::{S3State, StateConfig};
-pub use mistake::{Mistake, Mistakes};
 pub use wanted::{GROUPS, group};
 
 use causeway_core::moved::Moved;
@@ -61,24 +58,8 @@ impl Config {
     /// # Errors
     /// All [`Mistakes`] that one look finds.
     pub fn parse(name: &str, text: &str) -> Result<Self, Mistakes> {
-        let unreadable = |m: Mistake| Mistakes::new(name, &place::masked_but(text, m.start()), vec![m]);
-        let table = place::parse(text).map_err(unreadable)?;
-        let shown = place::masked(text, &table);
-        let mistakes = |found| Mistakes::new(name, &shown, found);
-        if table.get_ref().is_empty() {
-            let empty = Mistake::new("the file says nothing", "in this file", 0..0);
-            return Err(mistakes(vec![empty.help("`deploy init -f FILE` writes one to start from")]));
-        }
-        let misshapen = shape::check(&table, &SCHEMA);
-        if !misshapen.is_empty() {
-            return Err(mistakes(misshapen));
-        }
-        let config: Config = toml::from_str(text).map_err(|e| mistakes(vec![Mistake::refused(&e)]))?;
-        let problems = config.problems();
-        if !problems.is_empty() {
-            return Err(mistakes(place::locate(&table, problems)));
-        }
-        Ok(config)
+        let empty = "`deploy init -f FILE` writes one to start from";
+        causeway_settings::parse(name, text, &SCHEMA, empty, Config::problems)
     }
 
     /// What cannot work, all of it.
@@ -116,62 +97,25 @@ pub struct File {
     text: String,
 }
 
-/// Why a file gave no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It could not be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is not text.
-    #[error("{} is not UTF-8 text: the first byte that is none is in line {line}", path.display())]
-    NotText {
-        /// The file.
-        path: PathBuf,
-        /// Where, from 1.
-        line: usize,
-    },
-    /// It has mistakes.
-    #[error(transparent)]
-    Mistakes(#[from] Mistakes),
-}
-
 impl File {
     /// Reads the file at `path`.
     ///
     /// # Errors
     /// When it cannot be read, and all mistakes in it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = good.iter().filter(|b| **b == b'\n').count() + 1;
-            Error::NotText { path: path.to_owned(), line }
-        })?;
+        let text = causeway_settings::text(path)?;
         let config = Config::parse(&path.display().to_string(), &text)?;
         Ok(File { config, path: path.to_owned(), text })
     }
 
     /// The folder that it is in: relative paths in it start there.
     pub fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        }
+        causeway_settings::folder(&self.path)
     }
 
     /// `problems` at their places in this file.
     pub fn mistakes(&self, problems: Vec<Problem>) -> Mistakes {
-        let found = match place::parse(&self.text) {
-            Ok(table) => place::locate(&table, problems),
-            Err(unreadable) => vec![unreadable],
-        };
-        Mistakes::new(&self.path.display().to_string(), &self.text, found)
+        causeway_settings::located(&self.path.display().to_string(), &self.text, problems)
     }
 }
 

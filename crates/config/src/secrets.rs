@@ -3,7 +3,7 @@
 use crate::{File, Mistakes};
 use causeway_core::Secret;
 use causeway_stacks::config::{Problem, SecretSource};
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 /// Whether whoever runs the deployment has to bring it.
 pub(crate) fn is_ours(source: &SecretSource) -> bool {
@@ -58,50 +58,14 @@ impl File {
     ) -> Result<BTreeMap<String, Secret>, Mistakes> {
         let (mut found, mut problems) = (BTreeMap::new(), vec![]);
         for (path, source) in self.named_secrets() {
-            match look_up(source, self.folder(), environment) {
+            match source.look_up(self.folder(), environment) {
                 None => {}
                 Some(Ok(secret)) => {
                     found.insert(path.join("."), secret);
                 }
-                Some(Err((message, help))) => problems.push(Problem { path, message, help }),
+                Some(Err(missing)) => problems.push(missing.at(path)),
             }
         }
         if problems.is_empty() { Ok(found) } else { Err(self.mistakes(problems)) }
-    }
-}
-
-type Missing = (String, String);
-
-/// `None`: not ours to look up.
-fn look_up(
-    source: &SecretSource,
-    folder: &Path,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Option<Result<Secret, Missing>> {
-    match source {
-        SecretSource::Env(name) => Some(match environment(name) {
-            Some(value) if !value.is_empty() => Ok(Secret::new(value)),
-            Some(_) => {
-                Err((format!("the environment variable {name} is empty"), format!("export {name}=...")))
-            }
-            None => {
-                Err((format!("the environment variable {name} is not set"), format!("export {name}=...")))
-            }
-        }),
-        SecretSource::File(path) => {
-            let path = folder.join(path);
-            let name = path.display();
-            Some(match std::fs::read_to_string(&path) {
-                Ok(text) => match text.trim_end_matches(['\r', '\n']) {
-                    "" => Err((format!("the file {name} is empty"), "write the secret into it".into())),
-                    secret => Ok(Secret::new(secret)),
-                },
-                Err(e) => Err((
-                    format!("cannot read the secret in {name}: {e}"),
-                    "the path starts at the folder of this file".into(),
-                )),
-            })
-        }
-        SecretSource::Aws { .. } => None,
     }
 }

@@ -1,6 +1,6 @@
 //! From the file to what the engine takes: the stack, the rules of the guard, and the named parts of a plan.
 
-use crate::{Config, File, Mistakes, secrets::is_ours, shape::nearest};
+use crate::{Config, File, Mistakes, secrets::is_ours};
 use causeway_aws::{arn, ecr::Layout};
 use causeway_core::{
     Address, Secret, Stack,
@@ -12,6 +12,7 @@ use causeway_core::{
     stack::{StackError, StackErrors},
 };
 use causeway_k8s::{images::Images, lock::Lock};
+use causeway_settings::nearest;
 use causeway_stacks::{
     config::{Copied, Given, Problem},
     ecs::{self, Architecture},

@@ -1,5 +1,7 @@
 //! What the configurations of all targets have in common.
 
+pub use causeway_settings::{Problem, SecretSource};
+
 use causeway_aws::lint::LINTS;
 use causeway_core::{
     Secret,
@@ -10,7 +12,7 @@ use causeway_k8s::images::Images;
 use causeway_oci::Reference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 /// `[stack]`: what is the same for every target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -140,95 +142,6 @@ pub struct Copied {
     pub to: String,
     /// The image.
     pub from: Reference,
-}
-
-/// Where a secret is to be found. Secrets are named in a configuration, never written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum SecretSource {
-    /// `env:NAME`: an environment variable of whoever runs the deployment.
-    Env(String),
-    /// `file:PATH`: the content of a file, without the line end.
-    File(String),
-    /// `aws-secret:NAME` or `aws-secret:NAME#KEY`: a secret that is in Secrets Manager already; a key inside it if it
-    /// is JSON. The container gets it from there, and the deployment never sees it.
-    Aws {
-        /// Name or ARN.
-        id: String,
-        /// Key inside a JSON secret.
-        key: Option<String>,
-    },
-}
-
-impl TryFrom<String> for SecretSource {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some(("env", name)) if !name.is_empty() => Ok(SecretSource::Env(name.to_owned())),
-            Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.to_owned())),
-            Some(("aws-secret", id)) if !id.is_empty() => {
-                let (id, key) = id.split_once('#').map_or((id, None), |(id, key)| (id, Some(key.to_owned())));
-                Ok(SecretSource::Aws { id: id.to_owned(), key })
-            }
-            // The text may be a secret that somebody wrote down, so it is not repeated.
-            _ => Err("a secret is named, not written\n\
-                      put it into a variable or a file, and write `env:NAME` or `file:PATH` here; or \
-                      `aws-secret:ARN`, if it is in Secrets Manager"
-                .into()),
-        }
-    }
-}
-impl From<SecretSource> for String {
-    fn from(source: SecretSource) -> Self {
-        source.to_string()
-    }
-}
-impl fmt::Display for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SecretSource::Env(name) => write!(f, "env:{name}"),
-            SecretSource::File(path) => write!(f, "file:{path}"),
-            SecretSource::Aws { id, key: None } => write!(f, "aws-secret:{id}"),
-            SecretSource::Aws { id, key: Some(key) } => write!(f, "aws-secret:{id}#{key}"),
-        }
-    }
-}
-impl JsonSchema for SecretSource {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "SecretSource".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "pattern": "^(env|file|aws-secret):.+",
-            "description": "Where a secret is to be found: `env:NAME`, `file:PATH` or `aws-secret:NAME[#KEY]`."
-        })
-    }
-}
-
-/// Something that a configuration says and that cannot work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where: the keys from the top of the file, like `["ecs", "service", "memory"]`.
-    pub path: Vec<String>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do.
-    pub help: String,
-}
-
-impl Problem {
-    /// At `path`, with dots between the keys. Keys that hold dots are given with [`Problem::key`].
-    pub fn at(path: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
-        let path = path.split('.').map(str::to_owned).collect();
-        Problem { path, message: message.into(), help: help.into() }
-    }
-
-    /// One key further in.
-    pub fn key(mut self, key: &str) -> Self {
-        self.path.push(key.to_owned());
-        self
-    }
 }
 
 /// The words before the number of a region, as far as AWS has used them.

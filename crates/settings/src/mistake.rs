@@ -78,7 +78,7 @@ impl Mistakes {
     }
 
     /// These, and others of the same file.
-    pub(crate) fn and(self, other: Mistakes) -> Self {
+    pub fn and(self, other: Mistakes) -> Self {
         let all = self.mistakes.into_iter().chain(other.mistakes).collect();
         Mistakes::new(&self.name, &self.text, all)
     }

@@ -166,7 +166,7 @@ fn inside(path: &str) -> String {
 }
 
 /// The candidate that somebody may have meant.
-pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let score = |k: &&str| strsim::jaro_winkler(&name.to_lowercase(), &k.to_lowercase());
     known.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|k| score(k) > 0.8)
 }

@@ -1,15 +1,38 @@
-//! How the process ends when it should not: without a core file, as its memory holds secrets, and without showing values
-//! that a panic was told of.
+//! How programs end: with which exit code, and when they should not, without a core file, as their memory holds secrets,
+//! and without showing values that a panic was told of.
 
-use crate::failure::Code;
 use std::{
     any::Any,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
 };
 
+/// The exit codes of every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// There are changes, and somebody asked for that to be an exit code.
+    Changes = 2,
+    /// The flags or the configuration are wrong.
+    Usage = 64,
+    /// AWS, the sandbox or the journal could not be reached.
+    Unavailable = 69,
+    /// A bug of ours.
+    Bug = 70,
+    /// Something was not finished.
+    Partial = 100,
+    /// Refused; nothing was changed.
+    Refused = 101,
+}
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        ExitCode::from(code as u8)
+    }
+}
+
 /// Keeps core files from being written and, on Linux, other processes of the same user from reading the memory.
-pub(crate) fn keep_memory() {
+pub fn keep_memory() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     // What cannot be had is no reason not to work: the hard limit may be held by a container.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
@@ -20,7 +43,7 @@ pub(crate) fn keep_memory() {
 
 /// Runs `work`. A panic in it is a bug of ours and told as one: its own exit code, 101, means that nothing was changed.
 #[expect(clippy::print_stderr, reason = "nothing else may work any more")]
-pub(crate) fn guarded(work: impl FnOnce() -> ExitCode) -> ExitCode {
+pub fn guarded(work: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
         let words = words(info.payload()).map_or_else(String::new, |words| format!(": {words}"));

@@ -1,7 +1,6 @@
 //! Where things stand in the file.
 
-use crate::Mistake;
-use causeway_stacks::config::{Problem, SecretSource};
+use crate::{Mistake, Problem, SecretSource};
 use std::ops::Range;
 use toml::{
     Spanned,
@@ -90,7 +89,8 @@ fn written(key: &str, value: &Spanned<DeValue<'_>>, secret: bool, out: &mut Vec<
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     // Above what `services` comes to.
-    key.contains("secret") || strsim::jaro_winkler(&key, "secrets") > 0.9
+    ["secret", "token", "password"].iter().any(|word| key.contains(word))
+        || strsim::jaro_winkler(&key, "secrets") > 0.9
 }
 
 /// The text of a file that cannot be read from `stop` on. What its texts are nobody knows, so that only those of that line

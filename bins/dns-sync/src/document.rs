@@ -1,0 +1,132 @@
+//! What `--json` prints: one document a command, as `dns-sync schema output` describes it.
+
+use causeway_core::{
+    Address,
+    guard::Refusal,
+    plan::{Action, Plan},
+};
+use causeway_dns_sync::wanted::{Left, Said};
+use causeway_ending::Code;
+use causeway_settings::{Mistake, Mistakes};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// What every command prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Document<T> {
+    /// The version of this format.
+    version: u32,
+    /// The command.
+    command: String,
+    /// The exit code of the program.
+    exit_code: u8,
+    /// What came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<T>,
+    /// Why nothing came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error>,
+}
+
+/// Why nothing came of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Error {
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hints: Vec<String>,
+    /// Mistakes in the configuration, each at its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mistakes: Vec<Place>,
+    /// What the guards say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// A mistake at its place in the file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Place {
+    /// The file.
+    file: String,
+    /// The line, from 1.
+    line: usize,
+    /// The column in characters, from 1.
+    column: usize,
+    /// What is wrong.
+    message: String,
+    /// What to do.
+    help: Option<String>,
+}
+
+impl Place {
+    pub(crate) fn of(all: &Mistakes, mistake: &Mistake) -> Self {
+        let (line, column) = all.position(mistake);
+        let (message, help) = (mistake.message.clone(), mistake.help.clone());
+        Place { file: all.file().to_owned(), line, column, message, help }
+    }
+}
+
+/// `plan`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Planned {
+    /// The plan. `apply --digest DIGEST` does nothing else.
+    pub(crate) plan: Plan,
+    /// What it is, in 64 hexadecimal digits.
+    pub(crate) digest: String,
+    /// What speaks against all of it.
+    pub(crate) refusals: Vec<Refusal>,
+    /// Names that are left as they are.
+    pub(crate) left: Vec<Left>,
+    /// What each source said.
+    pub(crate) sources: Vec<Said>,
+    /// How many records were found by their marks, because there was no journal.
+    pub(crate) recovered: usize,
+}
+
+/// `apply` and `adopt`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Applied {
+    /// What was done.
+    pub(crate) done: Vec<Done>,
+    /// What did not work.
+    pub(crate) failed: Vec<Failed>,
+    /// Names that are left as they are.
+    pub(crate) left: Vec<Left>,
+    /// What each source said.
+    pub(crate) sources: Vec<Said>,
+    /// How many records stay as they are.
+    pub(crate) unchanged: usize,
+    /// How many records were found by their marks, because there was no journal.
+    pub(crate) recovered: usize,
+}
+
+/// Something that was done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Done {
+    /// To which record.
+    pub(crate) address: Address,
+    /// What.
+    pub(crate) action: Action,
+}
+
+/// Something that did not work, or was not tried.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Failed {
+    /// Which record.
+    pub(crate) address: Address,
+    /// Why.
+    pub(crate) why: String,
+}
+
+pub(crate) fn done<T>(command: &str, code: Code, result: T) -> Document<T> {
+    let command = command.to_owned();
+    Document { version: VERSION, command, exit_code: code as u8, result: Some(result), error: None }
+}
+
+pub(crate) fn failed(command: &str, code: Code, error: Error) -> Document<()> {
+    let command = command.to_owned();
+    Document { version: VERSION, command, exit_code: code as u8, result: None, error: Some(error) }
+}

@@ -1,0 +1,17 @@
+//! DNS records that follow load balancers by themselves.
+//!
+//! [Sources](source::Source) say which name leads where. What several reads agree on is the wanted set of a stack of
+//! [records](causeway_dns::Record), and the engine does the rest: plan, guard, apply, journal. Of a name whose source did not
+//! answer nothing is changed. A journal that is not there is made again from the marks in the zone.
+//!
+//! Flags, files of reports and exit codes are the program's affair.
+
+mod agree;
+pub mod config;
+mod recover;
+pub mod source;
+pub mod sync;
+pub mod wanted;
+
+pub use config::{Config, File};
+pub use sync::{Options, Outcome, Prepared, Sync, SyncError};
