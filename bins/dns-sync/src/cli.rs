@@ -44,6 +44,14 @@ pub(crate) enum Command {
     Apply(commands::apply::Flags),
     /// Take over records that carry nobody's mark, which writes a mark; changes nothing else of them first.
     Adopt(commands::apply::Flags),
+    /// Apply again and again, until told to stop.
+    Run(commands::run::Flags),
+    /// Ask DNS whether it says what was applied: the zone's own servers, and resolvers of your choice.
+    Verify(commands::verify::Flags),
+    /// Take a run back, if nothing has changed since.
+    Undo(commands::undo::Flags),
+    /// Print what is ours in the zones, as the configuration would say it.
+    Export(commands::export::Flags),
     /// Write a configuration to start from.
     Init,
     /// Print the JSON Schema of the configuration, or of the documents of `--json`.
@@ -56,6 +64,10 @@ impl Command {
             Command::Plan(_) => "plan",
             Command::Apply(_) => "apply",
             Command::Adopt(_) => "adopt",
+            Command::Run(_) => "run",
+            Command::Verify(_) => "verify",
+            Command::Undo(_) => "undo",
+            Command::Export(_) => "export",
             Command::Init => "init",
             Command::Schema(_) => "schema",
         }

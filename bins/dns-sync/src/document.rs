@@ -2,10 +2,16 @@
 
 use causeway_core::{
     Address,
+    apply::Report,
     guard::Refusal,
+    history::PastRun,
     plan::{Action, Plan},
 };
-use causeway_dns_sync::wanted::{Left, Said};
+use causeway_dns_sync::{
+    Exported, Prepared,
+    verify::Checked,
+    wanted::{Left, Said},
+};
 use causeway_ending::Code;
 use causeway_settings::{Mistake, Mistakes};
 use schemars::JsonSchema;
@@ -86,7 +92,7 @@ pub(crate) struct Planned {
     pub(crate) recovered: usize,
 }
 
-/// `apply` and `adopt`.
+/// `apply`, `adopt`, `undo` and each run of `run`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Applied {
     /// What was done.
@@ -101,6 +107,52 @@ pub(crate) struct Applied {
     pub(crate) unchanged: usize,
     /// How many records were found by their marks, because there was no journal.
     pub(crate) recovered: usize,
+}
+
+impl Applied {
+    /// Nothing yet, of a plan; with what its sources said.
+    pub(crate) fn of(prepared: &Prepared, sources: Option<&[Said]>) -> Self {
+        Applied {
+            done: vec![],
+            failed: vec![],
+            left: prepared.left.clone(),
+            sources: sources.unwrap_or_default().to_vec(),
+            unchanged: prepared.planned.plan.unchanged,
+            recovered: prepared.recovered,
+        }
+    }
+
+    /// With what came of it.
+    pub(crate) fn and(mut self, report: &Report) -> Self {
+        let failures = report.failed.iter().chain(&report.skipped);
+        self.failed =
+            failures.map(|(address, why)| Failed { address: address.clone(), why: why.clone() }).collect();
+        let done = report.done.iter();
+        self.done =
+            done.map(|(address, action)| Done { address: address.clone(), action: *action }).collect();
+        self
+    }
+}
+
+/// `undo --list`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Runs {
+    /// Every run that the journal has, oldest first.
+    pub(crate) runs: Vec<PastRun>,
+}
+
+/// `export`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Records {
+    /// The records.
+    pub(crate) records: Vec<Exported>,
+}
+
+/// `verify`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Verified {
+    /// What each server says of each name.
+    pub(crate) checked: Vec<Checked>,
 }
 
 /// Something that was done.

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod document;
 mod failure;
+mod metrics;
 mod screen;
 
 use clap::Parser;

@@ -2,7 +2,7 @@
 
 use crate::{File, Mistakes};
 use causeway_core::Secret;
-use causeway_stacks::config::{Problem, SecretSource};
+use causeway_stacks::config::SecretSource;
 use std::collections::BTreeMap;
 
 /// Whether whoever runs the deployment has to bring it.

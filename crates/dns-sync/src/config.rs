@@ -39,12 +39,77 @@ pub struct Config {
     /// Kubernetes clusters whose load balancers have names.
     #[serde(default)]
     pub clusters: BTreeMap<String, ClusterConfig>,
+    /// Load balancers of AWS, by region.
+    #[serde(default)]
+    pub balancers: BTreeMap<String, BalancersConfig>,
+    /// Services of ECS that load balancers stand in front of.
+    #[serde(default)]
+    pub ecs: BTreeMap<String, EcsConfig>,
     /// Outputs of stacks, as `deploy outputs --json` writes them.
     #[serde(default)]
     pub outputs: BTreeMap<String, OutputsConfig>,
     /// Records that stand here.
     #[serde(default)]
     pub records: Vec<RecordConfig>,
+    /// Whom `verify` asks.
+    #[serde(default)]
+    pub verify: VerifyConfig,
+}
+
+/// `[verify]`: whom `verify` asks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerifyConfig {
+    /// The zones' own servers, like `192.0.2.53` or `192.0.2.53:5353`. Found in DNS if left out.
+    pub servers: Vec<String>,
+    /// Resolvers that have to say the same, like `1.1.1.1`.
+    pub resolvers: Vec<String>,
+}
+
+impl VerifyConfig {
+    fn problems(&self) -> Vec<Problem> {
+        let all = [("verify.servers", &self.servers), ("verify.resolvers", &self.resolvers)];
+        let wrong = all.into_iter().flat_map(|(path, texts)| texts.iter().map(move |text| (path, text)));
+        wrong
+            .filter(|(_, text)| crate::verify::address(text).is_none())
+            .map(|(path, text)| {
+                Problem::at(
+                    path,
+                    format!("`{text}` is no address"),
+                    "write an IP address, with its port if that is not 53",
+                )
+            })
+            .collect()
+    }
+}
+
+/// Load balancers of a region of AWS. Credentials are found as the AWS CLI finds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BalancersConfig {
+    /// The region, like `us-east-2`.
+    pub region: String,
+    /// The profile of the AWS CLI.
+    pub profile: Option<String>,
+    /// The tag that holds names, with blanks or `/` between them, and `_wildcard.` for `*.`. Often `causeway.dev/hostname`.
+    pub tag: Option<String>,
+    /// Names by the name of the load balancer.
+    #[serde(default)]
+    pub names: BTreeMap<String, Vec<String>>,
+}
+
+/// Services of a cluster of ECS. Credentials are found as the AWS CLI finds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EcsConfig {
+    /// The region, like `us-east-2`.
+    pub region: String,
+    /// The profile of the AWS CLI.
+    pub profile: Option<String>,
+    /// The cluster.
+    pub cluster: String,
+    /// Names by the name of the service.
+    pub services: BTreeMap<String, Vec<String>>,
 }
 
 /// A zone, and how its provider is reached.
@@ -323,11 +388,29 @@ impl Config {
                 "2 is enough to see that a load balancer is not just being replaced",
             ));
         }
-        if self.clusters.is_empty() && self.outputs.is_empty() && self.records.is_empty() {
+        let aws = [("balancers", self.balancers.is_empty()), ("ecs", self.ecs.is_empty())];
+        if !cfg!(feature = "aws") {
+            out.extend(aws.iter().filter(|(_, empty)| !empty).map(|(key, _)| {
+                Problem::at(key, "this program was built without AWS", "build it with `--features aws`")
+            }));
+        }
+        out.extend(self.verify.problems());
+        for (name, config) in self.balancers.iter().filter(|(_, c)| c.tag.is_none() && c.names.is_empty()) {
+            out.push(Problem {
+                path: vec!["balancers".into(), name.clone()],
+                message: format!("nothing gives names to the load balancers in {}", config.region),
+                help: "add `tag`, or names by load balancer".into(),
+            });
+        }
+        if self.clusters.is_empty()
+            && self.outputs.is_empty()
+            && self.records.is_empty()
+            && aws.iter().all(|(_, empty)| *empty)
+        {
             out.push(Problem {
                 path: vec![],
                 message: "no source says where names lead".into(),
-                help: "add [clusters.NAME], [outputs.NAME] or [[records]]; `dns-sync init` writes a file to start from".into(),
+                help: "add [clusters.NAME], [balancers.NAME], [ecs.NAME], [outputs.NAME] or [[records]]; `dns-sync init` writes a file to start from".into(),
             });
         }
         self.cluster_problems(&mut out);
@@ -411,6 +494,18 @@ impl Config {
                     let path: Vec<String> = ["clusters", cluster, kind, object].map(str::to_owned).into();
                     out.extend(names.iter().map(|n| (path.clone(), n.clone(), Class::Address)));
                 }
+            }
+        }
+        for (region, config) in &self.balancers {
+            for (balancer, names) in &config.names {
+                let path: Vec<String> = ["balancers", region, "names", balancer].map(str::to_owned).into();
+                out.extend(names.iter().map(|n| (path.clone(), n.clone(), Class::Address)));
+            }
+        }
+        for (cluster, config) in &self.ecs {
+            for (service, names) in &config.services {
+                let path: Vec<String> = ["ecs", cluster, "services", service].map(str::to_owned).into();
+                out.extend(names.iter().map(|n| (path.clone(), n.clone(), Class::Address)));
             }
         }
         for (stack, config) in &self.outputs {

@@ -7,11 +7,16 @@
 //! Flags, files of reports and exit codes are the program's affair.
 
 mod agree;
+pub mod ask;
 pub mod config;
+mod export;
 mod recover;
 pub mod source;
 pub mod sync;
+pub mod undo;
+pub mod verify;
 pub mod wanted;
 
 pub use config::{Config, File};
+pub use export::Exported;
 pub use sync::{Options, Outcome, Prepared, Sync, SyncError};

@@ -1,8 +1,12 @@
 //! Where it is known which name leads where. One file a source.
 
+#[cfg(feature = "aws")]
+pub mod balancers;
 pub mod fixed;
 pub mod kubernetes;
 pub mod outputs;
+#[cfg(feature = "aws")]
+pub mod services;
 
 use causeway_core::error::chain;
 use causeway_dns::Class;

@@ -1,10 +1,12 @@
 //! Plan and apply: sources, agreement, the engine, guards.
 
 use crate::{
-    Config, File, agree,
+    Config, Exported, File, agree,
+    ask::AskError,
     config::{PlanName, ProviderName},
-    recover,
+    export, recover,
     source::{Source, fixed::Fixed, kubernetes::Kubernetes, outputs::OutputsFile},
+    verify::{self, Checked, Expected},
     wanted::{Because, Left, Said, at_address, wanted},
 };
 use causeway_core::{
@@ -118,6 +120,15 @@ pub enum SyncError {
         #[source]
         source: causeway_core::Error,
     },
+    /// Nobody tells which servers a zone has.
+    #[error("the servers of the zone `{zone}` cannot be found; name them as `servers` in [verify]")]
+    Servers {
+        /// The zone.
+        zone: String,
+        /// Why not.
+        #[source]
+        source: AskError,
+    },
     /// The engine could not do its work.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -152,6 +163,16 @@ impl Sync {
         let mut sources: Vec<Arc<dyn Source>> = vec![];
         for (name, cluster) in &config.clusters {
             sources.push(Arc::new(Kubernetes::new(name, cluster.clone(), file.folder())));
+        }
+        #[cfg(feature = "aws")]
+        {
+            use crate::source::{balancers::Balancers, services::Services};
+            for (name, balancers) in &config.balancers {
+                sources.push(Arc::new(Balancers::new(name, balancers.clone())));
+            }
+            for (name, services) in &config.ecs {
+                sources.push(Arc::new(Services::new(name, services.clone())));
+            }
         }
         for (name, outputs) in &config.outputs {
             let path = file.folder().join(&outputs.file);
@@ -235,6 +256,39 @@ impl Sync {
         refusals.retain(|r| r.address.is_none());
         let (left, said) = (wanted.left, wanted.said);
         Ok(Prepared { planned, refusals, left, said, recovered })
+    }
+
+    /// Asks DNS about all that the journal has as done.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or a zone's own servers cannot be found.
+    pub async fn verify(&self) -> Result<Vec<Checked>, SyncError> {
+        let engine = self.engine(Arc::clone(&self.store));
+        let mut state = engine.state().await?;
+        if state.seq == 0 {
+            recover::recover(&self.config, &self.zones, &engine, "verify").await?;
+            state = engine.state().await?;
+        }
+        let expected = verify::expected(&state);
+        let mut out = vec![];
+        for zone in self.zones.keys() {
+            let of_zone: Vec<Expected> = expected.iter().filter(|e| e.zone == *zone).cloned().collect();
+            if of_zone.is_empty() {
+                continue;
+            }
+            let servers = verify::servers(&self.config.verify, zone).await;
+            let servers = servers.map_err(|source| SyncError::Servers { zone: zone.clone(), source })?;
+            out.extend(verify::check(&of_zone, &servers).await);
+        }
+        Ok(out)
+    }
+
+    /// What is in the zones: what is ours, or all of it.
+    ///
+    /// # Errors
+    /// When a zone cannot be read.
+    pub async fn export(&self, all: bool) -> Result<Vec<Exported>, SyncError> {
+        export::export(&self.config, &self.zones, all).await
     }
 
     /// How long applying `planned` takes, as far as that is known.

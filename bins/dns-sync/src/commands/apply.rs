@@ -1,11 +1,16 @@
 //! `dns-sync apply` and `adopt`: the zone says what the sources say.
 
 use super::{Selection, actor, code_of, open, tell_left};
-use crate::{document, failure::Failure, screen::Screen};
+use crate::{
+    document::{self, Applied, Document},
+    failure::Failure,
+    screen::Screen,
+};
 use causeway_core::{Stop, engine::Run, render};
 use causeway_dns_sync::{Options, Sync};
 use causeway_ending::Code;
 use std::{path::Path, time::Duration};
+use tokio::time::Instant;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -26,12 +31,14 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen, command: &s
     let sync = open(file)?;
     let options = flags.selection.options(command == "adopt")?;
     tokio::time::sleep(jitter(flags.jitter)).await;
-    once(&sync, &options, flags.digest.as_deref(), Duration::from_secs(flags.time_limit), screen, command)
-        .await
+    let limit = Duration::from_secs(flags.time_limit);
+    let ended = once(&sync, &options, flags.digest.as_deref(), limit, screen).await?;
+    screen.document(&ended.document(command));
+    Ok(ended.code)
 }
 
 /// Up to `seconds`. Without randomness from the operating system, all of it.
-fn jitter(seconds: u64) -> Duration {
+pub(crate) fn jitter(seconds: u64) -> Duration {
     let mut bytes = [0xff; 8];
     let _ = getrandom::fill(&mut bytes);
     let most = Duration::from_secs(seconds).as_millis();
@@ -39,19 +46,36 @@ fn jitter(seconds: u64) -> Duration {
     Duration::from_millis(part.try_into().unwrap_or(0))
 }
 
+/// What came of one run.
+pub(crate) struct Ended {
+    pub(crate) code: Code,
+    pub(crate) applied: Applied,
+    /// Whether somebody asked it to stop.
+    pub(crate) stopped: bool,
+}
+
+impl Ended {
+    pub(crate) fn document(&self, command: &str) -> Document<&Applied> {
+        document::done(command, self.code, &self.applied)
+    }
+
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.code == Code::Done && self.applied.done.is_empty()
+    }
+}
+
 /// One run.
-async fn once(
+pub(crate) async fn once(
     sync: &Sync,
     options: &Options,
     digest: Option<&str>,
     limit: Duration,
     screen: &Screen,
-    command: &str,
-) -> Result<Code, Failure> {
-    let begun = tokio::time::Instant::now();
+) -> Result<Ended, Failure> {
+    let until = Instant::now() + limit;
     let actor = actor();
-    let planning = sync.plan(options, &actor);
-    let Ok(prepared) = tokio::time::timeout(limit, planning).await else {
+    let Ok(prepared) = tokio::time::timeout_at(until, sync.plan(options, &actor)).await else {
         let text = format!("planning took longer than {} s; nothing was changed", limit.as_secs());
         return Err(Failure::new(Code::Unavailable, text).hint("`--time-limit SECONDS` allows more"));
     };
@@ -64,67 +88,47 @@ async fn once(
         let text = format!("the plan is another one by now ({}); nothing was changed", plan.digest());
         return Err(Failure::new(Code::Refused, text).hint("look at it: dns-sync plan"));
     }
-    let (unchanged, changes) = (plan.unchanged, !plan.steps.is_empty());
+    let changes = !plan.steps.is_empty();
     if changes {
         screen.say(&render::plan(plan, false));
     }
     let left_code = code_of(prepared.misses(), prepared.leaves());
-    let (left, sources, recovered) = (prepared.left.clone(), prepared.said.clone(), prepared.recovered);
+    let nothing = Applied::of(&prepared, Some(&prepared.said));
     let stop = Stop::default();
-    let run = Run { actor, stop: stop.clone(), ..Run::default() };
-    let applying = sync.apply(prepared, run);
+    let applying = sync.apply(prepared, Run { actor, stop: stop.clone(), ..Run::default() });
     tokio::pin!(applying);
+    let mut asked = false;
     let outcome = tokio::select! {
         outcome = &mut applying => outcome,
-        () = stopped(begun + limit) => {
+        by_somebody = stopped(until) => {
+            asked = by_somebody;
             stop.drain();
             applying.await
         }
     }?;
-    let report = outcome.report;
-    let failures = report.failed.iter().chain(&report.skipped);
-    for (address, why) in failures.clone() {
-        screen.warn("failed", &format!("{address}: {why}"));
+    let applied = nothing.and(&outcome.report);
+    for failed in &applied.failed {
+        screen.warn("failed", &format!("{}: {}", failed.address, failed.why));
     }
-    let code = match report.is_complete() {
-        false if report.failed.is_empty() && report.skipped.is_empty() => Code::Unavailable,
+    let code = match outcome.report.is_complete() {
+        false if applied.failed.is_empty() => Code::Unavailable,
         false => Code::Partial,
         true => left_code,
     };
+    let (done, failed, unchanged) = (applied.done.len(), applied.failed.len(), applied.unchanged);
     if changes {
-        screen.say(&format!(
-            "{} done, {} not, {unchanged} unchanged",
-            report.done.len(),
-            failures.clone().count()
-        ));
+        screen.say(&format!("{done} done, {failed} not, {unchanged} unchanged"));
     } else if !screen.quiet() {
         screen.say(&format!("nothing to do; {unchanged} records are as they should be"));
     }
-    let failed =
-        failures.map(|(address, why)| document::Failed { address: address.clone(), why: why.clone() });
-    let done = report
-        .done
-        .iter()
-        .map(|(address, action)| document::Done { address: address.clone(), action: *action });
-    screen.document(&document::done(
-        command,
-        code,
-        document::Applied {
-            failed: failed.collect(),
-            done: done.collect(),
-            left,
-            sources,
-            unchanged,
-            recovered,
-        },
-    ));
-    Ok(code)
+    Ok(Ended { code, applied, stopped: asked })
 }
 
-/// Returns when the run is to begin nothing new: its time is over, or somebody asked.
-async fn stopped(until: tokio::time::Instant) {
+/// Returns `true` when somebody asked to stop, and `false` when it is `until`.
+pub(crate) async fn stopped(until: Instant) -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
     let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        match signal(SignalKind::terminate()) {
             Ok(mut signal) => {
                 signal.recv().await;
             }
@@ -132,8 +136,8 @@ async fn stopped(until: tokio::time::Instant) {
         }
     };
     tokio::select! {
-        () = tokio::time::sleep_until(until) => {}
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+        () = tokio::time::sleep_until(until) => false,
+        _ = tokio::signal::ctrl_c() => true,
+        () = terminated => true,
     }
 }

@@ -1,9 +1,13 @@
 //! One file a command.
 
 pub(crate) mod apply;
+pub(crate) mod export;
 mod init;
 pub(crate) mod plan;
+pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod undo;
+pub(crate) mod verify;
 
 use crate::{
     cli::{Cli, Command},
@@ -25,6 +29,10 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
         Command::Plan(flags) => plan::run(file, flags, screen).await,
         Command::Apply(flags) => apply::run(file, flags, screen, "apply").await,
         Command::Adopt(flags) => apply::run(file, flags, screen, "adopt").await,
+        Command::Run(flags) => run::run(file, flags, screen).await,
+        Command::Verify(flags) => verify::run(file, flags, screen).await,
+        Command::Undo(flags) => undo::run(file, flags, screen).await,
+        Command::Export(flags) => export::run(file, flags, screen).await,
         Command::Init => init::run(file, screen),
         Command::Schema(flags) => schema::run(flags, screen),
     }

@@ -30,6 +30,11 @@ pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
                 "plan": generator.subschema_for::<document::Document<document::Planned>>(),
                 "apply": generator.subschema_for::<document::Document<document::Applied>>(),
                 "adopt": generator.subschema_for::<document::Document<document::Applied>>(),
+                "a run of run": generator.subschema_for::<document::Document<document::Applied>>(),
+                "verify": generator.subschema_for::<document::Document<document::Verified>>(),
+                "undo": generator.subschema_for::<document::Document<document::Applied>>(),
+                "undo --list": generator.subschema_for::<document::Document<document::Runs>>(),
+                "export": generator.subschema_for::<document::Document<document::Records>>(),
             });
             json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "commands": commands,
                     "$defs": generator.take_definitions(true) })

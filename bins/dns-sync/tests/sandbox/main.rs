@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+#[cfg(feature = "aws")]
+mod balancers;
 mod clusters;
 mod follows;
 mod killed;
+mod operate;
 mod world;
 mod wrong;

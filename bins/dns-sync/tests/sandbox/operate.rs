@@ -1,0 +1,160 @@
+//! What stands around `apply`: verify, undo, export, adopt, run.
+
+use crate::world::{World, ZONE};
+use causeway_sandbox::cloudflare::{Cloudflare, Options, Token, Zone};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+fn records(all: &[(&str, &str)]) -> String {
+    let record =
+        |(name, value): &(&str, &str)| format!("[[records]]\nname = \"{name}\"\nvalues = [\"{value}\"]\n");
+    all.iter().map(record).collect()
+}
+
+const THREE: [(&str, &str); 3] =
+    [("a.example.com", "192.0.2.1"), ("*.a.example.com", "one.example.net"), ("b.example.com", "192.0.2.2")];
+
+/// With DNS at the sandbox's Cloudflare, as the zone's own server and as a resolver.
+fn asked(world: &World) -> String {
+    let dns = world.cloudflare.dns();
+    format!("[verify]\nservers = [\"{dns}\"]\nresolvers = [\"{dns}\"]\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_looked_at_on_the_wire() {
+    let world = World::new().await;
+    world.configure(&format!("{}{}", records(&THREE), asked(&world)));
+    world.run(&["apply"]).await.ends_with(0);
+    let ran = world.run(&["verify"]).await.ends_with(0);
+    assert!(ran.out.contains("6 of 6 answers are right"), "{ran:#?}");
+
+    // Somebody else is quicker: another journal, so that ours knows nothing of it.
+    let text = std::fs::read_to_string(world.path("dns-sync.toml")).unwrap();
+    let moved = text.replace("192.0.2.1\"", "192.0.2.9\"").replace("one.example.net", "two.example.net");
+    world.write("other.toml", &moved.replace("\"state\"", "\"other\""));
+    world.run(&["apply", "-f", "other.toml"]).await.ends_with(0);
+    let ran = world.run(&["verify", "--json"]).await.ends_with(100);
+    assert!(ran.err.contains("a.example.com: 127.0.0.1 says `192.0.2.9`"), "{ran:#?}");
+    assert!(ran.err.contains("*.a.example.com"), "a wildcard is asked for by a label that nobody has");
+    let checked = ran.json()["result"]["checked"].as_array().unwrap().clone();
+    assert_eq!((checked.len(), checked.iter().filter(|c| c["right"] == true).count()), (6, 2));
+
+    world.write("dns-sync.toml", &text.replace("resolvers = [", "resolvers = [\"127.0.0.1:1\", "));
+    let ran = world.run(&["verify"]).await.ends_with(100);
+    assert!(ran.err.contains("127.0.0.1 does not answer"), "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_ends_when_dns_has_caught_up() {
+    let cloudflare = Cloudflare::start(Options::default()).await.unwrap();
+    cloudflare.add_zone(Zone::new(ZONE).lag(4)).unwrap();
+    let token = cloudflare.add_token(Token::dns("ci"));
+    let world = World { cloudflare, token, folder: tempfile::tempdir().unwrap() };
+    world.configure(&format!("{}{}", records(&THREE), asked(&world)));
+    world.run(&["apply"]).await.ends_with(0);
+    world.run(&["verify"]).await.ends_with(100);
+    world.run(&["verify", "--wait", "60"]).await.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_taken_back_to_what_was_before() {
+    let world = World::new().await;
+    world.configure(&records(&THREE));
+    world.run(&["apply"]).await.ends_with(0);
+    let before = world.said();
+    let next = [
+        ("a.example.com", "elsewhere.example.net"),
+        ("*.a.example.com", "one.example.net"),
+        ("c.example.com", "192.0.2.3"),
+    ];
+    world.configure(&records(&next));
+    world.run(&["apply", "--permit", "b.example.com"]).await.ends_with(0);
+    assert_ne!(world.said(), before);
+    world.mutations();
+    world.run(&["undo", "--dry-run"]).await.ends_with(0);
+    assert!(world.mutations().is_empty());
+    world.run(&["undo"]).await.ends_with(0);
+    assert_eq!((world.said(), world.marks()), (before.clone(), 3));
+
+    // The run before, of which part has changed since.
+    world.mutations();
+    let runs = world.run(&["undo", "--list", "--json"]).await.ends_with(0).json();
+    let first = runs["result"]["runs"][0]["first"].to_string();
+    let ran = world.run(&["undo", &first]).await.ends_with(101);
+    assert!(ran.err.contains("a later run has changed"), "{ran:#?}");
+    // The last one, and somebody has changed the zone since.
+    let text = std::fs::read_to_string(world.path("dns-sync.toml")).unwrap();
+    world.write("other.toml", &text.replace("\"state\"", "\"other\"").replace("elsewhere", "nowhere"));
+    world.run(&["apply", "-f", "other.toml", "--permit", "b.example.com"]).await.ends_with(0);
+    world.mutations();
+    let (said, ran) = (world.said(), world.run(&["undo"]).await.ends_with(101));
+    assert!(ran.err.contains("in the zone"), "{ran:#?}");
+    world.run(&["undo", "77"]).await.ends_with(64);
+    world.configure_without_journal(&records(&next));
+    world.run(&["undo"]).await.ends_with(101);
+    assert!(world.mutations().is_empty() && world.said() == said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_marked_is_adopted_and_only_then_changed() {
+    let world = World::new().await;
+    world.configure(&records(&THREE));
+    world.run(&["apply"]).await.ends_with(0);
+    // Without its marks, it is nobody's.
+    let plain = world.said();
+    let exported = world.run(&["export"]).await.ends_with(0).out;
+    let other = World::new().await;
+    other.configure(&exported.replace("# prod", "# exported"));
+    other.run(&["apply"]).await.ends_with(0);
+    assert_eq!(other.said(), plain, "what was exported is what was there");
+    let owner =
+        |text: &str| std::fs::read_to_string(world.path("dns-sync.toml")).unwrap().replace("\"prod\"", text);
+    world.write("other.toml", &owner("\"other\"").replace("\"state\"", "\"state2\""));
+    let exported = world.run(&["export", "-f", "other.toml"]).await.ends_with(0).out;
+    assert_eq!(exported.trim(), "", "nothing there is its own");
+    let exported = world.run(&["export", "--all", "-f", "other.toml", "--json"]).await.ends_with(0).json();
+    assert_eq!(exported["result"]["records"].as_array().unwrap().len(), 3);
+    let ran = world.run(&["adopt", "-f", "other.toml"]).await.ends_with(100);
+    assert!(ran.err.contains("of stack `prod`"), "what somebody has is not adopted: {ran:#?}");
+}
+
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_follow_each_other_and_tell_numbers() {
+    let world = World::new().await;
+    world.configure(&records(&THREE));
+    let mut run = world.spawn(&["run", "--interval", "1", "--metrics", "127.0.0.1:0"]);
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().unwrap();
+    let address = first.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
+    let read = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let until = async |what: &str| {
+        for _ in 0..300 {
+            let text = get(&address, "/metrics").await;
+            if text.contains(what) {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("`{what}` does not come: {}", get(&address, "/metrics").await);
+    };
+    let text = until("dns_sync_changes_total{action=\"create\"} 3").await;
+    assert!(text.contains("dns_sync_source_up{source=\"records\"} 1"), "{text}");
+    world.configure(&records(&[THREE[0], ("*.a.example.com", "two.example.net"), THREE[2]]));
+    until("dns_sync_changes_total{action=\"update\"} 1").await;
+    assert!(world.said().contains(&"*.a.example.com CNAME two.example.net".to_owned()));
+    world.write("dns-sync.toml", "rubbish");
+    until("dns_sync_runs_total{exit_code=\"64\"}").await;
+    assert!(get(&address, "/nothing").await.starts_with("HTTP/1.1 404"));
+    let pid = i32::try_from(run.id().unwrap()).unwrap();
+    tokio::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status().await.unwrap();
+    assert_eq!(run.wait().await.unwrap().code(), Some(0), "it ends when it is told to");
+    read.await.unwrap();
+}
