@@ -19,6 +19,7 @@
 //!
 //! The access key names the account, see [`account`]; accounts and regions share nothing, so tests can share one sandbox.
 
+mod accept;
 pub mod account;
 pub mod acme;
 pub mod background;

@@ -9,8 +9,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,36 +24,19 @@ use super::token::{Token, bearer};
 use super::wire::Question;
 use super::zone::{Batch, Change, Live};
 use super::{Call, State, World, dns, people};
+use crate::accept::{Cut, accept};
 use crate::gateway::lock;
 
 /// Far above the largest batch.
 const LARGEST: usize = 16 << 20;
 
-/// Why a connection is closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was cut on purpose")]
-struct Cut;
-
 /// Accepts connections for ever; dropping the future closes all of them.
 pub(super) async fn http(listener: TcpListener, state: Arc<State>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // A failed accept is the caller's broken connection or a full table of files; both pass.
-                let Ok((stream, _)) = accepted else { continue };
-                let _ = stream.set_nodelay(true);
-                let state = state.clone();
-                connections.spawn(async move {
-                    let closing = Arc::new(AtomicBool::new(false));
-                    let service = service_fn(move |request| handle(state.clone(), closing.clone(), request));
-                    // Broken and cut connections are everyday here.
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
+    let handler = || {
+        let (state, closing) = (state.clone(), Arc::new(AtomicBool::new(false)));
+        move |request| handle(state.clone(), closing.clone(), request)
+    };
+    accept(listener, handler).await;
 }
 
 /// Answers questions by UDP and TCP for ever.

@@ -7,11 +7,8 @@ use bytes::Bytes;
 use http::{Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use super::call::Call;
 use super::fix::{self, Request};
@@ -21,35 +18,18 @@ use super::refusal::{Answer, denied, expired, internal, quota, refuse, throttle}
 use super::route::{Backend, Protocol, Scope, route};
 use super::rule::{Act, Rule, RuleId};
 use super::{BoxError, State, lock, review};
+use crate::accept::{Cut, accept};
 
 /// The largest body that is read whole. AWS allows no service but S3 and the registry, which stream, anywhere near it.
 const LARGEST: usize = 16 << 20;
 
-/// Why a connection is closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was cut on purpose")]
-struct Cut;
-
 /// Accepts connections for ever; dropping the future closes all of them.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // A failed accept is the caller's broken connection or a full table of files; both pass.
-                let Ok((stream, _)) = accepted else { continue };
-                // Answers are small and many; a call must not wait for a full packet.
-                let _ = stream.set_nodelay(true);
-                let state = state.clone();
-                connections.spawn(async move {
-                    let service = service_fn(move |request| handle(state.clone(), request));
-                    // Broken and cut connections are everyday here.
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
+    let handler = || {
+        let state = state.clone();
+        move |request| handle(state.clone(), request)
+    };
+    accept(listener, handler).await;
 }
 
 /// Writes the call down when it ends, however it ends.
