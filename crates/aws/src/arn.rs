@@ -74,6 +74,8 @@ pub fn thing(arn: &str) -> Option<Thing> {
         ("sns", _) if rest.is_empty() => ("aws.sns.topic", of.to_owned()),
         ("sns", _) => ("aws.sns.subscription", arn.to_owned()),
         ("cloudwatch", "alarm") => ("aws.cloudwatch.metric_alarm", rest.to_owned()),
+        ("cloudfront", "distribution") => ("aws.cloudfront.distribution", rest.to_owned()),
+        ("cloudfront", "function") => ("aws.cloudfront.function", rest.to_owned()),
         ("s3", _) if rest.is_empty() => ("aws.s3.bucket", of.to_owned()),
         ("wafv2", "regional") => ("aws.wafv2.web_acl", rest.split('/').nth(1)?.to_owned()),
         _ => return None,
@@ -165,6 +167,10 @@ mod tests {
             ("arn:aws:ecr:us-east-1:1:repository/team/coder", "aws.ecr.repository team/coder"),
             ("arn:aws:sns:us-east-1:1:alarms", "aws.sns.topic alarms"),
             ("arn:aws:s3:::bucket", "aws.s3.bucket bucket"),
+            (
+                "arn:aws:cloudfront::1:distribution/E1D97FI1EB5Z9H",
+                "aws.cloudfront.distribution E1D97FI1EB5Z9H",
+            ),
             (
                 "arn:aws:autoscaling:us-east-1:1:autoScalingGroup:9a1b:autoScalingGroupName/nat",
                 "aws.autoscaling.group nat",

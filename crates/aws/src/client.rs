@@ -69,6 +69,9 @@ pub struct Services {
     /// Groups of machines.
     #[cfg(feature = "autoscaling")]
     pub autoscaling: crate::autoscaling::AutoScaling,
+    /// The edge.
+    #[cfg(feature = "cloudfront")]
+    pub cloudfront: crate::cloudfront::CloudFront,
     /// CloudWatch.
     #[cfg(feature = "cloudwatch")]
     pub cloudwatch: crate::cloudwatch::CloudWatch,
@@ -154,6 +157,8 @@ impl Aws {
             acm: crate::acm::Acm::new(&config),
             #[cfg(feature = "autoscaling")]
             autoscaling: crate::autoscaling::AutoScaling::new(&config),
+            #[cfg(feature = "cloudfront")]
+            cloudfront: crate::cloudfront::CloudFront::new(&config),
             #[cfg(feature = "cloudwatch")]
             cloudwatch: crate::cloudwatch::CloudWatch::new(&config),
             #[cfg(feature = "ec2")]

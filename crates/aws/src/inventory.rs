@@ -5,7 +5,7 @@ use causeway_core::{Error, claim::Candidate};
 
 /// Whether the things of `kind` are in no region.
 pub fn is_global(kind: &str) -> bool {
-    kind.starts_with("aws.iam.") || kind.starts_with("aws.route53.")
+    ["aws.cloudfront.", "aws.iam.", "aws.route53."].iter().any(|service| kind.starts_with(service))
 }
 
 /// Lists everything of `kind` in the region of `aws`, which is `region`; nothing for kinds that are not found by looking around. Only
@@ -262,6 +262,11 @@ pub async fn list(aws: &Aws, region: &str, kind: &str) -> Result<Vec<Candidate>,
             c.certificate_arn,
             c.domain_name
         )),
+        #[cfg(feature = "cloudfront")]
+        "aws.cloudfront.distribution" => {
+            let all = aws.cloudfront.list_distributions();
+            all!("cloudfront:ListDistributions", all, |d| candidate(Some(d.id), Some(d.comment)))
+        }
         #[cfg(feature = "route53")]
         "aws.route53.hosted_zone" => {
             all!("route53:ListHostedZones", aws.route53.list_hosted_zones(), |z| candidate(

@@ -30,6 +30,8 @@ pub use tagged::tagged;
 pub mod acm;
 #[cfg(feature = "autoscaling")]
 pub mod autoscaling;
+#[cfg(feature = "cloudfront")]
+pub mod cloudfront;
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
 #[cfg(feature = "ec2")]
@@ -97,6 +99,8 @@ fn add(registry: &mut Registry, config: aws_config::SdkConfig, caller: Option<st
     let kinds = acm::register(kinds);
     #[cfg(feature = "autoscaling")]
     let kinds = autoscaling::register(kinds);
+    #[cfg(feature = "cloudfront")]
+    let kinds = cloudfront::register(kinds);
     #[cfg(feature = "cloudwatch")]
     let kinds = cloudwatch::register(kinds);
     #[cfg(feature = "ec2")]

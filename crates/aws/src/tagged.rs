@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use causeway_core::{Address, Error, Tags, rebuild::Tagged};
 
 /// All that carries the tags of `stack` in EC2, EKS, Auto Scaling, Systems Manager, KMS, ACM, RDS and ELBv2 of `regions`,
-/// and in Route 53. Services that were not compiled in are left out.
+/// and in Route 53 and CloudFront. Services that were not compiled in are left out.
 ///
 /// # Errors
 /// When something cannot be listed.
@@ -35,6 +35,10 @@ pub async fn tagged(config: &SdkConfig, regions: &[String], stack: &str) -> Resu
         #[cfg(feature = "route53")]
         if n == 0 {
             all.extend(aws.route53.tagged().await?);
+        }
+        #[cfg(feature = "cloudfront")]
+        if n == 0 {
+            all.extend(aws.cloudfront.tagged().await?);
         }
         let _ = (&aws, n, &mut all);
         found.extend(all.into_iter().filter_map(|(id, tags)| ours(id, &tags, stack)));

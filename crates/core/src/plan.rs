@@ -501,6 +501,7 @@ impl<'a> Planner<'a> {
                 true => self.takes_over(address, node, kind, live, &diff),
                 false => {
                     if let Some(why) = foreign(&live.owner, self.stack.name(), address, self.options.adopt) {
+                        let why = why + &claimed_alone(address, kind, live);
                         self.plan.conflicts.push(Conflict { address: address.clone(), why });
                     }
                     if let Some(field) = replacing(kind, &diff) {
@@ -977,6 +978,17 @@ pub(crate) fn foreign(owner: &Owner, stack: &str, address: &Address, adopt: bool
                 .into(),
         ),
         _ => None,
+    }
+}
+
+/// How what people made is taken over and nothing else, where its id says which it is.
+fn claimed_alone(address: &Address, kind: &dyn AnyKind, live: &AnyLive) -> String {
+    let ClaimedBy::Id(field) = kind.claimed_by() else { return String::new() };
+    match live.outputs.get(field).and_then(Json::as_str) {
+        Some(id) if live.owner == Owner::Nobody => {
+            format!("; `\"{address}\" = \"{id}\"` under [adopt] takes over this one alone")
+        }
+        _ => String::new(),
     }
 }
 

@@ -314,11 +314,7 @@ impl Bucket {
     fn outputs(&self, cx: &Cx<'_, Self>) -> BucketOutputs {
         let name = cx.name(&self.name);
         let region = cx.client.region.as_str();
-        let (partition, suffix) = match region {
-            _ if region.starts_with("cn-") => ("aws-cn", "amazonaws.com.cn"),
-            _ if region.starts_with("us-gov-") => ("aws-us-gov", "amazonaws.com"),
-            _ => ("aws", "amazonaws.com"),
-        };
+        let (partition, suffix) = partition(region);
         BucketOutputs {
             arn: Arn(format!("arn:{partition}:s3:::{name}")),
             domain: format!("{name}.s3.{region}.{suffix}"),
@@ -456,8 +452,17 @@ fn blocked(all: bool) -> PublicAccessBlockConfiguration {
         .build()
 }
 
+/// The partition of a region, and what the names of its services end in.
+pub(super) fn partition(region: &str) -> (&'static str, &'static str) {
+    match region {
+        _ if region.starts_with("cn-") => ("aws-cn", "amazonaws.com.cn"),
+        _ if region.starts_with("us-gov-") => ("aws-us-gov", "amazonaws.com"),
+        _ => ("aws", "amazonaws.com"),
+    }
+}
+
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html>
-fn tls_only(bucket: &Arn) -> Statement {
+pub(super) fn tls_only(bucket: &Arn) -> Statement {
     let Arn(arn) = bucket;
     Statement {
         sid: Some(TLS.into()),
@@ -471,7 +476,10 @@ fn tls_only(bucket: &Arn) -> Statement {
 }
 
 /// Whether `statement` is in the policy, and what else is.
-fn without_tls(policy: Option<PolicyDocument>, statement: &Statement) -> (bool, Option<PolicyDocument>) {
+pub(super) fn without_tls(
+    policy: Option<PolicyDocument>,
+    statement: &Statement,
+) -> (bool, Option<PolicyDocument>) {
     let Some(mut policy) = policy else { return (false, None) };
     let wanted = sorted(serde_json::to_value(statement).unwrap_or_default());
     let before = policy.statements.len();

@@ -1,11 +1,13 @@
 //! Simple Storage Service: buckets, and the journal that is kept in one.
 
 mod bucket;
+mod bucket_policy;
 mod lease;
 mod objects;
 mod store;
 
 pub use bucket::{Bucket, BucketOutputs, BucketRefs, LifecycleRule};
+pub use bucket_policy::{BucketPolicy, BucketPolicyOutputs, BucketPolicyRefs};
 pub use store::S3Store;
 
 use crate::Aws;
@@ -31,5 +33,5 @@ impl Deref for S3 {
 }
 
 pub(crate) fn register(kinds: ProviderKinds<'_, Aws>) -> ProviderKinds<'_, Aws> {
-    kinds.add::<Bucket>()
+    kinds.add::<Bucket>().add::<BucketPolicy>()
 }

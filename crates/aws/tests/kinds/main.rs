@@ -8,6 +8,7 @@ mod caches;
 mod calls;
 #[allow(dead_code, reason = "with few features much of it is unused")]
 mod changes;
+mod cloudfront;
 mod cloudwatch;
 mod ec2;
 mod ecr;

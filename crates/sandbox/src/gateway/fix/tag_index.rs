@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{FixInfo, Next, Request};
 use crate::gateway::State;
 use crate::gateway::refusal::Answer;
 use crate::gateway::route::Scope;
+use crate::gateway::xml::Element;
 
 pub(super) const INFO: FixInfo = FixInfo {
     name: "tag_index",
@@ -59,6 +62,16 @@ async fn tags(state: &Arc<State>, scope: &Scope, arn: &str) -> Option<Vec<(Strin
     let name = arn.splitn(6, ':').nth(5)?;
     match arn.split(':').nth(2)? {
         "acm" => json("acm", "ListTagsForCertificate", json!({"CertificateArn": arn})).await,
+        // What is in no region counts to one.
+        "cloudfront" if scope.region == "us-east-1" => {
+            let mut list = Request::to(scope, "cloudfront", "ListTagsForResource", Bytes::new());
+            list.method = Method::GET;
+            list.uri = format!("/2020-05-31/tagging?Resource={arn}").parse().ok()?;
+            let answer = state.send(&list).await;
+            let found = Element::parse(std::str::from_utf8(&answer.body).ok()?)?;
+            let tags = found.all("Key").into_iter().zip(found.all("Value"));
+            Some(tags.map(|(key, value)| (key.text(), value.text())).collect())
+        }
         "cloudwatch" => query("monitoring", "ListTagsForResource", "ResourceARN").await,
         "ecr" => json("ecr", "ListTagsForResource", json!({"resourceArn": arn})).await,
         "elasticloadbalancing" => {
