@@ -23,6 +23,7 @@ mod accept;
 pub mod account;
 pub mod acme;
 pub mod background;
+pub mod bind;
 pub mod cache;
 pub mod cloudflare;
 mod emulators;
@@ -162,6 +163,15 @@ pub enum Error {
     /// Something with the ACME server failed.
     #[error("{act} the ACME server")]
     Acme {
+        /// What was tried.
+        act: &'static str,
+        /// Why it failed.
+        #[source]
+        source: gateway::BoxError,
+    },
+    /// Something with a BIND failed.
+    #[error("{act} BIND")]
+    Bind {
         /// What was tried.
         act: &'static str,
         /// Why it failed.

@@ -12,82 +12,27 @@ use causeway_dns::{
     record::{Entry, Kind},
     zone::Zone,
 };
-use std::{
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use causeway_sandbox::bind::{Bind as Server, SECRET};
+use std::sync::Arc;
 
-const SECRET: &str = "c2VjcmV0LW9mLWEtdGVzdC13aXRoLTMyLW9jdGV0cyE=";
-
-/// A BIND that ends with the test.
-struct Bind {
-    process: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Bind {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn program() -> Option<&'static str> {
-    let found = ["/usr/sbin/named", "/usr/local/sbin/named", "/usr/bin/named", "/opt/homebrew/sbin/named"]
-        .into_iter()
-        .find(|path| Path::new(path).exists());
-    let required = std::env::var("CAUSEWAY_BIND").is_ok_and(|word| word == "required");
-    assert!(found.is_some() || !required, "there is no BIND; install bind9");
-    found
-}
-
-impl Bind {
-    /// A zone with a few records of others. None where BIND is not installed.
-    async fn start() -> Option<Self> {
-        let program = program()?;
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let zone = "$TTL 600\n@ IN SOA ns1 admin 1 3600 600 86400 60\n@ IN NS ns1\nns1 IN A 127.0.0.1\n\
+/// A zone with a few records of others.
+const FILE: &str = "$TTL 600\n@ IN SOA ns1 admin 1 3600 600 86400 60\n@ IN NS ns1\nns1 IN A 127.0.0.1\n\
                     www IN A 192.0.2.77\n@ IN MX 10 Mail.example.net.\n@ IN TXT \"v=spf1 \" \"-all\"\n\
                     odd IN LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m\n";
-        std::fs::write(at.join("example.zone"), zone).unwrap();
-        let key = format!("{{ algorithm hmac-sha256; secret \"{SECRET}\"; }};");
-        let config = format!(
-            "key \"test\" {key}\nkey \"reader\" {key}\n\
-             options {{ directory \"{0}\"; pid-file none; session-keyfile none; listen-on port {port} {{ 127.0.0.1; }};\n\
-             listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; allow-transfer {{ none; }}; notify no; }};\n\
-             controls {{ }};\n\
-             zone \"example.com\" {{ type primary; file \"{0}/example.zone\"; journal \"{0}/example.jnl\";\n\
-             allow-transfer {{ key test; key reader; }}; allow-update {{ key test; }}; }};\n",
-            at.display()
-        );
-        std::fs::write(at.join("named.conf"), config).unwrap();
-        let process = Command::new(program)
-            .args(["-g", "-n", "1", "-c"])
-            .arg(at.join("named.conf"))
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(at.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let bind = Bind { process, port, _folder: folder };
-        for _ in 0..200 {
-            if bind.provider("test").list(&zone_of()).await.is_ok() {
-                return Some(bind);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("BIND does not answer: {}", std::fs::read_to_string(bind._folder.path().join("log")).unwrap());
+
+/// A BIND that ends with the test.
+struct Bind(Server);
+
+impl Bind {
+    /// None where BIND is not installed.
+    async fn start() -> Option<Self> {
+        Server::start("example.com", FILE).await.unwrap().map(Bind)
     }
 
     fn account(&self, key: &str) -> Account {
         let key = Key { name: key.into(), algorithm: Algorithm::Sha256, secret: SECRET.into() };
         Account {
-            server: format!("127.0.0.1:{}", self.port),
+            server: self.0.address().to_string(),
             key: Some(key),
             zones: vec![Name::parse("example.com").unwrap()],
         }

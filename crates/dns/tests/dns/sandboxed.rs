@@ -14,16 +14,16 @@ use causeway_dns::{
 use causeway_sandbox::cloudflare::{self as sandbox, Act, Options, Rule, Token};
 use std::{sync::Arc, time::Instant};
 
-struct There {
-    cloud: sandbox::Cloudflare,
-    place: DnsZone,
-    zone: Zone,
-    token: String,
+pub(crate) struct There {
+    pub(crate) cloud: sandbox::Cloudflare,
+    pub(crate) place: DnsZone,
+    pub(crate) zone: Zone,
+    pub(crate) token: String,
     plan: Plan,
 }
 
 impl There {
-    async fn new(plan: Plan) -> Self {
+    pub(crate) async fn new(plan: Plan) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let cloud = sandbox::Cloudflare::start(Options::default()).await.unwrap();
         let paid = if plan == Plan::Free { sandbox::Plan::Free } else { sandbox::Plan::Pro };
