@@ -106,7 +106,10 @@ impl From<SyncError> for Failure {
             }
             SyncError::Engine(EngineError::Plan(PlanError::OtherStack(_))) => Failure::new(Code::Usage, text)
                 .hint("`folder` in [state] says where the journal of this `owner` is"),
-            SyncError::Provider { .. } => Failure::new(Code::Usage, text).hint("look at `api` of the zone"),
+            SyncError::Probe(_) => Failure::new(Code::Usage, text),
+            SyncError::Provider { .. } => {
+                Failure::new(Code::Usage, text).hint("look at the zone in the file")
+            }
             _ => Failure::new(Code::Unavailable, text),
         }
     }

@@ -63,7 +63,12 @@ impl Coder {
     /// If TLS cannot be set up on this machine.
     pub fn new(url: &str) -> Result<Self, Error> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(Error::Client)?;
-        Ok(Coder { http, url: url.trim_end_matches('/').to_owned() })
+        Ok(Coder::with(http, url))
+    }
+
+    /// The server at `url`, asked by `http`: for one that is to be reached in a way of its own.
+    pub fn with(http: reqwest::Client, url: &str) -> Self {
+        Coder { http, url: url.trim_end_matches('/').to_owned() }
     }
 
     /// `GET /healthz`: whether the server is up.

@@ -2,7 +2,7 @@
 
 use crate::{
     source::{Answer, Read, Source, read_all},
-    wanted::{Because, Left, SOURCE, address_of},
+    wanted::{Because, Left, SOURCE, address_of, values},
 };
 use causeway_core::journal::State;
 use causeway_dns::Name;
@@ -54,7 +54,7 @@ fn changes(label: &str, answer: &Answer, state: &State) -> bool {
         let Ok(name) = Name::parse(&found.name) else { continue };
         let address = address_of(&name, found.class);
         if let Some(record) = state.records.get(&address) {
-            let recorded = values(record.request.spec.as_json().get("values"));
+            let recorded = values(record.request.spec.as_json());
             if recorded != found.values.iter().cloned().collect() {
                 return true;
             }
@@ -68,10 +68,6 @@ fn changes(label: &str, answer: &Answer, state: &State) -> bool {
         tag.and_then(Json::as_str) == Some(label)
     });
     ours.into_iter().any(|(address, _)| !said.contains(address))
-}
-
-fn values(json: Option<&Json>) -> BTreeSet<String> {
-    json.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
 }
 
 /// The names of which two answers do not say the same.

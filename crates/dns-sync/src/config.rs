@@ -1,8 +1,12 @@
 //! `dns-sync.toml`.
 
+mod zones;
+
+pub use zones::{AlgorithmName, KeyConfig, PlanName, ProviderName, ZoneConfig};
+
 use causeway_core::Secret;
 use causeway_dns::{Class, Name, guard};
-use causeway_settings::{Mistakes, Problem, SecretSource};
+use causeway_settings::{Mistakes, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -112,51 +116,13 @@ pub struct EcsConfig {
     pub services: BTreeMap<String, Vec<String>>,
 }
 
-/// A zone, and how its provider is reached.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ZoneConfig {
-    /// Who keeps it.
-    pub provider: ProviderName,
-    /// Where the token is to be found: `env:NAME` or `file:PATH`. It needs DNS:Edit, and Zone:Read where `id` is left out.
-    pub token: SecretSource,
-    /// What the provider calls the zone. Looked up by its name if left out.
-    pub id: Option<String>,
-    /// What the zone is on: `free` holds everywhere, `paid` takes more changes a call.
-    #[serde(default)]
-    pub plan: PlanName,
-    /// Where the provider's API is, for tests and proxies.
-    pub api: Option<String>,
-}
-
-/// Who keeps a zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ProviderName {
-    /// Cloudflare.
-    Cloudflare,
-}
-
-/// What a zone at Cloudflare is on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PlanName {
-    /// 200 changes a call.
-    #[default]
-    Free,
-    /// 3,500 changes a call.
-    Paid,
-    /// As `paid`, with TTLs from 30 seconds on.
-    Enterprise,
-}
-
 /// `[defaults]`: what records have that no source speaks of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Defaults {
     /// For how many seconds resolvers may keep an answer. As it is if left out.
     pub ttl: Option<u32>,
-    /// Whether Cloudflare stands in front. As it is if left out, and not for a new record.
+    /// Whether Cloudflare stands in front, in zones there. As it is if left out, and not for a new record.
     pub proxied: Option<bool>,
 }
 
@@ -178,6 +144,24 @@ pub struct GuardConfig {
     pub reads: u32,
     /// How many seconds apart these reads are.
     pub pause: u32,
+    /// What a target has to answer before a record that is there leads to it: `tls`, a certificate for the name; `coder`, that
+    /// and the page that tells Coder's version. Nothing if left out.
+    pub probe: Option<ProbeName>,
+    /// The port at which it has to.
+    pub probe_port: u16,
+    /// A file of certificates in PEM that are trusted beside those of this machine; a relative path starts at the folder of
+    /// this file.
+    pub probe_roots: Option<PathBuf>,
+}
+
+/// What a target has to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeName {
+    /// TLS, with a certificate for the name.
+    Tls,
+    /// As Coder does. Of a wildcard, TLS.
+    Coder,
 }
 
 impl Default for GuardConfig {
@@ -191,6 +175,9 @@ impl Default for GuardConfig {
             removals_percent: rules.removals.percent,
             reads: 2,
             pause: 5,
+            probe: None,
+            probe_port: 443,
+            probe_roots: None,
         }
     }
 }
@@ -341,45 +328,7 @@ impl Config {
             out.push(Problem::at("zones", "there is no zone", "add [zones.\"example.com\"]"));
         }
         for (name, zone) in &self.zones {
-            let at = |key: &str| {
-                Problem {
-                    path: vec!["zones".into(), name.clone()],
-                    message: String::new(),
-                    help: String::new(),
-                }
-                .key(key)
-            };
-            match Name::parse(name) {
-                Err(e) => out.push(Problem {
-                    message: e.to_string(),
-                    help: "write the name of the zone".into(),
-                    ..at("")
-                }),
-                Ok(parsed) if parsed.as_str().starts_with("*.") => out.push(Problem {
-                    message: "a zone has no wildcard in its name".into(),
-                    help: "write the name of the zone".into(),
-                    ..at("")
-                }),
-                Ok(_) => {}
-            }
-            if matches!(zone.token, SecretSource::Aws { .. }) {
-                out.push(Problem {
-                    message: "the token has to be where this program can read it".into(),
-                    help: "write `env:NAME` or `file:PATH`".into(),
-                    ..at("token")
-                });
-            }
-            if zone
-                .api
-                .as_ref()
-                .is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
-            {
-                out.push(Problem {
-                    message: "`api` is no URL".into(),
-                    help: "like `https://api.cloudflare.com/client/v4`; leave it out for that one".into(),
-                    ..at("api")
-                });
-            }
+            out.extend(zone.problems(name));
         }
         if self.guard.reads == 0 || self.guard.reads > MOST_READS {
             out.push(Problem::at(
@@ -475,14 +424,30 @@ impl Config {
             }
         }
         for (i, record) in self.records.iter().enumerate() {
+            let at = |key: &str| ["records", &i.to_string(), key].map(str::to_owned).into();
             if record.values.is_empty() {
                 out.push(Problem {
-                    path: vec!["records".into(), i.to_string(), "values".into()],
+                    path: at("values"),
                     message: format!("`{}` says nothing", record.name),
                     help: "give it a value, or take it out".into(),
                 });
             }
+            let zone = Name::parse(&record.name).ok();
+            let zone = zone.and_then(|name| self.zones.get(self.zone_of(&name)?));
+            if record.proxied == Some(true) && zone.is_some_and(|zone| !zone.provider.proxies()) {
+                out.push(Problem {
+                    path: at("proxied"),
+                    message: format!("nobody can stand in front of `{}`", record.name),
+                    help: "only Cloudflare has proxies; take it out".into(),
+                });
+            }
         }
+    }
+
+    /// Whether who keeps the zone of `name` can stand in front of it.
+    pub fn proxies(&self, name: &Name) -> bool {
+        let zone = self.zone_of(name).and_then(|zone| self.zones.get(zone));
+        zone.is_some_and(|zone| zone.provider.proxies())
     }
 
     /// All names that are written down, with the place, and what they are about.
@@ -573,22 +538,24 @@ impl File {
         causeway_settings::folder(&self.path)
     }
 
-    /// The tokens of the zones, by zone. `environment` answers for a variable.
+    /// What the zones are reached with, by zone: tokens and keys. `environment` answers for a variable.
     ///
     /// # Errors
-    /// Every token that is not to be found.
-    pub fn tokens(
+    /// Every secret that is not to be found.
+    pub fn secrets(
         &self,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<BTreeMap<String, Secret>, Mistakes> {
         let (mut found, mut problems) = (BTreeMap::new(), vec![]);
         for (name, zone) in &self.config.zones {
-            match zone.token.look_up(self.folder(), environment) {
-                Some(Ok(secret)) => {
+            match zone.secret(self.folder(), environment) {
+                Some((_, Ok(secret))) => {
                     found.insert(name.clone(), secret);
                 }
-                Some(Err(missing)) => {
-                    problems.push(missing.at(vec!["zones".into(), name.clone(), "token".into()]));
+                Some((keys, Err(missing))) => {
+                    let mut path = vec!["zones".to_owned(), name.clone()];
+                    path.extend(keys.iter().map(|&key| key.to_owned()));
+                    problems.push(missing.at(path));
                 }
                 None => {}
             }

@@ -3,8 +3,9 @@
 use crate::{
     Config, Exported, File, agree,
     ask::AskError,
-    config::{PlanName, ProviderName},
-    export, recover,
+    export,
+    probe::{ProbeError, Prober},
+    providers, recover,
     source::{Source, fixed::Fixed, kubernetes::Kubernetes, outputs::OutputsFile},
     verify::{self, Checked, Expected},
     wanted::{Because, Left, Said, at_address, wanted},
@@ -15,17 +16,11 @@ use causeway_core::{
     engine::{EngineError, Planned, Run},
     estimate::Estimate,
     guard::{Refusal, Rules},
+    journal::State,
     plan::PlanOptions,
     store::{LocalStore, MemoryStore, Store},
 };
-use causeway_dns::{
-    error::ProviderError,
-    guard,
-    provider::{
-        Provider,
-        cloudflare::{Account, Cloudflare, ENDPOINT, Plan},
-    },
-};
+use causeway_dns::{error::ProviderError, guard, provider::Provider};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -44,6 +39,7 @@ pub struct Sync {
     config: Config,
     zones: Zones,
     sources: Vec<Arc<dyn Source>>,
+    prober: Option<Prober>,
     store: Arc<dyn Store>,
     /// Whether the journal outlives this program.
     kept: bool,
@@ -83,7 +79,7 @@ impl Prepared {
 
     /// Whether something was left that somebody has to look at.
     pub fn leaves(&self) -> bool {
-        self.left.iter().any(|l| !l.because.is_missing() && l.because != Because::NotOurs)
+        self.left.iter().any(|l| !l.because.is_missing() && !l.because.is_fine())
     }
 
     /// Whether nothing is to be done.
@@ -129,36 +125,29 @@ pub enum SyncError {
         #[source]
         source: AskError,
     },
+    /// Targets cannot be probed.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// The engine could not do its work.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
 impl Sync {
-    /// Works as `file` says, with the tokens of its zones. Nothing is called yet.
+    /// Works as `file` says, with the secrets of its zones. Nothing is called yet.
     ///
     /// # Errors
     /// When no client of a provider can be made.
-    pub fn new(file: &File, tokens: &BTreeMap<String, Secret>) -> Result<Self, SyncError> {
+    pub async fn new(file: &File, secrets: &BTreeMap<String, Secret>) -> Result<Self, SyncError> {
         let config = file.config.clone();
         let state: Option<PathBuf> = config.state.folder.as_ref().map(|folder| file.folder().join(folder));
         let mut zones = Zones::new();
         for (name, zone) in &config.zones {
-            let token = tokens.get(name).and_then(|t| t.expose().ok()).unwrap_or_default();
-            let ProviderName::Cloudflare = zone.provider;
-            let account = Account {
-                endpoint: zone.api.clone().unwrap_or_else(|| ENDPOINT.to_owned()),
-                token: token.into(),
-                plan: match zone.plan {
-                    PlanName::Free => Plan::Free,
-                    PlanName::Paid => Plan::Paid,
-                    PlanName::Enterprise => Plan::Enterprise,
-                },
-                calls: state.as_ref().map(|folder| folder.join("calls.json")),
-            };
-            let provider = Cloudflare::new(account)
-                .map_err(|source| SyncError::Provider { zone: name.clone(), source })?;
-            zones.insert(name.clone(), Arc::new(provider));
+            let provider = providers::provider(name, zone, secrets.get(name), state.as_deref()).await;
+            zones.insert(
+                name.clone(),
+                provider.map_err(|source| SyncError::Provider { zone: name.clone(), source })?,
+            );
         }
         let mut sources: Vec<Arc<dyn Source>> = vec![];
         for (name, cluster) in &config.clusters {
@@ -186,7 +175,8 @@ impl Sync {
             Some(folder) => Arc::new(LocalStore::new(folder)),
             None => Arc::new(MemoryStore::default()),
         };
-        Ok(Sync { config, zones, sources, store, kept })
+        let prober = Prober::new(&config.guard, file.folder())?;
+        Ok(Sync { config, zones, sources, prober, store, kept })
     }
 
     /// The configuration.
@@ -202,6 +192,16 @@ impl Sync {
     /// Where the journal is.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Who keeps each zone.
+    pub(crate) fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// Who probes targets, where that is wanted.
+    pub(crate) fn prober(&self) -> Option<&Prober> {
+        self.prober.as_ref()
     }
 
     /// A new engine, which remembers nothing but the journal.
@@ -230,6 +230,7 @@ impl Sync {
         let rules = guard::Rules { permits: options.permits.clone(), ..self.config.rules() };
         // What is in the way of one record is no reason to leave the others; so it is taken out, and planned once more.
         let mut refusals;
+        let mut probed = BTreeSet::new();
         let planned = loop {
             let except: Vec<String> = wanted.held.iter().map(|a| a.0.clone()).collect();
             let plan =
@@ -243,6 +244,10 @@ impl Sync {
             let conflicts = planned.plan.conflicts.iter();
             out.extend(conflicts.map(|c| (c.address.clone(), Because::Conflict, c.why.clone())));
             out.retain(|(address, ..)| !wanted.held.contains(address));
+            if let (true, Some(prober)) = (out.is_empty(), &self.prober) {
+                let silent = prober.silent(&planned, &mut probed).await;
+                out.extend(silent.into_iter().map(|(address, why)| (address, Because::Silent, why)));
+            }
             if out.is_empty() {
                 break planned;
             }
@@ -258,18 +263,23 @@ impl Sync {
         Ok(Prepared { planned, refusals, left, said, recovered })
     }
 
+    /// What is known of our records: what the journal has, or else what the marks in the zones say.
+    pub(crate) async fn known(&self, actor: &str) -> Result<State, SyncError> {
+        let engine = self.engine(Arc::clone(&self.store));
+        let state = engine.state().await?;
+        if state.seq > 0 {
+            return Ok(state);
+        }
+        recover::recover(&self.config, &self.zones, &engine, actor).await?;
+        Ok(engine.state().await?)
+    }
+
     /// Asks DNS about all that the journal has as done.
     ///
     /// # Errors
     /// When the journal cannot be read, or a zone's own servers cannot be found.
     pub async fn verify(&self) -> Result<Vec<Checked>, SyncError> {
-        let engine = self.engine(Arc::clone(&self.store));
-        let mut state = engine.state().await?;
-        if state.seq == 0 {
-            recover::recover(&self.config, &self.zones, &engine, "verify").await?;
-            state = engine.state().await?;
-        }
-        let expected = verify::expected(&state);
+        let expected = verify::expected(&self.known("verify").await?);
         let mut out = vec![];
         for zone in self.zones.keys() {
             let of_zone: Vec<Expected> = expected.iter().filter(|e| e.zone == *zone).cloned().collect();

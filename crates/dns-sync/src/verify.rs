@@ -168,11 +168,16 @@ pub async fn check(expected: &[Expected], servers: &[Server]) -> Vec<Checked> {
     join_all(asked).await
 }
 
-async fn one(expected: &Expected, server: &Server) -> Checked {
-    let name = match expected.name.strip_prefix("*.") {
+/// The name to ask for: of a wildcard, one with a label that nobody has.
+pub(crate) fn asked(name: &str) -> String {
+    match name.strip_prefix("*.") {
         Some(rest) => format!("{}.{rest}", random_label()),
-        None => expected.name.clone(),
-    };
+        None => name.to_owned(),
+    }
+}
+
+async fn one(expected: &Expected, server: &Server) -> Checked {
+    let name = asked(&expected.name);
     let mut checked = Checked {
         name: expected.name.clone(),
         server: server.name.clone(),

@@ -1,10 +1,11 @@
 //! From what sources say to what is wanted. Pure.
 
-use crate::{Config, source::Read};
+use crate::{Config, moving::moving, source::Read};
 use causeway_core::{Address, Stack, journal::State};
 use causeway_dns::{Class, DnsZone, Name, Record};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tag in the mark that names the source of a record.
@@ -38,6 +39,17 @@ pub fn at_address(address: &str) -> Option<(Name, Class)> {
     Some((Name::parse(&name).ok()?, class))
 }
 
+/// What a record says, by its spec in a journal or a plan. Nothing where that is not known yet.
+pub(crate) fn values(spec: &Json) -> BTreeSet<String> {
+    let record = serde_json::from_value::<Record>(spec.clone());
+    record.map_or_else(|_| BTreeSet::new(), |record| values_of(&record))
+}
+
+/// What `record` says, as far as it is known.
+pub(crate) fn values_of(record: &Record) -> BTreeSet<String> {
+    record.values.0.iter().filter_map(|value| value.get().ok().cloned()).collect()
+}
+
 /// Why nothing is done about a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -58,12 +70,21 @@ pub enum Because {
     Guard,
     /// Somebody else's record is in the way.
     Conflict,
+    /// What it is to lead to does not answer for it.
+    Silent,
+    /// A planned move is on its way.
+    Moving,
 }
 
 impl Because {
     /// Whether something is missing that another run may find.
     pub fn is_missing(self) -> bool {
-        matches!(self, Because::SourceAway | Because::Waiting | Because::Unsettled)
+        matches!(self, Because::SourceAway | Because::Waiting | Because::Unsettled | Because::Silent)
+    }
+
+    /// Whether it is as somebody wants it to be.
+    pub fn is_fine(self) -> bool {
+        matches!(self, Because::NotOurs | Because::Moving)
     }
 }
 
@@ -183,7 +204,9 @@ pub fn wanted(config: &Config, reads: &[Read], unsettled: &[Left], state: &State
             };
             record.ttl = found.ttl.or(config.defaults.ttl);
             let address_only = found.class == Class::Address;
-            record.proxied = found.proxied.or(config.defaults.proxied.filter(|_| address_only));
+            let proxied = found.proxied.or(config.defaults.proxied.filter(|_| address_only));
+            // Elsewhere nobody could, and an annotation for Cloudflare says nothing.
+            record.proxied = proxied.filter(|_| config.proxies(&name));
             record.tags.0.insert(SOURCE.into(), read.label.clone());
             let address = address_of(&name, found.class);
             let by = format!("{} ({})", read.label, found.by);
@@ -210,6 +233,12 @@ pub fn wanted(config: &Config, reads: &[Read], unsettled: &[Left], state: &State
         held.extend(
             records.keys().filter(|a| at_address(&a.0).is_some_and(|(n, _)| n.as_str() == one.name)).cloned(),
         );
+    }
+    for (address, moving) in moving(state) {
+        let to: Vec<&str> = moving.to.iter().map(String::as_str).collect();
+        let why = format!("it is on its way to {}; `dns-sync move` goes on with that", to.join(", "));
+        left.push(Left { name: moving.name, because: Because::Moving, why });
+        held.insert(address);
     }
     for (address, _) in state.records.iter() {
         let ours = at_address(&address.0).filter(|(n, _)| config.zone_of(n).is_some() && config.allows(n));
@@ -249,5 +278,12 @@ mod tests {
             assert_eq!(at_address(address), Some((name, class)));
         }
         assert_eq!(at_address("network/vpc"), None);
+    }
+
+    #[test]
+    fn what_a_record_says_is_found_in_its_spec() {
+        let record = Record::new("ai.example.com", Class::Address, ["192.0.2.1", "192.0.2.2"]).unwrap();
+        let spec = serde_json::to_value(record).unwrap();
+        assert_eq!(values(&spec), ["192.0.2.1", "192.0.2.2"].map(str::to_owned).into());
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen, command: &str) -> Result<Code, Failure> {
-    let sync = open(file)?;
+    let sync = open(file).await?;
     let options = flags.selection.options(command == "adopt")?;
     tokio::time::sleep(jitter(flags.jitter)).await;
     let limit = Duration::from_secs(flags.time_limit);

@@ -13,7 +13,7 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
-    let records = open(file)?.export(flags.all).await?;
+    let records = open(file).await?.export(flags.all).await?;
     let mut text = String::new();
     for record in &records {
         // Writing to a string does not fail.

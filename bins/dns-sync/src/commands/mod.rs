@@ -39,10 +39,10 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
 }
 
 /// What `file` configures.
-fn open(file: &Path) -> Result<Sync, Failure> {
+async fn open(file: &Path) -> Result<Sync, Failure> {
     let file = File::read(file)?;
-    let tokens = file.tokens(&|name| std::env::var(name).ok())?;
-    Ok(Sync::new(&file, &tokens)?)
+    let secrets = file.secrets(&|name| std::env::var(name).ok())?;
+    Ok(Sync::new(&file, &secrets).await?)
 }
 
 /// Flags of whatever plans.
@@ -98,8 +98,10 @@ fn tell_left(prepared: &Prepared, screen: &Screen) {
         match left.because {
             // Told with the source.
             Because::SourceAway => {}
-            Because::NotOurs if screen.quiet() => {}
-            Because::NotOurs => screen.warn("note", &format!("`{}` is passed over: {}", left.name, left.why)),
+            _ if left.because.is_fine() && screen.quiet() => {}
+            _ if left.because.is_fine() => {
+                screen.warn("note", &format!("`{}` is passed over: {}", left.name, left.why));
+            }
             _ => screen.warn("left", &format!("`{}` stays as it is: {}", left.name, left.why)),
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
-    let sync = open(file)?;
+    let sync = open(file).await?;
     let prepared = sync.plan(&flags.selection.options(false)?, &actor()).await?;
     let plan = &prepared.planned.plan;
     if let Some(path) = &flags.markdown {

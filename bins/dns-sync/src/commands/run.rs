@@ -22,7 +22,7 @@ pub(crate) struct Flags {
 
 pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
     // A mistake in the file ends it at once; later ones only their run.
-    open(file)?;
+    open(file).await?;
     let options = flags.selection.options(false)?;
     let metrics = Metrics::default();
     if let Some(at) = flags.metrics {
@@ -34,7 +34,7 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<C
     loop {
         let begun = tokio::time::Instant::now();
         // What a pod mounts may have changed, and clients of clusters hold tokens that end.
-        let ended = match open(file) {
+        let ended = match open(file).await {
             Ok(sync) => apply::once(&sync, &options, None, limit, screen).await,
             Err(failure) => Err(failure),
         };

@@ -32,7 +32,7 @@ impl From<UndoError> for Failure {
 }
 
 pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
-    let sync = open(file)?;
+    let sync = open(file).await?;
     if flags.list {
         let runs = sync.runs().await?;
         for run in &runs {

@@ -19,7 +19,7 @@ pub(crate) struct Flags {
 }
 
 pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
-    let sync = open(file)?;
+    let sync = open(file).await?;
     let until = Instant::now() + Duration::from_secs(flags.wait.unwrap_or_default());
     let checked = loop {
         let checked = sync.verify().await.map_err(|e| Failure::new(Code::Unavailable, chain(&e)))?;

@@ -8,5 +8,8 @@ mod clusters;
 mod follows;
 mod killed;
 mod operate;
+mod probe;
+mod providers;
+mod tree;
 mod world;
 mod wrong;

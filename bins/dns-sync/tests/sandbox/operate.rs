@@ -49,7 +49,7 @@ async fn waiting_ends_when_dns_has_caught_up() {
     let cloudflare = Cloudflare::start(Options::default()).await.unwrap();
     cloudflare.add_zone(Zone::new(ZONE).lag(4)).unwrap();
     let token = cloudflare.add_token(Token::dns("ci"));
-    let world = World { cloudflare, token, folder: tempfile::tempdir().unwrap() };
+    let world = World { cloudflare, token, folder: tempfile::tempdir().unwrap(), env: vec![] };
     world.configure(&format!("{}{}", records(&THREE), asked(&world)));
     world.run(&["apply"]).await.ends_with(0);
     world.run(&["verify"]).await.ends_with(100);

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) cloudflare: Cloudflare,
     pub(crate) folder: TempDir,
     pub(crate) token: String,
+    /// What the program finds in its environment beside the token.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl World {
@@ -39,7 +41,7 @@ impl World {
         let cloudflare = Cloudflare::start(Options::default()).await.unwrap();
         cloudflare.add_zone(Zone::new(ZONE)).unwrap();
         let token = cloudflare.add_token(Token::dns("ci"));
-        World { cloudflare, folder: tempfile::tempdir().unwrap(), token }
+        World { cloudflare, folder: tempfile::tempdir().unwrap(), token, env: vec![] }
     }
 
     /// The beginning of a configuration: owner, zone, a quick guard and a journal; then `rest`.
@@ -52,12 +54,14 @@ impl World {
         self.write("dns-sync.toml", &format!("{}\n{rest}", self.head()));
     }
 
+    /// As [`World::configure`], with a zone of another kind: what stands in its table.
+    pub(crate) fn configure_at(&self, zone: &str, rest: &str) {
+        self.write("dns-sync.toml", &format!("{}\n[state]\nfolder = \"state\"\n{rest}", head(zone)));
+    }
+
     pub(crate) fn head(&self) -> String {
-        format!(
-            "owner = \"prod\"\n[zones.\"{ZONE}\"]\nprovider = \"cloudflare\"\ntoken = \"env:CF\"\napi = \"{}\"\n\
-             [guard]\npause = 0\nchanges_percent = 100\n",
-            self.cloudflare.endpoint()
-        )
+        let api = self.cloudflare.endpoint();
+        head(&format!("provider = \"cloudflare\"\ntoken = \"env:CF\"\napi = \"{api}\"\n"))
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -70,7 +74,12 @@ impl World {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.args(arguments).current_dir(self.folder.path()).env("CF", &self.token).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("CF", &self.token)
+            .envs(self.env.clone())
+            .stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -110,6 +119,10 @@ impl World {
         self.cloudflare.reset_calls();
         mutations
     }
+}
+
+fn head(zone: &str) -> String {
+    format!("owner = \"prod\"\n[zones.\"{ZONE}\"]\n{zone}[guard]\npause = 0\nchanges_percent = 100\n")
 }
 
 /// Beside the folder of this test. Cargo names it in a variable too, which no shell hands on, as it has a hyphen.

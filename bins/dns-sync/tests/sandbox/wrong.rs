@@ -6,7 +6,7 @@ use causeway_sandbox::cloudflare::{Act, Rule, Token};
 const ONE: &str = "[[records]]\nname = \"a.example.com\"\nvalues = [\"192.0.2.1\"]\n";
 
 /// A right file with `from` made into `to`: what is said.
-const FILES: [(&str, &str, &str); 22] = [
+const FILES: [(&str, &str, &str); 27] = [
     ("owner = \"prod\"", "owner = \"Prod & Co\"", "`owner` has to be lowercase letters"),
     ("owner = \"prod\"", "", "`owner` is missing"),
     ("owner = \"prod\"", "owner = 7", "has to be text in quotes"),
@@ -18,6 +18,16 @@ const FILES: [(&str, &str, &str); 22] = [
     ("\"env:CF\"", "\"hunter2hunter2\"", "a secret is named, not written"),
     ("\"env:CF\"", "\"aws-secret:x\"", "has to be where this program can read it"),
     ("api = \"http", "api = \"ftp", "`api` is no URL"),
+    ("token = \"env:CF\"\n", "", "`token` is missing"),
+    ("\"cloudflare\"", "\"rfc2136\"", "a zone at a server with dynamic updates has no `token`"),
+    ("token = ", "server = \"ns1.example.com\"\ntoken = ", "a zone at Cloudflare has no `server`"),
+    ("token = ", "key = { name = \"test\" }\ntoken = ", "`secret` is missing"),
+    (
+        "[[records]]",
+        "[zones.\"example.net\"]\nprovider = \"rfc2136\"\nserver = \"192.0.2.53\"\n\
+         [[records]]\nname = \"x.example.net\"\nvalues = [\"192.0.2.1\"]\nproxied = true\n[[records]]",
+        "nobody can stand in front of `x.example.net`",
+    ),
     ("a.example.com", "a..example.com", "a..example.com"),
     ("a.example.com", "a_b!.example.com", "example.com"),
     ("a.example.com", "a.example.org", "is in none of the zones"),
