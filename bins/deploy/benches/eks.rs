@@ -44,6 +44,8 @@ const PENDING: Pending = Pending {
     cluster_change: Duration::from_millis(600),
     node_group: Duration::from_millis(1500),
     addon: Duration::from_millis(400),
+    invalidation: Duration::ZERO,
+    key_value_store: Duration::ZERO,
 };
 
 /// The kinds that are waited for, and how long what they stand for takes.

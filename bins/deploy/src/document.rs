@@ -608,6 +608,9 @@ pub(crate) struct Sandbox {
     /// The address of its AWS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<String>,
+    /// Where its edge serves distributions of CloudFront, by the `Host` of a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) edge: Option<String>,
     /// The address of its Cloudflare's API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cloudflare: Option<String>,

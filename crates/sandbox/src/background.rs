@@ -4,6 +4,7 @@
 //! A sandbox is asked to end by a file in its run folder, and known to be alive by the lock it holds: no process ids are trusted.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub struct Running {
     pub name: String,
     /// The address of the gateway.
     pub endpoint: String,
+    /// Where its edge serves distributions.
+    pub edge: SocketAddr,
     /// Where its Cloudflare is.
     pub cloudflare: Place,
     /// Its region.
@@ -60,9 +63,9 @@ impl Running {
         found
     }
 
-    /// The environment in which AWS programs and Cloudflare's libraries reach it.
+    /// The environment in which AWS programs, Cloudflare's libraries and viewers of distributions reach it.
     pub fn env(&self) -> Vec<(String, String)> {
-        environment(&self.endpoint, &self.region, &self.cloudflare)
+        environment(&self.endpoint, &self.region, &self.cloudflare, self.edge)
     }
 
     /// Ends it and waits until it has ended.
@@ -139,6 +142,7 @@ pub async fn serve(mut options: Options) -> Result<(), Error> {
     let running = Running {
         name,
         endpoint: sandbox.endpoint().to_owned(),
+        edge: sandbox.edge().address(),
         cloudflare: sandbox.cloudflare_place().clone(),
         region: sandbox.region().to_owned(),
         pid: std::process::id(),

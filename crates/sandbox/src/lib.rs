@@ -4,7 +4,7 @@
 //! [`Sandbox::start`] is the whole of it for a test or for one command; [`background`] keeps one running for people. What runs
 //! is other people's software behind one address, the [`gateway`]'s: moto, fakecloud, PostgreSQL. ECS tasks are local processes
 //! that answer like Coder, see [`images`](crate#images). EKS clusters have real control planes, see [`kubernetes`]. Beside it
-//! stands a Cloudflare of our own, see [`cloudflare`].
+//! stand an edge of CloudFront, see [`edge`], and a Cloudflare of our own, see [`cloudflare`].
 //!
 //! # Images
 //!
@@ -26,6 +26,7 @@ pub mod background;
 pub mod bind;
 pub mod cache;
 pub mod cloudflare;
+pub mod edge;
 mod emulators;
 pub mod gateway;
 mod go;
@@ -40,6 +41,7 @@ mod user;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +51,7 @@ use futures::future::BoxFuture;
 
 use cache::{Cache, Lock};
 use cloudflare::{Cloudflare, Token};
+use edge::Edge;
 use emulators::Emulators;
 use gateway::{Backend, Backends, BoxError, Databases, Gateway, Pending};
 use install::{Installed, Progress};
@@ -195,11 +198,15 @@ pub enum Error {
     /// Cloudflare could not be started.
     #[error("start Cloudflare")]
     Cloudflare(#[source] cloudflare::Error),
+    /// The edge could not be started.
+    #[error("start the edge")]
+    Edge(#[source] edge::Error),
 }
 
 /// A running local cloud. Dropping it stops it; [`stop`](Sandbox::stop) does so without blocking a thread.
 pub struct Sandbox {
     gateway: Gateway,
+    edge: Edge,
     cloudflare: Cloudflare,
     place: cloudflare::Place,
     cache: Cache,
@@ -288,12 +295,13 @@ impl Sandbox {
             port: options.port,
         };
         let gateway = Gateway::start(config).await.map_err(Error::Gateway)?;
+        let edge = Edge::start(&gateway).await.map_err(Error::Edge)?;
         let endpoint = gateway.endpoint();
         let cloudflare = Cloudflare::start(cloudflare::Options { seed: options.seed, ..Default::default() });
         let cloudflare = cloudflare.await.map_err(Error::Cloudflare)?;
         let place = cloudflare.place(&cloudflare.add_token(Token::dns("sandbox")));
         let region = options.region;
-        Ok(Sandbox { gateway, cloudflare, place, cache, endpoint, region, parts: Held(parts), folder })
+        Ok(Sandbox { gateway, edge, cloudflare, place, cache, endpoint, region, parts: Held(parts), folder })
     }
 
     /// The address of the whole of AWS, for `AWS_ENDPOINT_URL`.
@@ -306,10 +314,10 @@ impl Sandbox {
         &self.region
     }
 
-    /// The environment in which our programs, the aws CLI and boto3 reach the sandbox as the default account, and Cloudflare's
-    /// libraries its Cloudflare.
+    /// The environment in which our programs, the aws CLI and boto3 reach the sandbox as the default account, Cloudflare's
+    /// libraries its Cloudflare, and whoever looks at distributions its edge.
     pub fn env(&self) -> Vec<(String, String)> {
-        environment(&self.endpoint, &self.region, &self.place)
+        environment(&self.endpoint, &self.region, &self.place, self.edge.address())
     }
 
     /// The access key and secret key of an account of its own; see [`account::credentials`].
@@ -320,6 +328,11 @@ impl Sandbox {
     /// The gateway, which counts calls and injects faults.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// Its edge, which serves the distributions of CloudFront.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
     }
 
     /// Its Cloudflare, without zones at first. Tests that share a sandbox keep apart by zone and token.
@@ -417,7 +430,8 @@ impl Sandbox {
 
     /// Stops everything and removes the run folder.
     pub async fn stop(self) {
-        let Sandbox { gateway, cloudflare, parts, folder, .. } = self;
+        let Sandbox { gateway, edge, cloudflare, parts, folder, .. } = self;
+        edge.stop().await;
         gateway.stop().await;
         cloudflare.stop().await;
         let clusters = parts.kubernetes.end().into_iter();
@@ -429,8 +443,15 @@ impl Sandbox {
     }
 }
 
-/// The variables with which AWS programs reach `endpoint` as the default account, and Cloudflare's libraries ours.
-fn environment(endpoint: &str, region: &str, cloudflare: &cloudflare::Place) -> Vec<(String, String)> {
+/// The variables with which AWS programs reach `endpoint` as the default account, Cloudflare's libraries ours, and
+/// viewers of distributions the edge.
+fn environment(
+    endpoint: &str,
+    region: &str,
+    cloudflare: &cloudflare::Place,
+    edge: SocketAddr,
+) -> Vec<(String, String)> {
+    let edge = edge.to_string();
     let (key, secret) =
         account::credentials(account::DEFAULT).expect("the default account is a number of twelve digits");
     let variables = [
@@ -440,6 +461,7 @@ fn environment(endpoint: &str, region: &str, cloudflare: &cloudflare::Place) -> 
         ("AWS_ACCESS_KEY_ID", &key),
         ("AWS_SECRET_ACCESS_KEY", &secret),
         ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("CAUSEWAY_EDGE", &edge),
         ("CLOUDFLARE_BASE_URL", &cloudflare.endpoint),
         ("CLOUDFLARE_API_TOKEN", &cloudflare.token),
         ("NO_PROXY", "127.0.0.1,localhost"),

@@ -28,3 +28,19 @@ pub const ROUTER: &str = include_str!("router.js");
 
 /// The function for viewer responses, in JavaScript runtime 2.0.
 pub const HEADERS: &str = include_str!("headers.js");
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn functions_are_as_small_and_as_plain_as_cloudfront_takes_them() {
+        for function in [super::ROUTER, super::HEADERS] {
+            assert!(function.len() <= 10 * 1024, "{} bytes", function.len());
+            let code: String = function.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            for unknown in
+                [" of ", "...", "?.", "??", "{ [", "const {", "const [", "let {", "let [", "class ", "`"]
+            {
+                assert!(!code.contains(unknown), "{unknown}");
+            }
+        }
+    }
+}

@@ -86,6 +86,7 @@ fn describe(run: &Run<'_>, running: &Running) {
     let lines = [
         ("Sandbox", running.endpoint.clone()),
         ("Region", running.region.clone()),
+        ("CloudFront", format!("http://<distribution id>.localhost:{}", running.edge.port())),
         ("Cloudflare", format!("{} (DNS at {})", running.cloudflare.endpoint, running.cloudflare.dns)),
         ("Since", format!("{} (process {})", running.started.strftime("%Y-%m-%d %H:%M UTC"), running.pid)),
         ("Folder", running.run_dir.display().to_string()),
@@ -105,6 +106,7 @@ fn tell(run: &Run<'_>, running: Option<&Running>) {
     let result = document::Sandbox {
         running: running.is_some(),
         endpoint: running.map(|r| r.endpoint.clone()),
+        edge: running.map(|r| r.edge.to_string()),
         cloudflare: running.map(|r| r.cloudflare.endpoint.clone()),
         dns: running.map(|r| r.cloudflare.dns.to_string()),
         run_dir: running.map(|r| r.run_dir.display().to_string()),

@@ -75,6 +75,16 @@ pub(crate) fn stream(response: Response<Incoming>) -> Response<Body> {
 }
 
 impl State {
+    /// Sends a request without a body on to an emulator, and meets no rules.
+    pub(crate) async fn pass(
+        &self,
+        backend: Backend,
+        scope: &Scope,
+        parts: &http::request::Parts,
+    ) -> Result<Response<Incoming>, BoxError> {
+        pass(self, backend, scope, parts, full(Bytes::new()), true).await
+    }
+
     /// Sends a buffered request to its emulator and reads the whole answer. An emulator that cannot be reached or does
     /// not know the operation is reported as an error of the service, with its name.
     pub(crate) async fn send(&self, request: &Request) -> Answer {
@@ -152,6 +162,18 @@ impl State {
             Some(root) if answer.status.is_success() => Ok(root),
             _ => Err(answer),
         }
+    }
+
+    /// Reads from CloudFront at a path behind its version, like `/function`.
+    pub(crate) async fn cloudfront(&self, scope: &Scope, path: &str) -> Result<Answer, Answer> {
+        let mut request = Request::to(scope, "cloudfront", path, Bytes::new());
+        request.method = Method::GET;
+        let Ok(uri) = format!("/2020-05-31{path}").parse() else {
+            return Err(request.refuse(400, "InvalidArgument", "This is no path."));
+        };
+        request.uri = uri;
+        let answer = self.send(&request).await;
+        if answer.status.is_success() { Ok(answer) } else { Err(answer) }
     }
 
     /// Calls a service that speaks JSON with a target header. The error is the service's answer.

@@ -8,7 +8,7 @@
 //! | emulator | services (names of the credential scope) |
 //! | --- | --- |
 //! | moto | `ec2`, `iam`, `sts`, `acm`, `elasticloadbalancing`, `rds`, `elasticache`, `autoscaling`, `ssm`, `tagging` |
-//! | fakecloud | `eks`, `ecs`, `ecr`, `cloudfront`, `route53`, `s3`, `secretsmanager`, `kms`, `monitoring`, `logs`, `sqs`, `events`, `sns`, `wafv2`, `servicequotas`, `bedrock`, `dynamodb` |
+//! | fakecloud | `eks`, `ecs`, `ecr`, `cloudfront`, `cloudfront-keyvaluestore`, `route53`, `s3`, `secretsmanager`, `kms`, `monitoring`, `logs`, `sqs`, `events`, `sns`, `wafv2`, `servicequotas`, `bedrock`, `dynamodb` |
 //!
 //! The table is [`ROUTES`]. `/v2/...` (the OCI registry of ECR) goes to fakecloud too. A request without a signature is
 //! refused with `MissingAuthenticationToken`, a service that is not in the table with `InvalidSignatureException`.
@@ -28,6 +28,9 @@
 //! | `ec2_dry_run` | `DryRunOperation` (412) |
 //! | `tokens` | `ClientToken` of NAT gateways, instances, interfaces, endpoints, flow logs and template versions, of ECS services and `RunTask`; `IdempotentParameterMismatch`, `ConflictException` |
 //! | `autoscaling_groups` | instance refreshes, the template version of an instance, metrics one by one, `ResourceInUse`; instances take their interfaces along |
+//! | `cloudfront_functions` | the live stage of functions; `NoSuchFunctionExists`, `FunctionSizeLimitExceeded`, `FunctionInUse` |
+//! | `cloudfront_keys` | the keys of key value stores, told in memory, with their limits; `CannotDeleteEntityWhileInUse` |
+//! | `cloudfront_sites` | what the [`edge`](crate::edge) has to know; the caller reference of invalidations and `TooManyInvalidationsInProgress` |
 //! | `ec2_dependencies` | `DependencyViolation` for security groups, subnets, VPCs and internet gateways in use, also by load balancers, databases and ECS tasks; `InvalidIPAddress.InUse` |
 //! | `ec2_flow_logs` | whether the log group of a flow log is there |
 //! | `ec2_launch_templates` | the tags of a template are not those of its machines |
@@ -89,10 +92,13 @@ use tokio::task::JoinHandle;
 
 pub use call::Call;
 pub(crate) use call::millis;
+pub(crate) use fix::cloudfront_keys::Seen;
 pub use fix::{FixInfo, fixes};
+pub(crate) use forward::full;
 pub use inside::Inside;
 pub use pending::Pending;
 pub(crate) use review::{POLICY_GROUP, policy_groups};
+pub(crate) use route::Scope;
 pub use route::{Backend, ROUTES};
 pub(crate) use rule::Rules;
 pub use rule::{Act, Bucket, Effect, Latency, Rule, RuleId};
@@ -312,6 +318,11 @@ impl Gateway {
     /// Lets the calls that an [`Act::Hold`] rule holds go on. Later calls are held again until the rule is taken away.
     pub fn release(&self, id: RuleId) {
         self.state.rules.release(id);
+    }
+
+    /// What its parts share, for the edge.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.clone()
     }
 
     /// Changes how long resources pend from now on.

@@ -34,6 +34,10 @@ pub struct Pending {
     pub node_group: Duration,
     /// EKS add-ons: `CREATING`.
     pub addon: Duration,
+    /// Invalidations of CloudFront: `InProgress`.
+    pub invalidation: Duration,
+    /// Until the edge sees a change in a key value store of CloudFront. Nothing shows that it has not yet.
+    pub key_value_store: Duration,
 }
 
 impl Pending {
@@ -53,6 +57,8 @@ impl Pending {
             cluster_change: time,
             node_group: time,
             addon: time,
+            invalidation: time,
+            key_value_store: time,
         }
     }
 }
@@ -60,7 +66,11 @@ impl Pending {
 impl Default for Pending {
     /// Long enough that a client that does not wait is caught, short enough for a test.
     fn default() -> Pending {
-        Pending { database: Duration::from_secs(2), ..Pending::all(Duration::from_millis(1200)) }
+        Pending {
+            database: Duration::from_secs(2),
+            key_value_store: Duration::from_millis(300),
+            ..Pending::all(Duration::from_millis(1200))
+        }
     }
 }
 
@@ -85,6 +95,7 @@ const KINDS: &[Kind] = &[
     Kind { service: "elasticache", operations: &["ModifyReplicationGroup", "ModifyReplicationGroupShardConfiguration", "IncreaseReplicaCount", "DecreaseReplicaCount"], id: "ReplicationGroupId", status: "Status", ready: "available", pending: "modifying", time: |p| p.database_change },
     Kind { service: "eks", operations: &["CreateCluster"], id: "name", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },
     Kind { service: "eks", operations: &["CreateNodegroup"], id: "nodegroupName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.node_group },
+    Kind { service: "cloudfront", operations: &["CreateInvalidation"], id: "Id", status: "Status", ready: "Completed", pending: "InProgress", time: |p| p.invalidation },
     Kind { service: "eks", operations: &["CreateAddon"], id: "addonName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.addon },
 ];
 

@@ -44,6 +44,7 @@ pub const ROUTES: &[(&str, Backend, Protocol)] = &[
     ("application-autoscaling", Backend::Fakecloud, Protocol::Json),
     ("bedrock", Backend::Fakecloud, Protocol::RestJson),
     ("cloudfront", Backend::Fakecloud, Protocol::RestXml),
+    ("cloudfront-keyvaluestore", Backend::Fakecloud, Protocol::RestJson),
     ("dynamodb", Backend::Fakecloud, Protocol::Json),
     ("ecr", Backend::Fakecloud, Protocol::Json),
     ("ecs", Backend::Fakecloud, Protocol::Json),
@@ -66,6 +67,11 @@ pub(crate) fn route(service: &str) -> Option<(Backend, Protocol)> {
     ROUTES.iter().find(|(name, ..)| *name == service).map(|(_, backend, protocol)| (*backend, *protocol))
 }
 
+/// Services without regions: whatever region a client signs for, there is one of each.
+const GLOBAL: &[&str] = &["cloudfront", "cloudfront-keyvaluestore"];
+/// Where what is global lives.
+const GLOBAL_REGION: &str = "us-east-1";
+
 /// Who calls what, as the credential scope of the signature says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scope {
@@ -80,7 +86,8 @@ impl Scope {
         let credential = match headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok())
         {
             Some(value) => value
-                .strip_prefix("AWS4-HMAC-SHA256")?
+                .strip_prefix("AWS4-HMAC-SHA256")
+                .or_else(|| value.strip_prefix("AWS4-ECDSA-P256-SHA256"))?
                 .split(',')
                 .find_map(|part| part.trim().strip_prefix("Credential="))?
                 .to_owned(),
@@ -91,8 +98,13 @@ impl Scope {
         };
         // From the right, because nothing forbids a slash in an access key.
         let mut parts = credential.rsplitn(5, '/');
-        let (end, service, region) = (parts.next()?, parts.next()?, parts.next()?);
-        let (_date, access_key) = (parts.next()?, parts.next()?);
+        let (end, service) = (parts.next()?, parts.next()?);
+        let (region, access_key) = match (parts.next()?, parts.next()?, parts.next()) {
+            (region, _date, Some(access_key)) => (region, access_key),
+            // Signatures with elliptic curves are for any region.
+            (_date, access_key, None) => (GLOBAL_REGION, access_key),
+        };
+        let region = if GLOBAL.contains(&service) { GLOBAL_REGION } else { region };
         (end == "aws4_request").then(|| Scope {
             access_key: access_key.to_owned(),
             region: region.to_owned(),
@@ -138,9 +150,25 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_for_any_region_counts_and_what_is_global_has_one() {
+        let found = scope(
+            "AWS4-ECDSA-P256-SHA256 Credential=AKID/20260101/cloudfront-keyvaluestore/aws4_request, SignedHeaders=host, Signature=ab",
+        )
+        .unwrap();
+        assert_eq!(
+            (&*found.access_key, &*found.region, &*found.service),
+            ("AKID", "us-east-1", "cloudfront-keyvaluestore")
+        );
+        let found =
+            scope("AWS4-HMAC-SHA256 Credential=AKID/20260101/eu-west-2/cloudfront/aws4_request, Signature=a");
+        assert_eq!(found.unwrap().region, "us-east-1");
+    }
+
+    #[test]
     fn what_is_not_a_signature_is_none() {
         assert_eq!(scope("Basic dXNlcjpwYXNz"), None);
         assert_eq!(scope("AWS4-HMAC-SHA256 Credential=AKID/us-east-1/s3"), None);
+        assert_eq!(scope("AWS4-HMAC-SHA256 Credential=AKID/s3/aws4_request"), None);
         assert_eq!(Scope::of(&HeaderMap::new(), &Uri::from_static("/?a=b")), None);
     }
 

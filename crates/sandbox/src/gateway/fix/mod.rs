@@ -2,6 +2,9 @@
 //! it may answer itself, change the request, or change the answer.
 
 mod autoscaling_groups;
+pub(crate) mod cloudfront_functions;
+pub(crate) mod cloudfront_keys;
+pub(crate) mod cloudfront_sites;
 mod ec2_dependencies;
 mod ec2_dry_run;
 mod ec2_flow_logs;
@@ -99,6 +102,9 @@ pub(crate) struct Memory {
     pub(crate) updates: eks_updates::Updates,
     pub(crate) added: eks_versions::Added,
     pub(crate) groups: autoscaling_groups::Groups,
+    pub(crate) stores: cloudfront_keys::Stores,
+    pub(crate) published: cloudfront_functions::Published,
+    pub(crate) sites: cloudfront_sites::Sites,
 }
 
 impl Memory {
@@ -116,6 +122,9 @@ impl Memory {
             updates: Default::default(),
             added: Default::default(),
             groups: Default::default(),
+            stores: Default::default(),
+            published: Default::default(),
+            sites: Default::default(),
         }
     }
 }
@@ -151,6 +160,10 @@ const FIXES: &[Fix] = &[
     Fix { info: ec2_routes::INFO, run: ec2_routes::run },
     Fix { info: ec2_vpc_endpoints::INFO, run: ec2_vpc_endpoints::run },
     Fix { info: autoscaling_groups::INFO, run: autoscaling_groups::run },
+    Fix { info: cloudfront_sites::INFO, run: cloudfront_sites::run },
+    Fix { info: cloudfront_functions::INFO, run: cloudfront_functions::run },
+    Fix { info: cloudfront_keys::STORES, run: cloudfront_keys::stores },
+    Fix { info: cloudfront_keys::INFO, run: cloudfront_keys::run },
     Fix { info: ec2_task_interfaces::INFO, run: ec2_task_interfaces::run },
     Fix { info: ecs_task_definitions::INFO, run: ecs_task_definitions::run },
     Fix { info: ecs_target_groups::INFO, run: ecs_target_groups::run },
