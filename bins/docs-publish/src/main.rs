@@ -1,3 +1,37 @@
 //! `docs-publish`: flags in, report out. What it does is done by the libraries.
 
-fn main() {}
+mod cli;
+mod commands;
+mod config;
+mod document;
+mod failure;
+mod screen;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    causeway_ending::keep_memory();
+    causeway_ending::guarded(run)
+}
+
+fn run() -> ExitCode {
+    // Two TLS providers may be linked in, and rustls then refuses to choose. An error means that one is installed.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::refuse(&error),
+    };
+    let screen = screen::Screen::new(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure::Failure::bug(&error).tell(&screen, cli.command.name()),
+    };
+    let result = runtime.block_on(commands::run(&cli, &screen));
+    // Blocking threads may still hang on a dead connection; there is nothing left to wait for.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code.into(),
+        Err(failure) => failure.tell(&screen, cli.command.name()),
+    }
+}

@@ -124,6 +124,8 @@ fn s3(method: &Method, uri: &Uri) -> String {
             "POST" if has("uploads") => "CreateMultipartUpload".to_owned(),
             "POST" if has("uploadId") => "CompleteMultipartUpload".to_owned(),
             "PUT" if has("uploadId") => "UploadPart".to_owned(),
+            // As the newer SDKs say it in the URL; what older ones say in a header counts as a PutObject.
+            "PUT" if query.split('&').any(|pair| pair == "x-id=CopyObject") => "CopyObject".to_owned(),
             "DELETE" if has("uploadId") => "AbortMultipartUpload".to_owned(),
             "GET" if has("uploadId") => "ListParts".to_owned(),
             _ if has("tagging") => format!("{verb}ObjectTagging"),
@@ -365,6 +367,7 @@ mod tests {
             ("sqs", "POST", "/", None, "Action=SendMessage", "SendMessage"),
             ("s3", "PUT", "/b", None, "", "CreateBucket"),
             ("s3", "PUT", "/b/k/l?x-id=PutObject", None, "", "PutObject"),
+            ("s3", "PUT", "/b/k?x-id=CopyObject", None, "", "CopyObject"),
             ("s3", "GET", "/b?list-type=2&prefix=a", None, "", "ListObjectsV2"),
             ("s3", "PUT", "/b?policy", None, "", "PutBucketPolicy"),
             ("s3", "GET", "/", None, "", "ListBuckets"),

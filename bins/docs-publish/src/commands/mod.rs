@@ -1,0 +1,104 @@
+//! One file a command.
+
+pub(crate) mod diff;
+pub(crate) mod gc;
+pub(crate) mod publish;
+mod releases;
+pub(crate) mod rollback;
+pub(crate) mod schema;
+
+use crate::{
+    cli::{Cli, Command, Global},
+    config::Config,
+    failure::Failure,
+    screen::Screen,
+};
+use aws_config::{BehaviorVersion, Region};
+use causeway_docs_publish::{
+    place::{Place, Target},
+    scan::{self, Tree},
+};
+use causeway_ending::Code;
+use std::path::{Path, PathBuf};
+
+pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
+    if let Command::Schema(flags) = &cli.command {
+        return schema::run(flags, screen);
+    }
+    let session = Session { config: Config::read(cli.global.file.as_deref())?, global: &cli.global, screen };
+    match &cli.command {
+        Command::Publish(flags) => publish::run(&session, flags, true).await,
+        Command::Preview(flags) => publish::run(&session, flags, false).await,
+        Command::Diff(flags) => diff::run(&session, flags).await,
+        Command::Releases => releases::run(&session).await,
+        Command::Rollback(flags) => rollback::run(&session, flags).await,
+        Command::Gc(flags) => gc::run(&session, flags).await,
+        Command::Schema(flags) => schema::run(flags, screen),
+    }
+}
+
+/// What every command works with.
+pub(crate) struct Session<'a> {
+    config: Config,
+    global: &'a Global,
+    screen: &'a Screen,
+}
+
+impl Session<'_> {
+    /// The site that flags or the configuration name.
+    async fn place(&self) -> Result<Place, Failure> {
+        let (global, publish) = (self.global, &self.config.publish);
+        let flag = match (&global.distribution, &global.site) {
+            (Some(id), _) => Some(Target::Distribution(id.clone())),
+            (None, site) => site.clone().map(Target::Site),
+        };
+        let configured = || match (&publish.distribution, &publish.site) {
+            (Some(id), _) => Some(Target::Distribution(id.clone())),
+            (None, site) => site.clone().map(Target::Site),
+        };
+        let target = flag.or_else(configured).ok_or_else(|| {
+            Failure::new(Code::Usage, "no distribution is named")
+                .hint("`--distribution ID` or `--site URL`, or the same in [publish] of docs-publish.toml")
+        })?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).app_name(app_name());
+        if let Some(profile) = global.profile.as_ref().or(publish.profile.as_ref()) {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = &global.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let mut config = loader.load().await;
+        // Everything that has a region has it from the distribution.
+        if config.region().is_none() {
+            config = config.into_builder().region(Region::new("us-east-1")).build();
+        }
+        let place = Place::find(&config, &target).await?;
+        if !place.enabled {
+            self.screen.warn(
+                "note",
+                &format!("the distribution {} is switched off: nobody sees this", place.distribution),
+            );
+        }
+        Ok(place)
+    }
+
+    /// The folder that flags or the configuration name.
+    fn folder(&self, flag: Option<&Path>) -> Result<PathBuf, Failure> {
+        let folder = flag.map(Path::to_owned).or_else(|| self.config.publish.folder.clone());
+        folder.ok_or_else(|| {
+            Failure::new(Code::Usage, "no folder is named").hint("name one, or write `folder` into [publish]")
+        })
+    }
+
+    /// What is in it.
+    async fn tree(&self, folder: PathBuf) -> Result<Tree, Failure> {
+        let scanned = tokio::task::spawn_blocking(move || scan::scan(&folder)).await;
+        let scanned = scanned.map_err(|error| Failure::bug(&error))?;
+        Ok(scanned.map_err(causeway_docs_publish::Error::from)?)
+    }
+}
+
+/// How calls of this program are told from others'.
+fn app_name() -> aws_config::AppName {
+    aws_config::AppName::new("docs-publish").unwrap_or_else(|_| unreachable!("it has letters and a hyphen"))
+}

@@ -1,0 +1,118 @@
+//! `docs-publish publish` and `preview`: a folder becomes a release.
+
+use super::Session;
+use crate::{
+    config::StyleName,
+    document,
+    failure::{Failure, chain},
+};
+use causeway_docs_publish::{
+    Error,
+    place::Place,
+    publish::{self, Options, Published},
+    wanted::Content,
+};
+use causeway_ending::Code;
+use indicatif::HumanBytes;
+use std::{path::PathBuf, time::Duration};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
+    /// The folder; `folder` of the configuration if left out.
+    folder: Option<PathBuf>,
+    /// Run this first, like "pnpm build".
+    #[arg(long, value_name = "COMMAND")]
+    build: Option<String>,
+    /// How pages are spelled. Seen from the files if left out.
+    #[arg(long, value_enum)]
+    style: Option<StyleName>,
+    /// Publish although the release that visitors get now is damaged, so that one cannot go back to it.
+    #[arg(long)]
+    without_way_back: bool,
+    /// How many objects are made at once.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    jobs: Option<u32>,
+    /// For how many seconds an invalidation is waited for.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    patience: u64,
+}
+
+pub(crate) async fn run(session: &Session<'_>, flags: &Flags, switch: bool) -> Result<Code, Failure> {
+    let config = &session.config.publish;
+    let folder = session.folder(flags.folder.as_deref())?;
+    if let Some(command) = flags.build.as_ref().or(config.build.as_ref()) {
+        build(session, command).await?;
+    }
+    let tree = session.tree(folder).await?;
+    let mut choices = session.config.choices();
+    choices.style = flags.style.map(StyleName::style).or(choices.style);
+    let content = Content::of(&tree, &choices).map_err(Error::from)?;
+    let place = session.place().await?;
+    let options = Options {
+        jobs: flags.jobs.unwrap_or(config.jobs) as usize,
+        switch,
+        way_back: !flags.without_way_back,
+        patience: Duration::from_secs(flags.patience),
+    };
+    let done =
+        publish::publish(&place, &tree, &content, &options, &|event| session.screen.watch(event)).await;
+    session.screen.end();
+    let done = done?;
+    let url = match (&done.release, switch) {
+        (Some(id), false) => format!("{}/_preview/{id}", place.url()),
+        _ => place.url(),
+    };
+    tell(session, &place, &done, switch, &url);
+    let command = if switch { "publish" } else { "preview" };
+    session.screen.document(&document::done(command, Code::Done, document::Release::of(&done, url)));
+    Ok(Code::Done)
+}
+
+/// Runs the command that makes the folder.
+async fn build(session: &Session<'_>, command: &str) -> Result<(), Failure> {
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", command]).stdin(std::process::Stdio::null());
+    if session.global.json {
+        // Standard output is for the document.
+        shell.stdout(std::io::stderr());
+    }
+    let ended = shell.status().await;
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(
+            Code::Refused,
+            format!("`{command}` ended with {status}; nothing was published"),
+        )),
+        Err(error) => Err(Failure::new(Code::Usage, format!("cannot run `{command}`: {}", chain(&error)))),
+    }
+}
+
+fn tell(session: &Session<'_>, place: &Place, done: &Published, switch: bool, url: &str) {
+    let screen = session.screen;
+    if done.is_nothing() {
+        if !screen.quiet() {
+            let what = if switch { "nothing to do" } else { "nothing to make" };
+            screen.say(&format!("{what}: {} has all of it", place.url()));
+        }
+    } else {
+        screen.say(&format!(
+            "{} sent ({}), {} copied, {} with other headers",
+            done.uploaded,
+            HumanBytes(done.bytes),
+            done.copied,
+            done.retouched
+        ));
+    }
+    if !done.invalidated.is_empty() {
+        screen.say(&format!("{} path(s) invalidated", done.invalidated.len()));
+    }
+    let Some(id) = &done.release else { return };
+    match (switch, done.switched) {
+        (true, true) => screen.say(&format!("{url} is {id} now")),
+        (false, _) => screen.say(&format!("{id} is at {url}")),
+        _ => {}
+    }
+    if let Some(before) = done.before.as_ref().filter(|_| done.switched) {
+        screen.say(&format!("to go back: docs-publish rollback {before}"));
+    }
+}

@@ -1,0 +1,35 @@
+//! `docs-publish rollback`: an earlier release becomes what visitors get.
+
+use super::Session;
+use crate::{document, failure::Failure};
+use causeway_docs_publish::{ReleaseId, releases};
+use causeway_ending::Code;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
+    /// The release; what visitors got before if left out.
+    release: Option<String>,
+    /// For how many seconds an invalidation is waited for.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    patience: u64,
+}
+
+pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Failure> {
+    let to = flags.release.as_ref().map(|text| text.parse::<ReleaseId>()).transpose();
+    let to = to.map_err(|error| {
+        Failure::new(Code::Usage, error.to_string()).hint("`docs-publish releases` shows what there is")
+    })?;
+    let place = session.place().await?;
+    let patience = Duration::from_secs(flags.patience);
+    let done = releases::rollback(&place, to.as_ref(), patience, &|event| session.screen.watch(event)).await;
+    session.screen.end();
+    let done = done?;
+    let url = place.url();
+    if let Some(id) = &done.release {
+        let what = if done.switched { "now" } else { "already" };
+        session.screen.say(&format!("{url} is {id} {what}"));
+    }
+    session.screen.document(&document::done("rollback", Code::Done, document::Release::of(&done, url)));
+    Ok(Code::Done)
+}

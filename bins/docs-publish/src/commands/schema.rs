@@ -1,0 +1,42 @@
+//! `docs-publish schema`: what the configuration and the documents look like.
+
+use crate::{config, document, failure::Failure, screen::Screen};
+use causeway_ending::Code;
+use schemars::SchemaGenerator;
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flags {
+    /// Of what.
+    #[arg(value_enum, default_value = "config")]
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Of {
+    /// `docs-publish.toml`.
+    Config,
+    /// The documents of `--json`, by command.
+    Output,
+}
+
+pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
+    let schema = match flags.of {
+        Of::Config => config::schema().clone(),
+        Of::Output => {
+            let mut generator = SchemaGenerator::default();
+            let commands = json!({
+                "publish": generator.subschema_for::<document::Document<document::Release>>(),
+                "preview": generator.subschema_for::<document::Document<document::Release>>(),
+                "rollback": generator.subschema_for::<document::Document<document::Release>>(),
+                "diff": generator.subschema_for::<document::Document<document::Differences>>(),
+                "releases": generator.subschema_for::<document::Document<document::Releases>>(),
+                "gc": generator.subschema_for::<document::Document<document::Removed>>(),
+            });
+            json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "commands": commands,
+                    "$defs": generator.take_definitions(true) })
+        }
+    };
+    screen.raw(&format!("{schema:#}\n"));
+    Ok(Code::Done)
+}

@@ -1,0 +1,188 @@
+//! What `--json` prints: one document a command, as `docs-publish schema output` describes it.
+
+use causeway_docs_publish::{gc::Collected, publish::Published, releases::Kept};
+use causeway_ending::Code;
+use causeway_settings::{Mistake, Mistakes};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// What every command prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Document<T> {
+    /// The version of this format.
+    version: u32,
+    /// The command.
+    command: String,
+    /// The exit code of the program.
+    exit_code: u8,
+    /// What came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<T>,
+    /// Why nothing came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error>,
+}
+
+/// Why nothing came of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Error {
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hints: Vec<String>,
+    /// Mistakes in the configuration, each at its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mistakes: Vec<Place>,
+}
+
+/// A mistake at its place in the file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Place {
+    /// The file.
+    file: String,
+    /// The line, from 1.
+    line: usize,
+    /// The column in characters, from 1.
+    column: usize,
+    /// What is wrong.
+    message: String,
+    /// What to do.
+    help: Option<String>,
+}
+
+impl Place {
+    pub(crate) fn of(all: &Mistakes, mistake: &Mistake) -> Self {
+        let (line, column) = all.position(mistake);
+        let (message, help) = (mistake.message.clone(), mistake.help.clone());
+        Place { file: all.file().to_owned(), line, column, message, help }
+    }
+}
+
+/// `publish`, `preview` and `rollback`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Release {
+    /// The release.
+    pub(crate) release: Option<String>,
+    /// What visitors got before.
+    pub(crate) before: Option<String>,
+    /// The address of the site, or of the preview.
+    pub(crate) url: String,
+    /// Whether visitors get another release than before.
+    pub(crate) switched: bool,
+    /// Objects that were sent.
+    pub(crate) uploaded: usize,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+    /// Objects that were copied inside the bucket.
+    pub(crate) copied: usize,
+    /// Objects that were copied with other headers.
+    pub(crate) retouched: usize,
+    /// Whether there is a new error page.
+    pub(crate) error_page: bool,
+    /// Paths that were invalidated.
+    pub(crate) invalidated: Vec<String>,
+}
+
+impl Release {
+    pub(crate) fn of(done: &Published, url: String) -> Self {
+        let text = |id: &Option<causeway_docs_publish::ReleaseId>| id.as_ref().map(ToString::to_string);
+        Release {
+            release: text(&done.release),
+            before: text(&done.before),
+            url,
+            switched: done.switched,
+            uploaded: done.uploaded,
+            bytes: done.bytes,
+            copied: done.copied,
+            retouched: done.retouched,
+            error_page: done.error_page,
+            invalidated: done.invalidated.clone(),
+        }
+    }
+}
+
+/// `diff`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Differences {
+    /// What visitors get.
+    pub(crate) live: Option<String>,
+    /// Files that are new.
+    pub(crate) added: Vec<String>,
+    /// Files that have other content.
+    pub(crate) changed: Vec<String>,
+    /// Files of which only headers changed.
+    pub(crate) headers: Vec<String>,
+    /// Files that are gone.
+    pub(crate) removed: Vec<String>,
+    /// Whether redirects, patterns or the spelling of pages changed.
+    pub(crate) rules: bool,
+}
+
+/// `releases`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Releases {
+    /// Every release, oldest first.
+    pub(crate) releases: Vec<OneRelease>,
+}
+
+/// A release that is kept.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OneRelease {
+    /// Its name.
+    id: String,
+    /// When it was begun.
+    made: String,
+    /// Whether visitors get it.
+    live: bool,
+    /// Whether visitors got it before the one that is live.
+    previous: bool,
+    /// Its files; nothing if it was never finished.
+    files: Option<usize>,
+    /// Their bytes.
+    bytes: Option<u64>,
+}
+
+impl From<Kept> for OneRelease {
+    fn from(kept: Kept) -> Self {
+        let Kept { id, made, live, previous, files, bytes } = kept;
+        OneRelease { id: id.to_string(), made: made.to_string(), live, previous, files, bytes }
+    }
+}
+
+/// `gc`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Removed {
+    /// Releases that are gone, or would be.
+    releases: Vec<String>,
+    /// Objects of them.
+    objects: usize,
+    /// Immutable files that nothing needs any more.
+    shared: usize,
+    /// Keys of the store.
+    keys: usize,
+    /// Uploads that were never finished.
+    uploads: usize,
+    /// Releases that stay.
+    kept: usize,
+}
+
+impl From<Collected> for Removed {
+    fn from(done: Collected) -> Self {
+        let Collected { releases, objects, shared, keys, uploads, kept } = done;
+        let releases = releases.iter().map(ToString::to_string).collect();
+        Removed { releases, objects, shared, keys, uploads, kept }
+    }
+}
+
+pub(crate) fn done<T>(command: &str, code: Code, result: T) -> Document<T> {
+    let command = command.to_owned();
+    Document { version: VERSION, command, exit_code: code as u8, result: Some(result), error: None }
+}
+
+pub(crate) fn failed(command: &str, code: Code, error: Error) -> Document<()> {
+    let command = command.to_owned();
+    Document { version: VERSION, command, exit_code: code as u8, result: None, error: Some(error) }
+}

@@ -1,0 +1,9 @@
+//! The program itself, against the S3, the CloudFront and the edge of the sandbox.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod killed;
+mod operate;
+mod site;
+mod world;
+mod wrong;

@@ -1,0 +1,236 @@
+//! What people, builds and AWS get wrong: a message that says so, an exit code, and visitors who get what they got before.
+
+use crate::{site::Lacks, world::World};
+use causeway_sandbox::gateway::{Act, Rule};
+use std::time::Duration;
+
+/// Files that are written, arguments, exit code, what is said.
+type Row = (&'static [(&'static str, &'static str)], &'static [&'static str], i32, &'static str);
+
+const INPUTS: &[Row] = &[
+    (&[], &["publish", "nowhere"], 64, "there is no folder nowhere"),
+    (&[("a", "x")], &["publish", "site/a"], 64, "site/a is no folder"),
+    (&[("_headers", "/*\n  a: b")], &["publish", "site"], 64, "site has no files"),
+    (
+        &[("a/index.html", "x"), ("b.html", "x")],
+        &["publish", "site"],
+        64,
+        "`--style directory` or `--style file`",
+    ),
+    (&[("_headers", "/*\n  Via: x\n  a b")], &["publish", "site"], 64, "_headers:3: `a b` is no header"),
+    (&[("_redirects", "/a\n/b /c 404")], &["publish", "site"], 64, "_redirects:2: `404` is no status"),
+    (&[("_redirects", "/* /index.html 200")], &["publish", "site"], 64, "in the place of every file below"),
+    (&[], &["publish"], 64, "no folder is named"),
+    (&[], &["publish", "site", "--style", "both"], 64, "invalid value 'both'"),
+    (&[], &["publish", "site", "--jobs", "0"], 64, "0 is not in 1..=256"),
+    (&[], &["publish", "site", "--distribution", "ENOWHERE"], 64, "there is no distribution ENOWHERE"),
+    (
+        &[],
+        &["publish", "site", "--site", "https://nowhere.example.com/a"],
+        64,
+        "no distribution for nowhere.example.com",
+    ),
+    (&[], &["publish", "site", "--site", "x", "--distribution", "y"], 64, "cannot be used with"),
+    (&[], &["publish", "site", "-f", "absent.toml"], 64, "cannot read absent.toml"),
+    (
+        &[("../bad.toml", "[publish]\nfoldr = \"x\"")],
+        &["publish", "-f", "bad.toml"],
+        64,
+        "did you mean `folder`?",
+    ),
+    (
+        &[("../bad.toml", "[publish]\nimmutable = [\"/\"]")],
+        &["diff", "-f", "bad.toml"],
+        64,
+        "is no beginning of paths",
+    ),
+    (
+        &[("../bad.toml", "[gc]\nreleases = 0")],
+        &["gc", "-f", "bad.toml"],
+        64,
+        "`releases` has to be between 1",
+    ),
+    (
+        &[],
+        &["publish", "site", "--build", "echo no; exit 3"],
+        101,
+        "`echo no; exit 3` ended with exit status: 3",
+    ),
+    (&[], &["rollback", "yesterday"], 64, "`yesterday` names no release"),
+    (&[], &["rollback", "20200101T000000Z-00000000"], 64, "there is no release 20200101T000000Z-00000000"),
+    (&[], &["rollback"], 64, "there is no earlier release"),
+    (&[("_next/static/x.js", "changed")], &["publish", "site"], 101, "_next/static/x.js is immutable"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_is_told_and_changes_nothing() {
+    let world = World::new(40).await;
+    let right = || {
+        let _ = std::fs::remove_dir_all(world.path(""));
+        world.write("index.html", "right");
+        world.write("_next/static/x.js", "x");
+    };
+    right();
+    world.publish().await;
+    for (files, arguments, code, says) in INPUTS {
+        right();
+        for (path, text) in *files {
+            // Of what is nothing but rules, nothing is left.
+            if *says == "site has no files" {
+                std::fs::remove_dir_all(world.path("")).unwrap();
+            }
+            world.write(path, text);
+        }
+        world.calls();
+        world.run(arguments).await.ends_with(*code).says(says);
+        assert!(world.changes().is_empty(), "{arguments:?}");
+    }
+    right();
+    assert_eq!(world.visit("/").await.body, "right");
+    let json = world.run(&["publish", "nowhere", "--json"]).await.ends_with(64);
+    let document: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&document["exit_code"], document["result"].is_null()), (&serde_json::json!(64), true));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn links_are_followed_inside_only() {
+    use std::os::unix::fs::symlink;
+    let world = World::new(41).await;
+    world.write("index.html", "right");
+    world.write("../secret", "x");
+    for (to, says) in
+        [("../../secret", "leads out of the folder"), ("..", "leads"), ("nothing", "cannot read")]
+    {
+        let link = world.path("folder/link");
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(to, &link).unwrap();
+        world.run(&["publish", "site"]).await.ends_with(64).says(says);
+        std::fs::remove_file(link).unwrap();
+    }
+    assert!(world.objects().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distribution_that_is_not_set_up_is_told_what_it_lacks() {
+    for (n, lacks, says) in [
+        (42, Lacks::Functions, "has no function for viewer requests"),
+        (43, Lacks::Store, "has a function that has no key value store"),
+        (44, Lacks::Privacy, "reads its pages from a website endpoint"),
+        (45, Lacks::Bucket, "has no bucket of S3"),
+    ] {
+        let world = World::with(n, lacks).await;
+        world.write("index.html", "x");
+        world.run(&["publish", "site"]).await.ends_with(64).says(says).says("`[docs]`");
+        assert!(world.objects().await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_refuses_is_told_and_the_next_run_goes_on() {
+    let world = World::new(46).await;
+    world.write_site("one");
+    world.publish().await;
+    world.write("404.html", "another");
+    world.write("index.html", "home two");
+    let gateway = world.sandbox.gateway();
+    for (operation, act, code, says) in [
+        ("cloudfront:GetDistribution", Act::Denied, 69, "cannot look at the distribution"),
+        ("cloudfront:DescribeFunction", Act::Denied, 69, "the credentials may not do this"),
+        (
+            "cloudfront-keyvaluestore:DescribeKeyValueStore",
+            Act::Denied,
+            69,
+            "the credentials may not do this",
+        ),
+        ("s3:PutObject", Act::Denied, 69, "the bucket is another account's"),
+        ("s3:PutObject", Act::Expired, 69, "the credentials have run out"),
+        ("s3:ListObjectsV2", Act::CutBefore, 69, "running this again goes on"),
+        ("cloudfront-keyvaluestore:UpdateKeys", Act::ErrorBefore, 69, "cannot write to the key value store"),
+        ("cloudfront-keyvaluestore:PutKey", Act::Denied, 69, "cannot write `live`"),
+    ] {
+        let rule = gateway.set(Rule::new(operation, act).access_key(&world.key));
+        world.run(&["publish", "site"]).await.ends_with(code).says(says);
+        gateway.unset(rule);
+        assert!(world.visit("/").await.body.contains("home one"), "{operation} {act:?}");
+    }
+    // An answer that is lost is no failure: the switch is seen to have been made.
+    let rule = gateway
+        .set(Rule::new("cloudfront-keyvaluestore:PutKey", Act::CutAfter).access_key(&world.key).once());
+    world.publish().await;
+    assert_eq!(gateway.acted(rule), 1);
+    gateway.unset(rule);
+    assert_eq!(world.visit("/").await.body, "home two");
+    assert_eq!(world.visit("/nowhere/").await.body, "another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_publish_at_once_one_loses_before_the_switch() {
+    let world = World::new(47).await;
+    world.write_site("one");
+    let one = world.publish().await;
+    world.write("index.html", "slow");
+    let gateway = world.sandbox.gateway();
+    // The first is held when all but the switch is done.
+    let rule = gateway
+        .set(Rule::new("cloudfront-keyvaluestore:PutKey", Act::HoldBefore).access_key(&world.key).once());
+    let slow = world.spawn(&["publish", "site"]);
+    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    world.write("index.html", "quick");
+    let quick = world.publish().await;
+    assert_eq!(quick["before"], one["release"]);
+    gateway.unset(rule);
+    let slow = slow.wait_with_output().await.unwrap();
+    let said = String::from_utf8(slow.stderr).unwrap();
+    assert_eq!(slow.status.code(), Some(101), "{said}");
+    assert!(said.contains("somebody else published meanwhile"), "{said}");
+    assert!(said.contains(quick["release"].as_str().unwrap()), "{said}");
+    assert_eq!(world.visit("/").await.body, "quick");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_publishes_while_old_releases_go_and_who_began_before_loses() {
+    let world = World::new(48).await;
+    world.write_site("one");
+    world.publish().await;
+    world.write("index.html", "two");
+    let gateway = world.sandbox.gateway();
+    let rule = gateway.set(Rule::new("s3:PutObject", Act::HoldBefore).access_key(&world.key).once());
+    let publishing = world.spawn(&["publish", "site"]);
+    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    world.run(&["gc"]).await.ends_with(0);
+    gateway.unset(rule);
+    let ended = publishing.wait_with_output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(101), "{}", String::from_utf8_lossy(&ended.stderr));
+    // And the other way round.
+    let rule = gateway.set(Rule::new("s3:ListObjectsV2", Act::HoldBefore).access_key(&world.key).once());
+    let collecting = world.spawn(&["gc"]);
+    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    world.run(&["publish", "site"]).await.ends_with(69).says("old releases are being removed since");
+    gateway.unset(rule);
+    assert!(collecting.wait_with_output().await.unwrap().status.success());
+    world.publish().await;
+    assert_eq!(world.visit("/").await.body, "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_changes_meanwhile_is_not_published() {
+    let world = World::new(49).await;
+    world.write_site("one");
+    world.publish().await;
+    world.write_site("two");
+    let gateway = world.sandbox.gateway();
+    let rule = gateway.set(Rule::new("s3:PutObject", Act::HoldBefore).access_key(&world.key).once());
+    let run = world.spawn(&["publish", "site", "--jobs", "1"]);
+    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    world.write(
+        "index.html",
+        std::fs::read_to_string(world.path("index.html")).unwrap().replace("two", "TWO"),
+    );
+    gateway.unset(rule);
+    let ended = run.wait_with_output().await.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(100), "{said}");
+    assert!(said.contains("index.html changed while it was published"), "{said}");
+    assert!(world.visit("/").await.body.contains("home one"));
+}

@@ -1,0 +1,346 @@
+//! A release: made in the bucket, proved, and switched to by one write.
+//!
+//! Visitors get the old release or the new one, whole, whenever this ends: nothing of the old one is touched, and who has a page
+//! of the new one finds all that it needs. The next run goes on where this one ended.
+
+use crate::{
+    bucket::Listed,
+    diff::{self, How, Step, There},
+    error::Error,
+    error_page, invalidate,
+    place::Place,
+    progress::{Event, Watch},
+    redirects::Redirects,
+    scan::Tree,
+    store::Seen,
+    wanted::Content,
+};
+use causeway_site::{File, Manifest, Release, ReleaseId, layout};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// For how long whoever removes old releases is believed to be at work.
+const COLLECTING: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+/// The key of the release that was live before the one that is.
+pub(crate) const PREVIOUS: &str = "previous";
+
+/// How a release is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many objects are made at once.
+    pub jobs: usize,
+    /// Whether visitors get it, or only who asks for a preview.
+    pub switch: bool,
+    /// Whether the release that visitors get now has to be whole, so that there is a way back.
+    pub way_back: bool,
+    /// For how long an invalidation is waited for.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { jobs: 32, switch: true, way_back: true, patience: Duration::from_secs(900) }
+    }
+}
+
+/// What a publish did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// The release.
+    pub release: Option<ReleaseId>,
+    /// What visitors got before.
+    pub before: Option<ReleaseId>,
+    /// Objects that were sent.
+    pub uploaded: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Objects that were copied inside the bucket.
+    pub copied: usize,
+    /// Objects that were copied with other headers.
+    pub retouched: usize,
+    /// Whether visitors get another release than before.
+    pub switched: bool,
+    /// Whether there is a new error page.
+    pub error_page: bool,
+    /// Paths that were invalidated.
+    pub invalidated: Vec<String>,
+    /// Paths of files that are new or different.
+    pub changed: Vec<String>,
+}
+
+impl Published {
+    /// Whether nothing was done, as nothing was to be done.
+    pub fn is_nothing(&self) -> bool {
+        !self.switched && !self.error_page && self.uploaded + self.copied + self.retouched == 0
+    }
+}
+
+/// Makes `content` of the folder `tree` what visitors get.
+///
+/// # Errors
+/// [`Error`]; visitors get what they got before, unless the error page or an invalidation is what failed.
+pub async fn publish(
+    place: &Place,
+    tree: &Tree,
+    content: &Content,
+    options: &Options,
+    watch: Watch<'_>,
+) -> Result<Published, Error> {
+    let seen = place.keys.see().await?;
+    not_collecting(&seen)?;
+    let live = live_manifest(place, &seen).await?;
+    let mut done = Published { before: seen.live.as_ref().map(|l| l.id.clone()), ..Published::default() };
+    if let Some(manifest) = live.as_ref().filter(|manifest| Content::published(manifest) == *content) {
+        done.release = Some(manifest.release.id.clone());
+        if options.switch {
+            error_page::mend(place, seen, manifest, options.patience, watch, &mut done).await?;
+        }
+        return Ok(done);
+    }
+    let (id, complete) = choose(place, content).await?;
+    done.release = Some(id.clone());
+    done.changed = changed(live.as_ref(), content);
+    let manifest = content.manifest(&id, made(&id));
+    let mut invalidations = vec![];
+    if !complete {
+        let touched = fill(place, tree, &manifest, live.as_ref(), (options, watch), &mut done).await?;
+        if !touched.is_empty() {
+            let paths = invalidate::cover(&touched, &BTreeSet::new(), invalidate::MOST_FILES, 0);
+            let about = format!("{id} {}", seen.version());
+            let begun =
+                invalidate::begin(&place.cloudfront, &place.distribution, &paths, &about, options.patience);
+            invalidations.push(begun.await?);
+            done.invalidated.extend(paths);
+        }
+        write_manifest(place, &manifest).await?;
+    }
+    watch(Event::Proving);
+    prove(place, &manifest).await?;
+    if let Some(live) = live.as_ref().filter(|_| options.way_back && options.switch) {
+        prove(place, live).await?;
+    }
+    let value = |release: &Release| encoded(release, "the release");
+    let mut puts = keys(&manifest)?;
+    if let Some(before) = done.before.as_ref().filter(|_| options.switch) {
+        puts.push((PREVIOUS.to_owned(), before.to_string()));
+    }
+    let seen = match place.keys.update(seen, &puts, &[]).await {
+        // Somebody publishes the very same.
+        Err(Error::Lost(Some(other))) if other == id => return Ok(done),
+        written => written?,
+    };
+    if options.switch {
+        let seen = place.keys.switch(seen, &manifest.release, value(&manifest.release)?).await?;
+        done.switched = true;
+        watch(Event::Switched);
+        error_page::mend(place, seen, &manifest, options.patience, watch, &mut done).await?;
+    }
+    for id in &invalidations {
+        watch(Event::Invalidating);
+        invalidate::wait(&place.cloudfront, &place.distribution, id, options.patience).await?;
+    }
+    Ok(done)
+}
+
+/// Refuses while old releases are being removed.
+pub(crate) fn not_collecting(seen: &Seen) -> Result<(), Error> {
+    let Some(since) = seen.collecting() else { return Ok(()) };
+    let fresh =
+        since.parse::<Timestamp>().is_ok_and(|since| Timestamp::now().duration_since(since) < COLLECTING);
+    if fresh { Err(Error::Collecting(since.to_owned())) } else { Ok(()) }
+}
+
+/// The manifest of what visitors get. `None` as well if it is gone: then everything is sent anew.
+pub(crate) async fn live_manifest(place: &Place, seen: &Seen) -> Result<Option<Manifest>, Error> {
+    match &seen.live {
+        Some(live) => manifest(place, &live.id).await,
+        None => Ok(None),
+    }
+}
+
+/// The manifest of a release; `None` if it is not complete.
+pub(crate) async fn manifest(place: &Place, id: &ReleaseId) -> Result<Option<Manifest>, Error> {
+    let Some(bytes) = place.objects.get(&layout::object(id, layout::MANIFEST)).await? else {
+        return Ok(None);
+    };
+    let what = format!("the manifest of {id}");
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Decode { what, source })
+}
+
+/// The release to make: one of the same content, complete or begun by a run that did not end, or a new one.
+async fn choose(place: &Place, content: &Content) -> Result<(ReleaseId, bool), Error> {
+    let digest = content.digest().map_err(|source| Error::Decode { what: "the content".into(), source })?;
+    let new = ReleaseId::new(Timestamp::now(), digest);
+    let ending = new.as_str().rsplit('-').next().unwrap_or_default().to_owned();
+    let mut begun = None;
+    for id in place.objects.releases().await?.into_iter().rev().filter(|id| id.as_str().ends_with(&ending)) {
+        match manifest(place, &id).await? {
+            Some(found) if Content::published(&found) == *content => return Ok((id, true)),
+            Some(_) => {}
+            None => begun = begun.or(Some(id)),
+        }
+    }
+    Ok((begun.unwrap_or(new), false))
+}
+
+/// When a release was begun, which its name says.
+pub(crate) fn made(id: &ReleaseId) -> Timestamp {
+    let text = id.as_str().split('-').next().unwrap_or_default();
+    let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text);
+    at.and_then(|at| at.in_tz("UTC")).map_or(Timestamp::UNIX_EPOCH, |at| at.timestamp())
+}
+
+/// Paths of files that are new or different.
+pub(crate) fn changed(live: Option<&Manifest>, content: &Content) -> Vec<String> {
+    let same = |path: &String, file: &File| live.is_some_and(|live| live.files.get(path) == Some(file));
+    content.files.iter().filter(|(path, file)| !same(path, file)).map(|(path, _)| path.clone()).collect()
+}
+
+/// Makes all objects of a release but its manifest. Returns the paths of what lies in no release and got other headers.
+async fn fill(
+    place: &Place,
+    tree: &Tree,
+    manifest: &Manifest,
+    live: Option<&Manifest>,
+    (options, watch): (&Options, Watch<'_>),
+    done: &mut Published,
+) -> Result<BTreeSet<String>, Error> {
+    let id = &manifest.release.id;
+    let content = Content::published(manifest);
+    let release = place.objects.list(&layout::object(id, "")).await?;
+    let shared = shared_objects(place, manifest).await?;
+    let unknown = |(path, file): &(&String, &File)| {
+        file.immutable
+            && shared.contains_key(*path)
+            && live.is_none_or(|live| live.files.get(*path).is_none_or(|before| !before.immutable))
+    };
+    let look = |path: String| async move {
+        let headed = place.objects.head(&layout::shared(&path)).await?;
+        Ok::<_, Error>(headed.map(|headed| (path, headed)))
+    };
+    let paths: Vec<String> = content.files.iter().filter(unknown).map(|(path, _)| path.clone()).collect();
+    let served = stream::iter(paths.into_iter().map(look)).buffer_unordered(options.jobs.max(1));
+    let served: BTreeMap<_, _> = served.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
+    let there = There { live, release: &release, shared: &shared, served: &served };
+    let steps = diff::steps(&content, id, &there)?;
+    let all = || [&steps.shared, &steps.others, &steps.pages].into_iter().flatten();
+    let sent = |step: &&Step| step.how == How::Upload;
+    let size = |step: &Step| content.files.get(&step.path).map_or(0, |file| file.size);
+    watch(Event::Begin { objects: all().count(), bytes: all().filter(sent).map(size).sum() });
+    for phase in [&steps.shared, &steps.others, &steps.pages] {
+        let make = |step: &Step| {
+            let (step, file) = (step.clone(), content.files.get(&step.path).cloned());
+            async move {
+                let Some(file) = file else { return Ok((step, 0)) };
+                let step = make(place, tree, step, &file).await?;
+                let bytes = if step.how == How::Upload { file.size } else { 0 };
+                watch(Event::Made { bytes });
+                Ok::<_, Error>((step, bytes))
+            }
+        };
+        // Made by a loop: the closure's future would otherwise have to be general over lifetimes.
+        let mut work = Vec::with_capacity(phase.len());
+        for step in phase {
+            work.push(make(step));
+        }
+        let mut made = stream::iter(work).buffer_unordered(options.jobs.max(1));
+        while let Some((step, bytes)) = made.try_next().await? {
+            match step.how {
+                How::Upload => done.uploaded += 1,
+                How::Copy(_) => done.copied += 1,
+                How::Retouch(_) => done.retouched += 1,
+            }
+            done.bytes += bytes;
+        }
+    }
+    let touched = steps.shared.iter().filter(|step| matches!(step.how, How::Retouch(_)));
+    // The edge knows them by what the function made of their URL; CloudFront asks for both.
+    let both = |step: &Step| {
+        let url = crate::spelling::spelled(&step.path);
+        [format!("/{}{}", layout::SHARED.trim_end_matches('/'), url), url]
+    };
+    Ok(touched.flat_map(both).collect())
+}
+
+/// Makes one object. Returns how it was made in the end.
+async fn make(place: &Place, tree: &Tree, step: Step, file: &File) -> Result<Step, Error> {
+    let copied = match &step.how {
+        How::Upload => false,
+        How::Copy(from) => place.objects.copy(from, &step.key, None).await?,
+        How::Retouch(from) => place.objects.copy(from, &step.key, Some(file)).await?,
+    };
+    if copied {
+        return Ok(step);
+    }
+    // Also where what was to be copied is gone.
+    place.objects.upload(&step.key, &tree.local(&step.path), file).await?;
+    Ok(Step { how: How::Upload, ..step })
+}
+
+async fn write_manifest(place: &Place, manifest: &Manifest) -> Result<(), Error> {
+    let body = encoded(manifest, "the manifest")?.into_bytes();
+    let file = File {
+        sha256: hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body)),
+        size: body.len() as u64,
+        content_type: "application/json".into(),
+        cache_control: crate::content::REVALIDATED.into(),
+        headers: BTreeMap::new(),
+        immutable: false,
+    };
+    place.objects.put(&layout::object(&manifest.release.id, layout::MANIFEST), body, &file).await
+}
+
+/// Shows that all of a release is there.
+///
+/// # Errors
+/// [`Error::Incomplete`]
+pub(crate) async fn prove(place: &Place, manifest: &Manifest) -> Result<(), Error> {
+    let id = &manifest.release.id;
+    let prefix = layout::object(id, "");
+    let (release, shared) = futures::try_join!(place.objects.list(&prefix), shared_objects(place, manifest))?;
+    let mut missing = diff::missing(manifest, &release, &shared);
+    if !release.contains_key(layout::MANIFEST) {
+        missing.push(layout::object(id, layout::MANIFEST));
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::Incomplete { id: id.clone(), missing }) }
+}
+
+/// The immutable objects, if the release has such.
+async fn shared_objects(place: &Place, manifest: &Manifest) -> Result<BTreeMap<String, Listed>, Error> {
+    match manifest.files.values().any(|file| file.immutable) {
+        true => place.objects.list(layout::SHARED).await,
+        false => Ok(BTreeMap::new()),
+    }
+}
+
+/// What the edge has to know of a release, by key.
+fn keys(manifest: &Manifest) -> Result<Vec<(String, String)>, Error> {
+    let id = &manifest.release.id;
+    let exact =
+        manifest.redirects.iter().map(|(path, value)| (layout::redirect_key(id, path), value.clone()));
+    let chunks = Redirects::chunks(&manifest.rules).into_iter().enumerate();
+    let rules = chunks.map(|(n, chunk)| (layout::rules_key(id, n), chunk));
+    let release = (layout::release_key(id), encoded(&manifest.release, "the release")?);
+    Ok(exact.chain(rules).chain([release]).collect())
+}
+
+pub(crate) fn encoded<T: Serialize>(value: &T, what: &str) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|source| Error::Decode { what: what.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_when_a_release_was_begun() {
+        let at: Timestamp = "2026-11-22T15:12:07Z".parse().unwrap();
+        assert_eq!(made(&ReleaseId::new(at, [1; 32])), at);
+    }
+}
