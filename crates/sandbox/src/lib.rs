@@ -451,7 +451,7 @@ fn environment(
     cloudflare: &cloudflare::Place,
     edge: SocketAddr,
 ) -> Vec<(String, String)> {
-    let edge = edge.to_string();
+    let edge = format!("http://{edge}");
     let (key, secret) =
         account::credentials(account::DEFAULT).expect("the default account is a number of twelve digits");
     let variables = [
@@ -461,7 +461,7 @@ fn environment(
         ("AWS_ACCESS_KEY_ID", &key),
         ("AWS_SECRET_ACCESS_KEY", &secret),
         ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("CAUSEWAY_EDGE", &edge),
+        ("CAUSEWAY_EDGE_URL", &edge),
         ("CLOUDFLARE_BASE_URL", &cloudflare.endpoint),
         ("CLOUDFLARE_API_TOKEN", &cloudflare.token),
         ("NO_PROXY", "127.0.0.1,localhost"),
