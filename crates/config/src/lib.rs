@@ -14,6 +14,7 @@ pub use wanted::{GROUPS, group};
 
 use causeway_core::moved::Moved;
 use causeway_stacks::{
+    cloudfront::{DISTRIBUTION, Docs},
     config::{GuardConfig, Problem, StackConfig},
     ecs::Ecs,
     eks::Eks,
@@ -50,6 +51,8 @@ pub struct Config {
     pub ecs: Option<Ecs>,
     /// Coder on EKS.
     pub eks: Option<Eks>,
+    /// A static site on CloudFront, alone or beside Coder.
+    pub docs: Option<Docs>,
 }
 
 impl Config {
@@ -69,12 +72,23 @@ impl Config {
         out.extend(self.state.problems());
         out.extend(self.ecs.iter().flat_map(|ecs| ecs.problems(&self.stack)));
         out.extend(self.eks.iter().flat_map(|eks| eks.problems(&self.stack)));
+        out.extend(self.docs.iter().flat_map(|docs| docs.problems(&self.stack)));
+        if self.docs.as_ref().is_some_and(|docs| docs.origin.is_none())
+            && self.adopt.contains_key(DISTRIBUTION)
+        {
+            out.push(Problem::at(
+                "docs",
+                "a distribution is taken over, and nothing says what its visitors get",
+                "write `origin = \"website\"`, and in `website` the host that they are served from now; once \
+                 `docs-publish` has published, `origin = \"private\"`",
+            ));
+        }
         match (&self.ecs, &self.eks) {
-            (None, None) => out.push(Problem {
+            (None, None) if self.docs.is_none() => out.push(Problem {
                 path: vec![],
                 message: "the file names no target".into(),
-                help: "add [ecs] for Coder on ECS, or [eks] for Coder on EKS; `deploy init` writes a file to start \
-                       from"
+                help: "add [ecs] for Coder on ECS, [eks] for Coder on EKS, or [docs] for a static site; `deploy init` \
+                       writes a file to start from"
                     .into(),
             }),
             (Some(_), Some(_)) => out.push(Problem::at(
@@ -130,4 +144,9 @@ pub fn schema() -> Json {
 /// A commented `causeway.toml` to start from.
 pub fn init_template() -> &'static str {
     include_str!("init.toml")
+}
+
+/// The same for a static site alone.
+pub fn init_docs_template() -> &'static str {
+    include_str!("init-docs.toml")
 }

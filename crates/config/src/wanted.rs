@@ -1,9 +1,9 @@
 //! From the file to what the engine takes: the stack, the rules of the guard, and the named parts of a plan.
 
 use crate::{Config, File, Mistakes, secrets::is_ours};
-use causeway_aws::{arn, ecr::Layout};
+use causeway_aws::{arn, ecr::Layout, id::HostedZoneId};
 use causeway_core::{
-    Address, Secret, Stack,
+    Address, Secret, Stack, Value,
     error::chain,
     guard::Rules,
     moved::Moved,
@@ -14,6 +14,7 @@ use causeway_core::{
 use causeway_k8s::{images::Images, lock::Lock};
 use causeway_settings::nearest;
 use causeway_stacks::{
+    cloudfront,
     config::{Copied, Given, Problem},
     ecs::{self, Architecture},
     eks::{self, Mirrored},
@@ -21,11 +22,14 @@ use causeway_stacks::{
 use std::path::PathBuf;
 
 /// The parts that `--only` knows by name.
-pub const GROUPS: [&str; 2] = ["infra", "app"];
+pub const GROUPS: [&str; 3] = ["infra", "app", "docs"];
+
+/// Where Coder is told that its documentation is.
+const DOCS_URL: &str = "CODER_DOCS_URL";
 
 /// The address patterns of a named part, if there is one.
 pub fn group(name: &str) -> Option<&'static [&'static str]> {
-    ecs::group(name)
+    ecs::group(name).or_else(|| cloudfront::group(name))
 }
 
 impl Config {
@@ -118,10 +122,20 @@ impl File {
         if let Some(config) = &self.config.ecs {
             let mut config = config.clone();
             config.image.source = self.source().map(|path| path.display().to_string());
+            if !config.environment.contains_key(DOCS_URL) {
+                config.docs_url = config.docs_url.or_else(|| self.docs_url());
+            }
             ecs::ecs(&mut stack, &self.config.stack, &config, given);
         }
         if let Some(config) = &self.config.eks {
-            eks::eks(&mut stack, &self.config.stack, config, given);
+            let mut config = config.clone();
+            if let (Some(coder), Some(url)) = (&mut config.coder, self.docs_url()) {
+                coder.environment.entry(DOCS_URL.into()).or_insert(url);
+            }
+            eks::eks(&mut stack, &self.config.stack, &config, given);
+        }
+        if let Some(config) = &self.config.docs {
+            cloudfront::docs(&mut stack, &self.config.stack, config, self.zone_of_both());
         }
         let mut problems = self.moved(&mut stack);
         for name in &self.config.guard.protect {
@@ -143,6 +157,19 @@ impl File {
         }
         problems.extend(self.config.claims(&mut stack));
         if problems.is_empty() { Ok(stack) } else { Err(self.mistakes(problems)) }
+    }
+
+    /// Where the documentation is, if it has a site in this file, and that has a name.
+    fn docs_url(&self) -> Option<String> {
+        self.config.docs.as_ref()?.url()
+    }
+
+    /// The zone of `[docs]`, where `[ecs]` has the same one.
+    fn zone_of_both(&self) -> Option<Value<HostedZoneId>> {
+        let of_docs = self.config.docs.as_ref()?.dns.zone.as_deref()?;
+        let of_ecs = self.config.ecs.as_ref()?.dns.zone.as_deref()?;
+        let same = of_docs.trim_end_matches('.') == of_ecs.trim_end_matches('.');
+        same.then(|| Value::reference(&Address::from(ecs::ZONE), "zone_id"))
     }
 
     /// Tells `stack` what stands elsewhere than it was made, and answers with what makes no sense.

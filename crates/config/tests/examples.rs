@@ -48,3 +48,8 @@ fn the_single_region_example_plans_as_it_did() {
 fn the_three_regions_example_plans_as_it_did() {
     insta::assert_snapshot!(planned("ai-coder.toml"));
 }
+
+#[test]
+fn the_docs_example_plans_as_it_did() {
+    insta::assert_snapshot!(planned("docs.toml"));
+}

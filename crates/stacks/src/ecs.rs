@@ -26,6 +26,8 @@ pub const TASK: &str = "app/task";
 pub const REPOSITORY: &str = "registry";
 /// The address of the database.
 pub const DATABASE: &str = "database/instance";
+/// The address of the zone of its names, where there is one.
+pub const ZONE: &str = "dns/zone";
 /// The tag of a task definition that holds the version of Coder.
 pub const VERSION: &str = "version";
 /// The container that Coder runs in.

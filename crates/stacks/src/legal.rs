@@ -217,6 +217,18 @@ pub(crate) fn storage(at: &str, storage: u32, max_storage: u32) -> Vec<Problem> 
     out
 }
 
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+pub(crate) fn bucket(at: &str, bucket: &str) -> Option<Problem> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = (3..=63).contains(&bucket.len())
+        && bucket.chars().all(|c| plain(c) || c == '-' || c == '.')
+        && bucket.starts_with(plain)
+        && bucket.ends_with(plain)
+        && !bucket.contains("..");
+    let help = "3 to 63 lowercase letters, digits, hyphens and dots, a letter or digit first and last";
+    (!fits).then(|| Problem::at(at, format!("`{bucket}` cannot be the name of a bucket"), help))
+}
+
 /// A type of EC2, at a setting where it usually is one like `example`.
 pub(crate) fn instance_type(at: &str, kind: &str, example: &str) -> Option<Problem> {
     let fits = kind.split_once('.').is_some_and(|(family, size)| word(family) && word(size));

@@ -56,23 +56,8 @@ impl StateConfig {
 }
 
 impl S3State {
-    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
     fn problems(&self) -> Vec<Problem> {
-        let mut out = vec![];
-        let bucket = &self.bucket;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let fits = (3..=63).contains(&bucket.len())
-            && bucket.chars().all(|c| plain(c) || c == '-' || c == '.')
-            && bucket.starts_with(plain)
-            && bucket.ends_with(plain)
-            && !bucket.contains("..");
-        if !fits {
-            out.push(Problem::at(
-                "state.s3.bucket",
-                format!("`{bucket}` cannot be the name of a bucket"),
-                "3 to 63 lowercase letters, digits, hyphens and dots, a letter or digit first and last",
-            ));
-        }
+        let mut out = Vec::from_iter(crate::legal::bucket("state.s3.bucket", &self.bucket));
         let safe = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
         if let Some(prefix) = &self.prefix
             && (prefix.trim_matches('/').is_empty()

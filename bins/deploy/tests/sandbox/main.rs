@@ -4,6 +4,7 @@
 
 mod adopt;
 mod blue_green;
+mod docs;
 mod journal;
 mod mirror;
 mod operate;

@@ -1,10 +1,10 @@
-//! Whether the certificate of every HTTPS listener is issued, lasts, and covers the names that people type:
+//! Whether the certificate of every HTTPS listener and of every distribution is issued, lasts, and covers the names that people type:
 //! <https://docs.aws.amazon.com/acm/latest/APIReference/API_DescribeCertificate.html>.
 //!
 //! A certificate that the stack itself requests is looked at once it is there.
 
 use super::{Finding, Preflight};
-use crate::{Aws, Call, elbv2::Listener};
+use crate::{Aws, Call, cloudfront::Distribution, elbv2::Listener};
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, CertificateType};
 use causeway_core::{Error, error::Found};
 use std::{collections::BTreeMap, time::SystemTime};
@@ -21,18 +21,31 @@ pub(super) async fn run(preflight: &Preflight) -> Result<Vec<Finding>, Error> {
     }
     let mut findings = vec![];
     for (arn, aws) in certificates {
-        findings.push(look(&arn, aws, &preflight.hosts).await?);
+        if arn.split(':').nth(3) != Some(&aws.region) {
+            let asked = asked(&arn, &preflight.hosts);
+            let answer = format!("it is not in {}, where the load balancer is", aws.region);
+            let remedy =
+                "a load balancer takes certificates of its own region only: request or import one there";
+            findings.push(Finding::failed(asked, answer, remedy));
+            continue;
+        }
+        findings.push(look(&arn, aws, &preflight.hosts, "[ecs.dns]").await?);
+    }
+    for (_, distribution, aws) in preflight.all::<Distribution>() {
+        let Some(Ok(arn)) = distribution.certificate.as_ref().map(|c| c.acm_arn.get()) else { continue };
+        // That it is in the region that CloudFront takes them from was seen when the file was read.
+        let hosts = distribution.aliases.get()?;
+        findings.push(look(arn.as_str(), aws, &hosts, "[docs.dns]").await?);
     }
     Ok(findings)
 }
 
-async fn look(arn: &str, aws: &Aws, hosts: &[String]) -> Result<Finding, Error> {
-    let asked = format!("whether the certificate {arn} covers {}", hosts.join(" and "));
-    if arn.split(':').nth(3) != Some(&aws.region) {
-        let answer = format!("it is not in {}, where the load balancer is", aws.region);
-        let remedy = "a load balancer takes certificates of its own region only: request or import one there";
-        return Ok(Finding::failed(asked, answer, remedy));
-    }
+fn asked(arn: &str, hosts: &[String]) -> String {
+    format!("whether the certificate {arn} covers {}", hosts.join(" and "))
+}
+
+async fn look(arn: &str, aws: &Aws, hosts: &[String], table: &str) -> Result<Finding, Error> {
+    let asked = asked(arn, hosts);
     let found = aws.acm.describe_certificate().certificate_arn(arn).send().await;
     let found = found.call("acm:DescribeCertificate").found()?.and_then(|answer| answer.certificate);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -41,7 +54,7 @@ async fn look(arn: &str, aws: &Aws, hosts: &[String]) -> Result<Finding, Error> 
         None => Finding::failed(
             asked,
             "there is no such certificate in this account",
-            "correct `certificate_arn` under [ecs.dns]; `aws acm list-certificates` lists them",
+            format!("correct `certificate_arn` under {table}; `aws acm list-certificates` lists them"),
         ),
     })
 }

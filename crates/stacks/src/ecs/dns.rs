@@ -1,12 +1,12 @@
 //! The name and the certificate.
 
 use super::{Ecs, balancer::Balancer};
+use crate::certificate;
 use causeway_aws::{
-    acm::{Certificate, CertificateIssued},
     id::{Arn, HostedZoneId},
     route53::{ExistingHostedZone, HostedZone, Record},
 };
-use causeway_core::{Set, Stack, Value};
+use causeway_core::{Stack, Value};
 
 /// The zone, if DNS is kept in Route 53, and the certificate.
 pub(super) fn certificate(stack: &mut Stack, config: &Ecs) -> (Option<Value<HostedZoneId>>, Value<Arn>) {
@@ -31,27 +31,12 @@ fn zone(stack: &mut Stack, name: &str, create: bool) -> Value<HostedZoneId> {
     zone.zone_id.clone()
 }
 
-/// Requests a certificate, proves the right to its names, and waits until it is issued.
+/// The certificate that is requested for its names.
 fn requested(stack: &mut Stack, config: &Ecs, zone: &Value<HostedZoneId>) -> Value<Arn> {
-    let mut wanted = Certificate::of(config.host());
-    if let Some(wildcard) = &config.wildcard_access_url {
-        wanted.subject_alternative_names = Set(vec![wildcard.clone().into()]);
-    }
-    let domains = wanted.validation_domains();
-    let certificate = stack.add("certificate", wanted);
-    let proofs = domains.iter().enumerate().map(|(i, domain)| {
-        let name: Value<String> = certificate.validation.at(&format!("{i}/name"));
-        let value: Value<String> = certificate.validation.at(&format!("{i}/value"));
-        let proof = Record::new(zone.clone(), name, "CNAME", [value]);
-        stack.add(&format!("proof-{domain}"), proof).fqdn.clone()
-    });
-    let validated_by = Set(proofs.collect());
-    let issued = stack.add(
-        "certificate-issued",
-        CertificateIssued { certificate_arn: certificate.arn.clone(), validated_by },
-    );
+    let more = Vec::from_iter(config.wildcard_access_url.clone());
+    let issued = certificate::issued(stack, config.host(), more, zone);
     stack.output("certificate_expires", &issued.not_after);
-    issued.arn.clone()
+    issued.arn
 }
 
 /// The names that people type, as aliases of the load balancer.

@@ -1,0 +1,187 @@
+//! A static site: from the empty account and back, and from the public website bucket that people begin with.
+
+use crate::{changes, world::World};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+const EXAMPLE: &str = include_str!("../../../../examples/docs.toml");
+const INVENTORY: &str = include_str!("docs.py");
+
+/// The most calls that a plan may take that finds nothing to do.
+const PLAN: usize = 30;
+
+fn inventory(world: &World) -> Json {
+    serde_json::from_str(&world.boto3(INVENTORY)).unwrap()
+}
+
+/// The configuration of the distribution, as boto3 reads it.
+fn distribution(world: &World, id: &str) -> Json {
+    let script = format!(
+        "import json\nedge = boto3.client('cloudfront', region_name='us-east-1')\n\
+         print(json.dumps(edge.get_distribution_config(Id='{id}')['DistributionConfig']))"
+    );
+    serde_json::from_str(&world.boto3(&script)).unwrap()
+}
+
+fn outputs(world: &World) -> Json {
+    let document: Json = serde_json::from_str(&world.deploy(&["outputs", "--json"]).output()).unwrap();
+    document["result"]["outputs"].clone()
+}
+
+#[test]
+fn a_site_from_an_empty_account_and_back() {
+    let world = World::with(71, EXAMPLE);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let there = inventory(&world);
+    let expected = json!({
+        "distributions": ["Coder documentation site"],
+        "functions": ["workbench-docs-headers", "workbench-docs-router"],
+        "stores": ["workbench-docs"],
+        "controls": ["workbench-docs"],
+        "headers": ["workbench-docs"],
+        "caches": ["workbench-docs"],
+        "buckets": 1,
+        "certificates": ["docs.example.com"],
+        "zones": ["example.com."],
+        "records": ["docs.example.com. A", "docs.example.com. AAAA", "help.example.com. A", "help.example.com. AAAA"],
+    });
+    assert_eq!(there, expected);
+    let told = outputs(&world);
+    assert_eq!(told["docs_url"], "https://docs.example.com", "{told}");
+    let config = distribution(&world, told["docs_distribution"].as_str().unwrap());
+    assert_eq!(config["ViewerCertificate"]["MinimumProtocolVersion"], "TLSv1.2_2021");
+    assert_eq!(config["HttpVersion"], "http2and3");
+    assert_eq!(config["DefaultCacheBehavior"]["ViewerProtocolPolicy"], "redirect-to-https");
+    assert_eq!(config["DefaultCacheBehavior"]["FunctionAssociations"]["Quantity"], 2);
+    let origin = &config["Origins"]["Items"][0];
+    let bucket = told["docs_bucket"].as_str().unwrap();
+    assert_eq!(origin["DomainName"], format!("{bucket}.s3.eu-west-1.amazonaws.com"));
+    assert_ne!(origin["OriginAccessControlId"], "");
+
+    world.forget_calls();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let before = world.calls().len();
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    world.calls().iter().skip(before).for_each(|call| *names.entry(call.name()).or_default() += 1);
+    let calls: usize = names.values().sum();
+    println!("a clean plan of a site is {calls} calls: {names:?}");
+    assert!(calls <= PLAN, "{calls} calls: {names:?}");
+    world.deploy(&["drift"]).succeeds();
+    assert_eq!(changes(&world), Vec::<String>::new());
+
+    world.edit("price_class = \"100\"", "price_class = \"200\"");
+    world.deploy(&["apply", "--yes", "--only", "docs"]).succeeds();
+    assert_eq!(changes(&world), ["cloudfront:UpdateDistribution"]);
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+
+    world.deploy(&["destroy", "--yes"]).exits(101);
+    let permits = ["docs/bucket", "docs/store"];
+    let mut flags = vec!["destroy", "--yes"];
+    permits.iter().for_each(|permit| flags.extend(["--permit", permit]));
+    // A zone that the stack made is data as well.
+    flags.extend(["--permit", "docs/zone"]);
+    world.deploy(&flags).succeeds();
+    let left = inventory(&world);
+    for (what, left) in left.as_object().unwrap() {
+        assert!(*left == json!([]) || *left == json!(0), "{what}: {left}");
+    }
+}
+
+/// What the second seed does by hand, one to one.
+const BY_HAND: &str = r#"
+import time
+s3, edge = boto3.client("s3", region_name="us-east-1"), boto3.client("cloudfront", region_name="us-east-1")
+bucket = "coder-docs-BUCKET"
+s3.create_bucket(Bucket=bucket)
+s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration={
+    "IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "404.html"}})
+s3.put_object(Bucket=bucket, Key="index.html", Body=b"the site as it was", ContentType="text/html")
+made = edge.create_distribution(DistributionConfig={
+    "CallerReference": f"coder-docs-{int(time.time())}",
+    "Origins": {"Quantity": 1, "Items": [{
+        "Id": "coder-docs-origin",
+        "DomainName": f"{bucket}.s3-website-us-east-1.amazonaws.com",
+        "CustomOriginConfig": {"HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}}]},
+    "DefaultCacheBehavior": {
+        "TargetOriginId": "coder-docs-origin", "ViewerProtocolPolicy": "redirect-to-https", "MinTTL": 0,
+        "ForwardedValues": {"QueryString": False, "Cookies": {"Forward": "none"}}},
+    "Comment": "Coder documentation site", "Enabled": True})
+print(made["Distribution"]["Id"])
+"#;
+
+fn plan(world: &World) -> Json {
+    let document: Json = serde_json::from_str(&world.stdout(&["plan", "--json"])).unwrap();
+    document["result"]["plan"].clone()
+}
+
+/// Where visitors are led, and by how many functions.
+fn serves(config: &Json) -> (String, i64) {
+    let behavior = &config["DefaultCacheBehavior"];
+    let origins = config["Origins"]["Items"].as_array().unwrap();
+    let origin = origins.iter().find(|origin| origin["Id"] == behavior["TargetOriginId"]).unwrap();
+    let functions = behavior["FunctionAssociations"]["Quantity"].as_i64().unwrap_or_default();
+    (origin["DomainName"].as_str().unwrap().to_owned(), functions)
+}
+
+#[test]
+fn the_website_that_people_made_is_taken_over_and_moves_step_by_step() {
+    let bucket = format!("{}", std::process::id());
+    let host = format!("coder-docs-{bucket}.s3-website-us-east-1.amazonaws.com");
+    let world = World::with(72, "[stack]\nname = \"seed\"\nregion = \"us-east-1\"\n\n[docs]\n");
+    let id = world.boto3(&BY_HAND.replace("BUCKET", &bucket)).trim().to_owned();
+    world.forget_calls();
+
+    // It is not made a second time: the plan says what is there, and which line takes it over.
+    let refused = world.deploy(&["apply", "--yes"]).exits(101);
+    let line = format!("\"docs/distribution\" = \"{id}\"");
+    assert!(refused.contains(&line), "{refused}");
+    assert_eq!(changes(&world), Vec::<String>::new());
+    let found = world.deploy(&["adopt", "--by-name", "Coder documentation"]).succeeds();
+    assert!(found.contains(&line), "{found}");
+
+    // Nothing says what visitors get: neither is guessed.
+    world.edit("[docs]\n", &format!("[adopt]\n{line}\n\n[docs]\n"));
+    let open = world.deploy(&["plan"]).exits(64);
+    assert!(open.contains("nothing says what its visitors get"), "{open}");
+
+    world.edit("[docs]\n", &format!("[docs]\norigin = \"website\"\nwebsite = \"{host}\"\n"));
+    world.deploy(&["apply", "--yes"]).succeeds();
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let config = distribution(&world, &id);
+    assert_eq!(serves(&config), (host.clone(), 0), "visitors get what they got");
+    assert_eq!(config["Origins"]["Quantity"], 2, "whoever publishes finds the bucket: {config}");
+    let preview = &config["CacheBehaviors"]["Items"][0];
+    assert_eq!(preview["FunctionAssociations"]["Quantity"], 2, "and the store: {config}");
+    assert_eq!(config["DefaultCacheBehavior"].get("ForwardedValues"), None);
+    assert_eq!(inventory(&world)["distributions"], json!(["Coder documentation site"]));
+
+    // Here docs-publish publishes. The switch is one change in place, and can be taken back.
+    world.forget_calls();
+    world.edit("origin = \"website\"", "origin = \"private\"");
+    let planned = plan(&world);
+    let steps = planned["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert_eq!(steps[0]["undo"]["mark"], "reversible", "{steps:?}");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(changes(&world), ["cloudfront:UpdateDistribution"]);
+    let private = distribution(&world, &id);
+    let (from, functions) = serves(&private);
+    assert!(from.contains("seed-docs-") && from.ends_with(".s3.us-east-1.amazonaws.com"), "{from}");
+    assert_eq!((functions, private["CacheBehaviors"]["Quantity"].as_i64()), (2, Some(0)));
+    world.edit("origin = \"private\"", "origin = \"website\"");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(serves(&distribution(&world, &id)), (host.clone(), 0), "back");
+
+    // For good: without the website, and the claim has done its work.
+    world.edit("origin = \"website\"\n", "");
+    world.edit(&format!("website = \"{host}\"\n"), "");
+    world.edit(&format!("[adopt]\n{line}\n"), "");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let config = distribution(&world, &id);
+    assert_eq!((config["Origins"]["Quantity"].as_i64(), serves(&config).1), (Some(1), 2));
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    // The bucket of the website is nobody's but its owner's.
+    let script = "print(boto3.client('s3', region_name='us-east-1').get_object(Bucket='coder-docs-BUCKET', Key='index.html')['Body'].read())";
+    assert!(world.boto3(&script.replace("BUCKET", &bucket)).contains("as it was"));
+}

@@ -1,0 +1,36 @@
+//! A certificate that is requested, proved in a zone of Route 53, and waited for.
+
+use causeway_aws::{
+    acm::{Certificate, CertificateIssued},
+    id::{Arn, HostedZoneId},
+    route53::Record,
+};
+use causeway_core::{Set, Stack, Value};
+
+/// What became of the request.
+pub(crate) struct Issued {
+    /// Known once it is issued.
+    pub(crate) arn: Value<Arn>,
+    /// When it ends.
+    pub(crate) not_after: Value<Option<String>>,
+}
+
+/// Requests a certificate for `host` and `more` names, proves the right to them in `zone`, and waits until it is issued.
+pub(crate) fn issued(stack: &mut Stack, host: &str, more: Vec<String>, zone: &Value<HostedZoneId>) -> Issued {
+    let mut wanted = Certificate::of(host);
+    wanted.subject_alternative_names = Set(more.into_iter().map(Value::Known).collect());
+    let domains = wanted.validation_domains();
+    let certificate = stack.add("certificate", wanted);
+    let proofs = domains.iter().enumerate().map(|(i, domain)| {
+        let name: Value<String> = certificate.validation.at(&format!("{i}/name"));
+        let value: Value<String> = certificate.validation.at(&format!("{i}/value"));
+        let proof = Record::new(zone.clone(), name, "CNAME", [value]);
+        stack.add(&format!("proof-{domain}"), proof).fqdn.clone()
+    });
+    let validated_by = Set(proofs.collect());
+    let issued = stack.add(
+        "certificate-issued",
+        CertificateIssued { certificate_arn: certificate.arn.clone(), validated_by },
+    );
+    Issued { arn: issued.arn.clone(), not_after: issued.not_after.clone() }
+}
