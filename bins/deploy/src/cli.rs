@@ -190,7 +190,7 @@ impl Command {
 /// Which resources are meant.
 #[derive(Debug, Args)]
 pub(crate) struct Part {
-    /// Only this part: infra, app, addresses like `database/*`, or `region:NAME`; may be repeated
+    /// Only this part: infra, app, docs, addresses like `database/*`, or `region:NAME`; may be repeated
     #[arg(long, value_name = "PART")]
     pub(crate) only: Vec<String>,
     /// Not this part, whatever --only says; may be repeated
