@@ -90,6 +90,9 @@ pub struct Services {
     /// Kubernetes clusters.
     #[cfg(feature = "eks")]
     pub eks: crate::eks::Eks,
+    /// Load balancers of the generation before, which we look for and never make.
+    #[cfg(feature = "eks")]
+    pub elb: aws_sdk_elasticloadbalancing::Client,
     /// Load balancers.
     #[cfg(feature = "elbv2")]
     pub elbv2: crate::elbv2::Elbv2,
@@ -171,6 +174,8 @@ impl Aws {
             elasticache: crate::elasticache::ElastiCache::new(&config),
             #[cfg(feature = "eks")]
             eks: crate::eks::Eks::new(&config),
+            #[cfg(feature = "eks")]
+            elb: crate::client::client!(aws_sdk_elasticloadbalancing, &config),
             #[cfg(feature = "elbv2")]
             elbv2: crate::elbv2::Elbv2::new(&config),
             #[cfg(feature = "events")]

@@ -7,7 +7,8 @@ import time
 import boto3
 
 REGION = "us-east-2"
-ec2, elb, iam, logs = (boto3.client(service, region_name=REGION) for service in ("ec2", "elbv2", "iam", "logs"))
+ec2, elb, classic, iam, logs = (
+    boto3.client(service, region_name=REGION) for service in ("ec2", "elbv2", "elb", "iam", "logs"))
 
 
 def pairs(**of):
@@ -56,6 +57,11 @@ def make(name, vpc, subnets):
                         DefaultActions=[{"Type": "forward", "TargetGroupArn": target}])
     elb.modify_load_balancer_attributes(LoadBalancerArn=balancer, Attributes=pairs(
         **{"deletion_protection.enabled": "true"}))
+    # Kubernetes' own, for a Service that no controller took.
+    own = ec2.create_security_group(GroupName=f"k8s-elb-{name}", Description="made by Kubernetes", VpcId=vpc,
+                                    TagSpecifications=spec("security-group", of_cluster(name)))["GroupId"]
+    classic.create_load_balancer(LoadBalancerName=f"a1b2-{name}", Subnets=subnets, SecurityGroups=[own], Tags=of_cluster(name),
+                                 Listeners=[{"Protocol": "TCP", "LoadBalancerPort": 80, "InstancePort": 30080}])
     image = ec2.describe_images(Owners=["568608671756"])["Images"][0]["ImageId"]
     ec2.run_instances(ImageId=image, InstanceType="t3.large", MinCount=1, MaxCount=1, SubnetId=subnets[0],
                       TagSpecifications=spec("instance", [*of_cluster(name), *pairs(**{"karpenter.sh/nodepool": "default"})]))
@@ -84,6 +90,7 @@ def there():
     machines = [machine for found in ec2.describe_instances()["Reservations"] for machine in found["Instances"]]
     return {
         "balancers": sorted(b["LoadBalancerName"] for b in elb.describe_load_balancers()["LoadBalancers"]),
+        "classic": sorted(b["LoadBalancerName"] for b in classic.describe_load_balancers()["LoadBalancerDescriptions"]),
         "targets": sorted(g["TargetGroupName"] for g in elb.describe_target_groups()["TargetGroups"]),
         "machines": sorted(named(m) for m in machines if m["State"]["Name"] == "running"),
         "templates": sorted(t["LaunchTemplateName"] for t in ec2.describe_launch_templates()["LaunchTemplates"]),

@@ -23,6 +23,7 @@ fn swept(world: &World) {
     let told = world.deploy(&["plan", "--destroy"]).text();
     for what in [
         "load balancer k8s-coder,",
+        "classic load balancer a1b2-coder,",
         "target group k8s-coder-http",
         "machine i-",
         "launch template karpenter.k8s.aws/coder",

@@ -51,6 +51,8 @@ pub struct Leftover {
 pub enum What {
     /// A load balancer, of a Service or an Ingress.
     LoadBalancer,
+    /// A load balancer of the generation before, which Kubernetes makes for a Service by itself.
+    ClassicLoadBalancer,
     /// A machine that no node group keeps.
     Machine,
     /// A launch template of such machines.
@@ -74,7 +76,11 @@ impl What {
     /// machines hold the rest.
     fn wave(self) -> u8 {
         match self {
-            What::LoadBalancer | What::Machine | What::LaunchTemplate | What::LogGroup => 0,
+            What::LoadBalancer
+            | What::ClassicLoadBalancer
+            | What::Machine
+            | What::LaunchTemplate
+            | What::LogGroup => 0,
             What::TargetGroup | What::Disk | What::Interface | What::InstanceProfile => 1,
             What::SecurityGroup => 2,
         }
@@ -83,6 +89,7 @@ impl What {
     fn noun(self) -> &'static str {
         match self {
             What::LoadBalancer => "load balancer",
+            What::ClassicLoadBalancer => "classic load balancer",
             What::Machine => "machine",
             What::LaunchTemplate => "launch template",
             What::LogGroup => "log group",

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 pub struct Settings {
     /// The key of KMS that they are encrypted with. `None`: the account's own for EBS.
     pub key_arn: Option<Value<String>>,
+    /// Tags of each of them, beside those of the driver, which do not say of which cluster they are.
+    /// <https://github.com/kubernetes-sigs/aws-ebs-csi-driver/blob/master/docs/tagging.md>
+    pub tags: BTreeMap<String, String>,
 }
 
 /// What the class is called.
@@ -21,6 +24,8 @@ pub fn add(stack: &mut Stack, settings: &Settings) -> Vec<Address> {
     let mut parameters =
         BTreeMap::from([("type", "gp3"), ("encrypted", "true")].map(|(k, v)| (k.into(), v.into())));
     parameters.extend(settings.key_arn.as_ref().map(|key| ("kmsKeyId".to_owned(), key.inline())));
+    let tags = settings.tags.iter().enumerate();
+    parameters.extend(tags.map(|(i, (k, v))| (format!("tagSpecification_{}", i + 1), format!("{k}={v}"))));
     let class = StorageClass {
         metadata: ObjectMeta {
             annotations: Some(BTreeMap::from([(

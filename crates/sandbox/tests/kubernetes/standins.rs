@@ -138,6 +138,12 @@ async fn a_pod_without_its_secret_does_not_start_until_it_is_there() {
             .then(|| waiting["message"].as_str().unwrap().to_owned())
     };
     assert_eq!(cluster.until("a pod that waits", pods, waits).await, "secret \"database\" not found");
+    // As if it had started while it was looked at.
+    let path =
+        format!("/api/v1/namespaces/default/pods/{}/status", names(&cluster.get(pods).await).remove(0));
+    let mut pod = cluster.get(&path).await;
+    pod["status"]["phase"] = json!("Running");
+    assert_eq!(cluster.ask(Method::PUT, &path, Some(pod)).await.0, 200);
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "database" }, "stringData": { "url": "x" } });
     cluster.make_object("/api/v1/namespaces/default/secrets", secret).await;
     let path = "/apis/apps/v1/namespaces/default/deployments/web";

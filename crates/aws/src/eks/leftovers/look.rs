@@ -8,8 +8,9 @@ use causeway_core::{Error, Tags, error::Found};
 /// Everything that was made for the cluster and is still there, in order.
 pub(super) async fn all(of: &Leftovers, aws: &Aws) -> Result<Vec<Leftover>, Error> {
     let vpc = of.vpc_id.get()?.as_str();
-    let (balancing, machines, templates, logs, disks, interfaces, profiles, groups) = tokio::try_join!(
+    let (balancing, classic, machines, templates, logs, disks, interfaces, profiles, groups) = tokio::try_join!(
         balancing(of, aws, vpc),
+        classic(of, aws, vpc),
         machines(of, aws, vpc),
         templates(of, aws),
         logs(of, aws),
@@ -18,7 +19,8 @@ pub(super) async fn all(of: &Leftovers, aws: &Aws) -> Result<Vec<Leftover>, Erro
         profiles(of, aws),
         groups(of, aws, vpc),
     )?;
-    let mut all = [balancing, machines, templates, logs, disks, interfaces, profiles, groups].concat();
+    let mut all =
+        [balancing, classic, machines, templates, logs, disks, interfaces, profiles, groups].concat();
     all.sort();
     // A disk may carry both tags.
     all.dedup();
@@ -60,6 +62,30 @@ async fn balancing(of: &Leftovers, aws: &Aws, vpc: &str) -> Result<Vec<Leftover>
         Ok::<_, Error>(tags.filter(|tags| of.is_of(tags)).map(|_| thing))
     });
     Ok(futures::future::try_join_all(tagged).await?.into_iter().flatten().collect())
+}
+
+/// Load balancers of the generation before have no ARN; their name is theirs alone in the region.
+async fn classic(of: &Leftovers, aws: &Aws, vpc: &str) -> Result<Vec<Leftover>, Error> {
+    let all = aws.elb.describe_load_balancers().into_paginator().items().send().try_collect();
+    let all: Vec<_> = all.await.call("elasticloadbalancing:DescribeLoadBalancers")?;
+    let inside = all.into_iter().filter(|balancer| balancer.vpc_id() == Some(vpc));
+    let names: Vec<String> = inside.filter_map(|balancer| balancer.load_balancer_name).collect();
+    let mut out = vec![];
+    // As many as one call takes:
+    // https://docs.aws.amazon.com/elasticloadbalancing/2012-06-01/APIReference/API_DescribeTags.html
+    for names in names.chunks(20) {
+        let call = aws.elb.describe_tags().set_load_balancer_names(Some(names.to_vec())).send().await;
+        for one in call.call("elasticloadbalancing:DescribeTags")?.tag_descriptions() {
+            let tags = one
+                .tags()
+                .iter()
+                .map(|tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned()));
+            if of.is_of(&Tags(tags.collect())) {
+                out.push(leftover(What::ClassicLoadBalancer, one.load_balancer_name(), None));
+            }
+        }
+    }
+    Ok(out)
 }
 
 async fn machines(of: &Leftovers, aws: &Aws, vpc: &str) -> Result<Vec<Leftover>, Error> {

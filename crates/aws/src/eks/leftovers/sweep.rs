@@ -18,6 +18,10 @@ pub(super) async fn remove(of: &Leftovers, aws: &Aws, thing: &Leftover) -> Resul
             let call = aws.elbv2.delete_load_balancer().load_balancer_arn(id).send().await;
             call.call("elasticloadbalancing:DeleteLoadBalancer").found().map(drop)
         }
+        What::ClassicLoadBalancer => {
+            let call = aws.elb.delete_load_balancer().load_balancer_name(id).send().await;
+            call.call("elasticloadbalancing:DeleteLoadBalancer").found().map(drop)
+        }
         What::TargetGroup => {
             let call = aws.elbv2.delete_target_group().target_group_arn(id).send().await;
             call.call("elasticloadbalancing:DeleteTargetGroup").found().map(drop)

@@ -57,6 +57,10 @@ fn missing(world: &World, pod: &Value) -> Option<String> {
     }
     for volume in each(&spec["volumes"]) {
         let name = volume["name"].as_str().unwrap_or_default();
+        // What Kubernetes adds by itself comes with the namespace; the stages do not wait for it either.
+        if name.starts_with("kube-api-access-") {
+            continue;
+        }
         let sources = each(&volume["projected"]["sources"]).chain([volume]);
         for source in sources {
             mounted.push((SECRETS, &source["secret"], name));

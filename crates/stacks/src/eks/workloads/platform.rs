@@ -28,7 +28,10 @@ pub(super) struct Platform {
 
 pub(super) fn platform(stack: &mut Stack, wanted: &Wanted<'_>) -> Platform {
     stack.scope("platform", |stack| {
-        let volumes = stack.scope("storage", |stack| storage::add(stack, &storage::Settings::default()));
+        // What is left when the cluster is gone is told apart by it.
+        let owned = (format!("kubernetes.io/cluster/{}", wanted.site.cluster), "owned".to_owned());
+        let volumes = storage::Settings { tags: [owned].into(), ..storage::Settings::default() };
+        let volumes = stack.scope("storage", |stack| storage::add(stack, &volumes));
         let issuers = cert_manager::add(stack, &certificates(wanted));
         let load_balancers = load_balancer_controller::add(stack, &load_balancers(wanted), &issuers);
         let nodes = karpenter::add(stack, &nodes(wanted));
