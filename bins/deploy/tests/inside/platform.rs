@@ -228,7 +228,11 @@ fn row_085_storage_class() {
     const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
     for region in REGIONS {
         let class = at(region, "StorageClass", "gp3");
-        assert_eq!(class["parameters"], json!({"type": "gp3", "encrypted": "true"}));
+        let cluster = "kubernetes.io/cluster/ai-coder=owned";
+        assert_eq!(
+            class["parameters"],
+            json!({"type": "gp3", "encrypted": "true", "tagSpecification_1": cluster})
+        );
         assert_eq!(class["volumeBindingMode"], "WaitForFirstConsumer");
         assert_eq!(
             (&class["reclaimPolicy"], &class["allowVolumeExpansion"]),
