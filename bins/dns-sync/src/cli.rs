@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Verify(commands::verify::Flags),
     /// Take a run back, if nothing has changed since.
     Undo(commands::undo::Flags),
+    /// Lead names elsewhere with their TTL lowered before, and have it back when that is seen. Goes on where it was ended.
+    Move(commands::moving::Flags),
     /// Print what is ours in the zones, as the configuration would say it.
     Export(commands::export::Flags),
     /// Write a configuration to start from.
@@ -67,6 +69,7 @@ impl Command {
             Command::Run(_) => "run",
             Command::Verify(_) => "verify",
             Command::Undo(_) => "undo",
+            Command::Move(_) => "move",
             Command::Export(_) => "export",
             Command::Init => "init",
             Command::Schema(_) => "schema",

@@ -9,6 +9,7 @@ use causeway_core::{
 };
 use causeway_dns_sync::{
     Exported, Prepared,
+    moving::Moving,
     verify::Checked,
     wanted::{Left, Said},
 };
@@ -139,6 +140,15 @@ impl Applied {
 pub(crate) struct Runs {
     /// Every run that the journal has, oldest first.
     pub(crate) runs: Vec<PastRun>,
+}
+
+/// `move`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Moved {
+    /// What was done, in words.
+    pub(crate) done: Vec<String>,
+    /// What is still on its way.
+    pub(crate) left: Vec<Moving>,
 }
 
 /// `export`.

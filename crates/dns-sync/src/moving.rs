@@ -17,7 +17,7 @@ use causeway_core::{
     journal::State,
     plan::PlanOptions,
 };
-use causeway_dns::{Class, Name, Record, guard, provider::TtlRule, record::Kind};
+use causeway_dns::{Class, Name, Record, ZoneClient, guard, owner, provider::TtlRule, record::Kind};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -127,6 +127,16 @@ pub enum MoveError {
     Sync(#[from] SyncError),
 }
 
+/// What the zone has at a name.
+struct There {
+    ttl: Option<u32>,
+    /// Whether Cloudflare stands in front.
+    proxied: bool,
+    /// How far a move of ours is by the mark.
+    mark: Option<String>,
+    rule: TtlRule,
+}
+
 impl From<EngineError> for MoveError {
     fn from(error: EngineError) -> Self {
         MoveError::Sync(error.into())
@@ -136,8 +146,12 @@ impl From<EngineError> for MoveError {
 impl Moving {
     /// The move that `record` is in, if it is in one.
     fn of(record: &Record) -> Option<Self> {
-        let text = record.tags.0.get(MOVE)?;
-        let mut words = text.split(' ');
+        Moving::parse(&record.name, record.tags.0.get(MOVE)?)
+    }
+
+    /// The move of `name` that a tag tells.
+    fn parse(name: &str, tag: &str) -> Option<Self> {
+        let mut words = tag.split(' ');
         let stage = match words.next()? {
             "lowered" => Stage::Lowered,
             "waiting" => Stage::Waiting,
@@ -152,7 +166,7 @@ impl Moving {
         };
         let until = (stage == Stage::Waiting).then(|| since + Duration::from_secs(u64::from(wait)));
         let to = words.map(str::to_owned).collect();
-        Some(Moving { name: record.name.clone(), to, stage, until, wait, ttl, low })
+        Some(Moving { name: name.to_owned(), to, stage, until, wait, ttl, low })
     }
 
     /// As a tag, from `now` on.
@@ -252,18 +266,27 @@ impl Sync {
                 continue;
             }
             self.answering(name, &to).await?;
-            let (ttl, proxied, rule) = self.live(name, &address).await?;
-            // What a proxy answers with stays the same, whatever is behind it.
-            let wait = if proxied { 0 } else { seconds(ttl, &rule) };
-            let low = rule.normal(Some(low), proxied);
+            let there = self.there(name).await?;
+            let low = there.rule.normal(Some(low), there.proxied);
+            // Whoever was killed before the journal had it may have lowered the TTL already.
+            let begun = there.mark.as_ref().and_then(|mark| Moving::parse(name.as_str(), mark));
+            let wait = match &begun {
+                Some(begun) => begun.wait,
+                // What a proxy answers with stays the same, whatever is behind it.
+                None if there.proxied => 0,
+                None => seconds(there.ttl, &there.rule),
+            };
+            // A journal that was made again does not have it.
+            let usual = there.rule.normal(None, false);
+            let own = record.ttl.or(there.ttl.filter(|ttl| *ttl != usual));
             let moving = Moving {
                 name: name.to_string(),
                 to,
                 stage: Stage::Lowered,
                 until: None,
                 wait,
-                ttl: record.ttl,
-                low: if wait <= low { record.ttl.unwrap_or(AUTOMATIC) } else { low },
+                ttl: begun.map_or(own, |begun| begun.ttl),
+                low: if wait <= low { own.unwrap_or(AUTOMATIC) } else { low },
             };
             let stage = if wait <= low { Stage::Switched } else { Stage::Lowered };
             specs.insert(address, moving.record(record, stage, now));
@@ -356,11 +379,13 @@ impl Sync {
 
     /// Whether the record at each of `addresses` is as the journal has it.
     async fn undrifted(&self, addresses: &BTreeSet<&Address>) -> Result<(), MoveError> {
-        let drift = self.engine(Arc::clone(self.store())).drift().await?.drift;
-        match drift.into_iter().find(|one| addresses.contains(&one.address)) {
-            Some(one) => Err(MoveError::Drifted { name: one.address.0, what: one.what }),
-            None => Ok(()),
-        }
+        let engine = self.engine(Arc::clone(self.store()));
+        let (state, drift) = (engine.state().await?, engine.drift().await?.drift);
+        // What a run of ours was killed at is finished by this one.
+        let unfinished =
+            |address: &Address| state.records.get(address).is_some_and(|r| !r.pending.is_empty());
+        let odd = drift.into_iter().find(|one| addresses.contains(&one.address) && !unfinished(&one.address));
+        odd.map_or(Ok(()), |one| Err(MoveError::Drifted { name: one.address.0, what: one.what }))
     }
 
     /// Where the sources say that each of `begins` is to lead.
@@ -401,20 +426,26 @@ impl Sync {
         }
     }
 
-    /// The TTL in the zone, whether somebody stands in front of the name, and the rule for TTLs there.
-    async fn live(&self, name: &Name, address: &Address) -> Result<(Option<u32>, bool, TtlRule), MoveError> {
+    /// What the zone has at `name`.
+    async fn there(&self, name: &Name) -> Result<There, MoveError> {
         let zone = self.config().zone_of(name).unwrap_or_default();
         let Some(provider) = self.zones().get(zone) else {
-            return Err(MoveError::Unknown(address.0.clone()));
+            return Err(MoveError::Unknown(name.to_string()));
         };
         let failed = |source| SyncError::Zone { zone: zone.to_owned(), source };
         let place = place_of(self.config(), zone);
-        let client = causeway_dns::ZoneClient::connect(Arc::clone(provider), &place).await.map_err(failed)?;
+        let client = ZoneClient::connect(Arc::clone(provider), &place).await.map_err(failed)?;
         let entries = client.records().await.map_err(failed)?;
-        let mut here = entries.iter().filter(|e| e.name == *name && e.class() == Some(Class::Address));
-        let first = here.next();
-        let proxied = first.is_some_and(|e| e.proxied == Some(true));
-        Ok((first.map(|e| e.ttl), proxied, client.limits().ttl))
+        let here = entries.iter().find(|e| e.name == *name && e.class() == Some(Class::Address));
+        let places = here.map(|e| owner::places(name, &e.kind, &client.zone().name)).unwrap_or_default();
+        let marks = entries.iter().filter(|e| places.contains(&e.name)).filter_map(owner::mark_in);
+        let mut ours = marks.filter(|mark| mark.is_ours() && mark.owner == self.config().owner);
+        Ok(There {
+            ttl: here.map(|e| e.ttl),
+            proxied: here.is_some_and(|e| e.proxied == Some(true)),
+            mark: ours.find_map(|mark| mark.tags().0.remove(MOVE)),
+            rule: client.limits().ttl,
+        })
     }
 
     /// Has the zone say `specs`, as any other run would: with its guards.

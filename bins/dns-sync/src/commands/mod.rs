@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod export;
 mod init;
+pub(crate) mod moving;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
         Command::Run(flags) => run::run(file, flags, screen).await,
         Command::Verify(flags) => verify::run(file, flags, screen).await,
         Command::Undo(flags) => undo::run(file, flags, screen).await,
+        Command::Move(flags) => moving::run(file, flags, screen).await,
         Command::Export(flags) => export::run(file, flags, screen).await,
         Command::Init => init::run(file, screen),
         Command::Schema(flags) => schema::run(flags, screen),

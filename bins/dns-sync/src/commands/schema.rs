@@ -34,6 +34,7 @@ pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
                 "verify": generator.subschema_for::<document::Document<document::Verified>>(),
                 "undo": generator.subschema_for::<document::Document<document::Applied>>(),
                 "undo --list": generator.subschema_for::<document::Document<document::Runs>>(),
+                "move": generator.subschema_for::<document::Document<document::Moved>>(),
                 "export": generator.subschema_for::<document::Document<document::Records>>(),
             });
             json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "commands": commands,

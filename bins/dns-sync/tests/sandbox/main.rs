@@ -7,6 +7,7 @@ mod balancers;
 mod clusters;
 mod follows;
 mod killed;
+mod moves;
 mod operate;
 mod probe;
 mod providers;
