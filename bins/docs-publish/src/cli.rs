@@ -59,6 +59,10 @@ pub(crate) enum Command {
     Preview(commands::publish::Flags),
     /// Show what `publish` would change. Changes nothing.
     Diff(commands::diff::Flags),
+    /// Look for what speaks against publishing a folder. Asks nobody.
+    Check(commands::check::Flags),
+    /// Ask the edge whether it serves what was published, by the manifest that is published with it. For monitors.
+    Verify(commands::verify::Flags),
     /// Show the releases that are kept.
     Releases,
     /// Make an earlier release what visitors get.
@@ -75,6 +79,8 @@ impl Command {
             Command::Publish(_) => "publish",
             Command::Preview(_) => "preview",
             Command::Diff(_) => "diff",
+            Command::Check(_) => "check",
+            Command::Verify(_) => "verify",
             Command::Releases => "releases",
             Command::Rollback(_) => "rollback",
             Command::Gc(_) => "gc",

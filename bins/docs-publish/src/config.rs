@@ -1,6 +1,11 @@
 //! `docs-publish.toml`. All of it can be left out: flags say the same.
 
-use causeway_docs_publish::{gc::Keep, wanted::Choices};
+use causeway_docs_publish::{
+    check::{RULES, Rules, Weight},
+    gc::Keep,
+    verify::Depth,
+    wanted::Choices,
+};
 use causeway_settings::{Error, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +13,7 @@ use serde_json::Value as Json;
 use std::{
     path::{Path, PathBuf},
     sync::LazyLock,
+    time::Duration,
 };
 
 /// What the file is called where no flag says it.
@@ -19,6 +25,10 @@ const NAME: &str = "docs-publish.toml";
 pub(crate) struct Config {
     /// What is published, and where.
     pub(crate) publish: PublishConfig,
+    /// What is looked for in the folder before it is published.
+    pub(crate) checks: ChecksConfig,
+    /// How the edge is asked afterwards.
+    pub(crate) verify: VerifyConfig,
     /// Which releases are kept.
     pub(crate) gc: GcConfig,
 }
@@ -70,6 +80,79 @@ pub(crate) enum StyleName {
     Directory,
     /// `/guide`, from `guide.html`.
     File,
+}
+
+/// `[checks]`: what is looked for in the folder before it is published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ChecksConfig {
+    /// Rules that do not count: `home`, `shrunken`, `secret`, `source-map`, `budget`, `reserved`, `name`, `case`, `hidden`, `link`,
+    /// `anchor`.
+    pub(crate) allow: Vec<String>,
+    /// The most megabytes of all files.
+    pub(crate) most_megabytes: Option<u32>,
+    /// The most megabytes of a file.
+    pub(crate) most_megabytes_of_a_file: Option<u32>,
+    /// By how many percent a site may have fewer files than what visitors get.
+    #[schemars(range(min = 0, max = 100))]
+    pub(crate) shrink_percent: u32,
+    /// What becomes of links inside the site that lead nowhere.
+    pub(crate) links: WeightName,
+    /// What becomes of links to places in pages that are not there.
+    pub(crate) anchors: WeightName,
+}
+
+impl Default for ChecksConfig {
+    fn default() -> Self {
+        ChecksConfig {
+            allow: vec![],
+            most_megabytes: None,
+            most_megabytes_of_a_file: None,
+            shrink_percent: 50,
+            links: WeightName::Note,
+            anchors: WeightName::Off,
+        }
+    }
+}
+
+/// What becomes of something that is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WeightName {
+    /// It is not looked for.
+    Off,
+    /// It is told.
+    Note,
+    /// It keeps the folder from being published.
+    Refuse,
+}
+
+impl From<WeightName> for Weight {
+    fn from(name: WeightName) -> Weight {
+        match name {
+            WeightName::Off => Weight::Off,
+            WeightName::Note => Weight::Note,
+            WeightName::Refuse => Weight::Refuse,
+        }
+    }
+}
+
+/// `[verify]`: how the edge is asked after a switch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct VerifyConfig {
+    /// So many files that did not change are asked for, too.
+    #[schemars(range(min = 0, max = 100000))]
+    pub(crate) sample: u32,
+    /// For how many seconds the edge may take to show a release.
+    #[schemars(range(min = 1, max = 3600))]
+    pub(crate) patience: u32,
+}
+
+impl Default for VerifyConfig {
+    fn default() -> Self {
+        VerifyConfig { sample: 50, patience: 180 }
+    }
 }
 
 /// `[gc]`: which releases are kept.
@@ -129,7 +212,33 @@ impl Config {
                 ));
             }
         }
+        for rule in self.checks.allow.iter().filter(|rule| !RULES.contains(&rule.as_str())) {
+            problems.push(Problem::at(
+                "checks.allow",
+                format!("`{rule}` is no rule"),
+                format!("the rules are {}", RULES.join(", ")),
+            ));
+        }
         problems
+    }
+
+    /// What is looked for, but for what `allowed` allows as well.
+    pub(crate) fn rules(&self, allowed: &[String]) -> Rules {
+        let checks = &self.checks;
+        let bytes = |megabytes: Option<u32>| megabytes.map(|m| u64::from(m) * 1_000_000);
+        Rules {
+            allow: checks.allow.iter().chain(allowed).cloned().collect(),
+            most_bytes: bytes(checks.most_megabytes),
+            most_file_bytes: bytes(checks.most_megabytes_of_a_file),
+            shrink_percent: checks.shrink_percent as usize,
+            links: checks.links.into(),
+            anchors: checks.anchors.into(),
+        }
+    }
+
+    pub(crate) fn depth(&self) -> Depth {
+        let patience = Duration::from_secs(self.verify.patience.into());
+        Depth { sample: self.verify.sample as usize, patience, ..Depth::default() }
     }
 
     pub(crate) fn choices(&self) -> Choices {

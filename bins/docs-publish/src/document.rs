@@ -1,6 +1,6 @@
 //! What `--json` prints: one document a command, as `docs-publish schema output` describes it.
 
-use causeway_docs_publish::{gc::Collected, publish::Published, releases::Kept};
+use causeway_docs_publish::{check, gc::Collected, publish::Published, releases::Kept, verify};
 use causeway_ending::Code;
 use causeway_settings::{Mistake, Mistakes};
 use schemars::JsonSchema;
@@ -36,6 +36,9 @@ pub(crate) struct Error {
     /// Mistakes in the configuration, each at its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) mistakes: Vec<Place>,
+    /// What was found in the folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// A mistake at its place in the file.
@@ -84,6 +87,68 @@ pub(crate) struct Release {
     pub(crate) error_page: bool,
     /// Paths that were invalidated.
     pub(crate) invalidated: Vec<String>,
+    /// What was found in the folder.
+    pub(crate) findings: Vec<Finding>,
+    /// What the edge said; nothing if it was not asked.
+    pub(crate) verified: Option<Verified>,
+}
+
+/// Something in the folder.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct Finding {
+    /// Which rule it is against.
+    rule: String,
+    /// Where.
+    path: String,
+    /// What, and what to do.
+    message: String,
+    /// Whether it keeps the folder from being published.
+    refuses: bool,
+}
+
+impl From<&check::Finding> for Finding {
+    fn from(found: &check::Finding) -> Self {
+        let check::Finding { rule, path, message, refuses } = found.clone();
+        Finding { rule: rule.to_owned(), path, message, refuses }
+    }
+}
+
+/// `check`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Checked {
+    /// What was found.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// `verify`, and what `publish` and `rollback` saw afterwards.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Verified {
+    /// The release that the edge serves.
+    release: Option<String>,
+    /// How much was asked.
+    asked: usize,
+    /// What is not as it was published.
+    wrong: Vec<Wrong>,
+}
+
+/// An answer that is not as it was published.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Wrong {
+    /// What was asked for.
+    url: String,
+    /// What is wrong with the answer.
+    why: String,
+}
+
+impl From<&verify::Verified> for Verified {
+    fn from(seen: &verify::Verified) -> Self {
+        let wrong = |one: &verify::Wrong| Wrong { url: one.url.clone(), why: one.why.clone() };
+        Verified {
+            release: seen.release.as_ref().map(ToString::to_string),
+            asked: seen.asked,
+            wrong: seen.wrong.iter().map(wrong).collect(),
+        }
+    }
 }
 
 impl Release {
@@ -100,6 +165,8 @@ impl Release {
             retouched: done.retouched,
             error_page: done.error_page,
             invalidated: done.invalidated.clone(),
+            findings: done.findings.iter().map(Into::into).collect(),
+            verified: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     document::{self, Place},
     screen::Screen,
 };
-use causeway_docs_publish::{Error as Publishing, wanted::ContentError};
+use causeway_docs_publish::{Error as Publishing, check::Finding, wanted::ContentError};
 use causeway_ending::Code;
 use causeway_settings::Mistakes;
 use std::{error::Error, process::ExitCode};
@@ -15,12 +15,13 @@ pub(crate) struct Failure {
     pub(crate) code: Code,
     message: String,
     mistakes: Option<Box<Mistakes>>,
+    findings: Vec<Finding>,
     hints: Vec<String>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Failure { code, message: message.into(), mistakes: None, hints: vec![] }
+        Failure { code, message: message.into(), mistakes: None, findings: vec![], hints: vec![] }
     }
 
     pub(crate) fn bug(error: &dyn Error) -> Self {
@@ -44,12 +45,14 @@ impl Failure {
                 message: self.message.clone(),
                 hints: self.hints.clone(),
                 mistakes: mistakes.collect(),
+                findings: self.findings.iter().map(Into::into).collect(),
             },
         ));
         match &self.mistakes {
             Some(mistakes) => screen.mistakes(mistakes),
             None => screen.warn("error", &self.message),
         }
+        screen.findings(&self.findings);
         for hint in &self.hints {
             screen.warn("hint", hint);
         }
@@ -97,6 +100,10 @@ impl From<Publishing> for Failure {
             | Publishing::NoDistribution(_)
             | Publishing::Large { .. }
             | Publishing::Several { .. } => Failure::new(Code::Usage, text),
+            Publishing::Findings(found) => {
+                let failure = Failure::new(Code::Refused, text);
+                Failure { findings: found.clone(), ..failure.hint("`--allow RULE` lets one pass") }
+            }
             Publishing::NotPrepared { .. } => Failure::new(Code::Usage, text)
                 .hint("`[docs]` in causeway.toml makes one that is, and `deploy apply` changes this one if it is adopted"),
             Publishing::NoRelease(_) | Publishing::NoEarlier | Publishing::Nothing => {

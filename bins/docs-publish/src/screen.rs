@@ -2,7 +2,10 @@
 //! is where somebody looks on.
 
 use crate::cli::Global;
-use causeway_docs_publish::progress::Event;
+use causeway_docs_publish::{
+    check::{Finding, RULES},
+    progress::Event,
+};
 use causeway_settings::Mistakes;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -13,6 +16,9 @@ use std::{
 
 /// The width that mistakes are shown in, as they also end in logs.
 const WIDTH: usize = 100;
+
+/// How many findings of a rule are shown.
+const MOST_OF_A_RULE: usize = 20;
 
 pub(crate) struct Screen {
     json: bool,
@@ -88,6 +94,20 @@ impl Screen {
     /// Something that is wrong.
     pub(crate) fn warn(&self, word: &str, text: &str) {
         let _ = writeln!(std::io::stderr(), "{word}: {}", text.trim_end());
+    }
+
+    /// What was found in a folder: of each rule the first few.
+    pub(crate) fn findings(&self, found: &[Finding]) {
+        for rule in RULES {
+            let of: Vec<&Finding> = found.iter().filter(|finding| finding.rule == rule).collect();
+            for one in of.iter().take(MOST_OF_A_RULE) {
+                let word = if one.refuses { "refused" } else { "note" };
+                self.warn(word, &format!("{}: {} ({rule})", one.path, one.message));
+            }
+            if of.len() > MOST_OF_A_RULE {
+                self.warn("note", &format!("and {} more ({rule})", of.len() - MOST_OF_A_RULE));
+            }
+        }
     }
 
     pub(crate) fn mistakes(&self, mistakes: &Mistakes) {

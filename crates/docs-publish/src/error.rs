@@ -1,6 +1,6 @@
 //! Why something could not be done.
 
-use crate::{scan::ScanError, wanted::ContentError};
+use crate::{check::Finding, scan::ScanError, wanted::ContentError};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use causeway_site::ReleaseId;
 
@@ -14,6 +14,9 @@ pub enum Error {
     /// The folder is no site.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// What was found in the folder speaks against publishing it.
+    #[error("{} thing(s) in the folder speak against publishing it", .0.iter().filter(|f| f.refuses).count())]
+    Findings(Vec<Finding>),
     /// There is no such distribution.
     #[error("there is no distribution {0}")]
     NoDistribution(String),

@@ -6,6 +6,7 @@
 //! release and switches to it.
 
 mod bucket;
+pub mod check;
 mod content;
 mod diff;
 mod error;
@@ -22,6 +23,7 @@ pub mod releases;
 pub mod scan;
 mod spelling;
 mod store;
+pub mod verify;
 pub mod wanted;
 
 pub use causeway_site::ReleaseId;

@@ -5,6 +5,7 @@
 
 use crate::{
     bucket::Listed,
+    check::{self, Finding, Rules},
     diff::{self, How, Step, There},
     error::Error,
     error_page, invalidate,
@@ -41,11 +42,19 @@ pub struct Options {
     pub way_back: bool,
     /// For how long an invalidation is waited for.
     pub patience: Duration,
+    /// What is looked for in the folder first.
+    pub rules: Rules,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { jobs: 32, switch: true, way_back: true, patience: Duration::from_secs(900) }
+        Options {
+            jobs: 32,
+            switch: true,
+            way_back: true,
+            patience: Duration::from_secs(900),
+            rules: Rules::default(),
+        }
     }
 }
 
@@ -72,6 +81,8 @@ pub struct Published {
     pub invalidated: Vec<String>,
     /// Paths of files that are new or different.
     pub changed: Vec<String>,
+    /// What was found in the folder, and does not keep it from being published.
+    pub findings: Vec<Finding>,
 }
 
 impl Published {
@@ -103,6 +114,7 @@ pub async fn publish(
         }
         return Ok(done);
     }
+    done.findings = checked(tree, content, live.as_ref(), &options.rules).await?;
     let (id, complete) = choose(place, content).await?;
     done.release = Some(id.clone());
     done.changed = changed(live.as_ref(), content);
@@ -146,6 +158,21 @@ pub async fn publish(
         invalidate::wait(&place.cloudfront, &place.distribution, id, options.patience).await?;
     }
     Ok(done)
+}
+
+/// Looks at the folder before anything is sent. What visitors get already was looked at before.
+async fn checked(
+    tree: &Tree,
+    content: &Content,
+    live: Option<&Manifest>,
+    rules: &Rules,
+) -> Result<Vec<Finding>, Error> {
+    let shrunken = live.and_then(|live| check::shrunken(live, content, rules));
+    let (tree, content, rules) = (tree.clone(), content.clone(), rules.clone());
+    let looked = tokio::task::spawn_blocking(move || check::look(&tree, &content, &rules)).await;
+    let mut found = looked.map_err(Error::Thread)??;
+    found.extend(shrunken);
+    if found.iter().any(|finding| finding.refuses) { Err(Error::Findings(found)) } else { Ok(found) }
 }
 
 /// Refuses while old releases are being removed.

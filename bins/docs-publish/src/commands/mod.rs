@@ -1,22 +1,27 @@
 //! One file a command.
 
+pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod gc;
 pub(crate) mod publish;
 mod releases;
 pub(crate) mod rollback;
 pub(crate) mod schema;
+pub(crate) mod verify;
 
 use crate::{
     cli::{Cli, Command, Global},
     config::Config,
-    failure::Failure,
+    failure::{Failure, chain},
     screen::Screen,
 };
 use aws_config::{BehaviorVersion, Region};
 use causeway_docs_publish::{
     place::{Place, Target},
+    publish::Published,
+    releases as kept,
     scan::{self, Tree},
+    verify::{Edge, Verified, verify as verify_edge},
 };
 use causeway_ending::Code;
 use std::path::{Path, PathBuf};
@@ -30,6 +35,8 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
         Command::Publish(flags) => publish::run(&session, flags, true).await,
         Command::Preview(flags) => publish::run(&session, flags, false).await,
         Command::Diff(flags) => diff::run(&session, flags).await,
+        Command::Check(flags) => check::run(&session, flags).await,
+        Command::Verify(flags) => verify::run(&session, flags).await,
         Command::Releases => releases::run(&session).await,
         Command::Rollback(flags) => rollback::run(&session, flags).await,
         Command::Gc(flags) => gc::run(&session, flags).await,
@@ -82,6 +89,25 @@ impl Session<'_> {
         Ok(place)
     }
 
+    /// Asks the edge for the release that was switched to, at the distribution's own name, which is there without DNS of ours.
+    async fn verify(&self, place: &Place, done: &Published) -> Result<Verified, Failure> {
+        let Some(id) = &done.release else { return Ok(Verified::default()) };
+        let manifest = kept::manifest(place, id).await?;
+        let edge = Edge::new(&place.domain, self.global.edge_url.as_deref())?;
+        let depth = self.config.depth();
+        let verified =
+            verify_edge(&edge, &manifest, &done.changed, &depth, &|event| self.screen.watch(event)).await;
+        self.screen.end();
+        let verified = verified.map_err(|error| {
+            let failure = Failure::new(Code::Partial, chain(&error));
+            failure.hint(format!(
+                "{id} is published, and was not seen at the edge; `docs-publish verify` asks again"
+            ))
+        })?;
+        verify::tell(self.screen, &verified);
+        Ok(verified)
+    }
+
     /// The folder that flags or the configuration name.
     fn folder(&self, flag: Option<&Path>) -> Result<PathBuf, Failure> {
         let folder = flag.map(Path::to_owned).or_else(|| self.config.publish.folder.clone());
@@ -95,6 +121,16 @@ impl Session<'_> {
         let scanned = tokio::task::spawn_blocking(move || scan::scan(&folder)).await;
         let scanned = scanned.map_err(|error| Failure::bug(&error))?;
         Ok(scanned.map_err(causeway_docs_publish::Error::from)?)
+    }
+}
+
+/// A rule that may be allowed.
+fn allowed(text: &str) -> Result<String, String> {
+    let known = causeway_docs_publish::check::RULES;
+    if known.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("the rules are {}", known.join(", ")))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `docs-publish publish` and `preview`: a folder becomes a release.
 
-use super::Session;
+use super::{Session, allowed, verify};
 use crate::{
     config::StyleName,
     document,
@@ -29,6 +29,12 @@ pub(crate) struct Flags {
     /// Publish although the release that visitors get now is damaged, so that one cannot go back to it.
     #[arg(long)]
     without_way_back: bool,
+    /// Let this rule pass of what is looked for in the folder; may be repeated.
+    #[arg(long, value_name = "RULE", value_parser = allowed)]
+    allow: Vec<String>,
+    /// Do not ask the edge afterwards.
+    #[arg(long)]
+    no_verify: bool,
     /// How many objects are made at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     jobs: Option<u32>,
@@ -53,6 +59,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags, switch: bool) -> R
         switch,
         way_back: !flags.without_way_back,
         patience: Duration::from_secs(flags.patience),
+        rules: session.config.rules(&flags.allow),
     };
     let done =
         publish::publish(&place, &tree, &content, &options, &|event| session.screen.watch(event)).await;
@@ -62,10 +69,21 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags, switch: bool) -> R
         (Some(id), false) => format!("{}/_preview/{id}", place.url()),
         _ => place.url(),
     };
+    session.screen.findings(&done.findings);
     tell(session, &place, &done, switch, &url);
+    let mut document = document::Release::of(&done, url);
+    let mut code = Code::Done;
+    if done.switched && !flags.no_verify {
+        let verified = session.verify(&place, &done).await?;
+        if !session.screen.quiet() {
+            session.screen.say(&format!("{} answers of the edge seen", verified.asked));
+        }
+        code = verify::code_of(&verified);
+        document.verified = Some((&verified).into());
+    }
     let command = if switch { "publish" } else { "preview" };
-    session.screen.document(&document::done(command, Code::Done, document::Release::of(&done, url)));
-    Ok(Code::Done)
+    session.screen.document(&document::done(command, code, document));
+    Ok(code)
 }
 
 /// Runs the command that makes the folder.

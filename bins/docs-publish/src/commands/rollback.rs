@@ -1,6 +1,6 @@
 //! `docs-publish rollback`: an earlier release becomes what visitors get.
 
-use super::Session;
+use super::{Session, verify};
 use crate::{document, failure::Failure};
 use causeway_docs_publish::{ReleaseId, releases};
 use causeway_ending::Code;
@@ -10,6 +10,9 @@ use std::time::Duration;
 pub(crate) struct Flags {
     /// The release; what visitors got before if left out.
     release: Option<String>,
+    /// Do not ask the edge afterwards.
+    #[arg(long)]
+    no_verify: bool,
     /// For how many seconds an invalidation is waited for.
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     patience: u64,
@@ -30,6 +33,13 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
         let what = if done.switched { "now" } else { "already" };
         session.screen.say(&format!("{url} is {id} {what}"));
     }
-    session.screen.document(&document::done("rollback", Code::Done, document::Release::of(&done, url)));
-    Ok(Code::Done)
+    let mut document = document::Release::of(&done, url);
+    let mut code = Code::Done;
+    if done.switched && !flags.no_verify {
+        let verified = session.verify(&place, &done).await?;
+        code = verify::code_of(&verified);
+        document.verified = Some((&verified).into());
+    }
+    session.screen.document(&document::done("rollback", code, document));
+    Ok(code)
 }

@@ -30,6 +30,8 @@ pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
                 "preview": generator.subschema_for::<document::Document<document::Release>>(),
                 "rollback": generator.subschema_for::<document::Document<document::Release>>(),
                 "diff": generator.subschema_for::<document::Document<document::Differences>>(),
+                "check": generator.subschema_for::<document::Document<document::Checked>>(),
+                "verify": generator.subschema_for::<document::Document<document::Verified>>(),
                 "releases": generator.subschema_for::<document::Document<document::Releases>>(),
                 "gc": generator.subschema_for::<document::Document<document::Removed>>(),
             });

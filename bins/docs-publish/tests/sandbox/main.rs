@@ -5,5 +5,6 @@
 mod killed;
 mod operate;
 mod site;
+mod verify;
 mod world;
 mod wrong;

@@ -59,6 +59,17 @@ const INPUTS: &[Row] = &[
     (&[], &["rollback", "yesterday"], 64, "`yesterday` names no release"),
     (&[], &["rollback", "20200101T000000Z-00000000"], 64, "there is no release 20200101T000000Z-00000000"),
     (&[], &["rollback"], 64, "there is no earlier release"),
+    (&[("_redirects", "/a /b 301")], &["publish", "site", "--allow", "everything"], 64, "the rules are home"),
+    (&[(".env.production", "A=b")], &["publish", "site"], 101, "this file holds secrets"),
+    (&[("app.js.map", "{}")], &["publish", "site"], 101, "app.js.map: a source map"),
+    (&[("_errors/x.html", "x")], &["publish", "site"], 101, "the edge needs this name"),
+    (
+        &[("../bad.toml", "[checks]\nlinks = \"refuse\""), ("index.html", "<a href=/no/>x</a>")],
+        &["publish", "site", "-f", "bad.toml"],
+        101,
+        "index.html: `/no/` leads to `/no/`, where there is nothing",
+    ),
+    (&[("../bad.toml", "[checks]\nallow = [\"all\"]")], &["check", "-f", "bad.toml"], 64, "`all` is no rule"),
     (&[("_next/static/x.js", "changed")], &["publish", "site"], 101, "_next/static/x.js is immutable"),
 ];
 
