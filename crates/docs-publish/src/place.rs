@@ -6,7 +6,9 @@ use crate::{
     store::Store,
 };
 use aws_config::{Region, SdkConfig};
-use aws_sdk_cloudfront::types::{Distribution, DistributionConfig, EventType, FunctionStage, Origin};
+use aws_sdk_cloudfront::types::{
+    Distribution, DistributionConfig, EventType, FunctionAssociations, FunctionStage, Origin,
+};
 
 /// CloudFront is global, and has its API here.
 const GLOBAL: &str = "us-east-1";
@@ -35,6 +37,8 @@ pub struct Place {
     pub store: String,
     /// Whether it is switched on.
     pub enabled: bool,
+    /// Whether visitors still get what they got before there were releases, and only previews lead to one.
+    pub staged: bool,
     pub(crate) cloudfront: aws_sdk_cloudfront::Client,
     pub(crate) objects: Bucket,
     pub(crate) keys: Store,
@@ -84,6 +88,7 @@ impl Place {
             bucket: bucket.to_owned(),
             store: store.clone(),
             enabled: settings.enabled,
+            staged: releases(settings).is_some_and(|led| led.staged),
             objects: Bucket::new(config, bucket, region, owner),
             keys: Store::new(config, &store),
             cloudfront,
@@ -147,17 +152,50 @@ fn host(site: &str) -> &str {
     rest.split(['/', ':', '?', '#']).next().unwrap_or(rest)
 }
 
-/// The origin of the default behaviour.
+/// Where previews are, in a distribution whose visitors get something else.
+const PREVIEWS: &str = "/_preview/*";
+
+/// How a distribution leads to releases.
+struct Led<'a> {
+    origin: &'a str,
+    functions: Option<&'a FunctionAssociations>,
+    staged: bool,
+}
+
+/// The default behaviour leads there; or, on the way from a website, that of previews alone.
+fn releases(settings: &DistributionConfig) -> Option<Led<'_>> {
+    let default = settings.default_cache_behavior.as_ref()?;
+    let (origin, functions) = (default.target_origin_id(), default.function_associations.as_ref());
+    let led = Led { origin, functions, staged: false };
+    let others = settings.cache_behaviors.as_ref().map(|all| all.items()).unwrap_or_default();
+    let previews = others.iter().find(|one| one.path_pattern() == PREVIEWS);
+    let staged = previews.map(|one| {
+        let functions = one.function_associations.as_ref();
+        Led { origin: one.target_origin_id(), functions, staged: true }
+    });
+    match staged {
+        Some(staged) if led.router().is_none() && staged.router().is_some() => Some(staged),
+        _ => Some(led),
+    }
+}
+
+impl<'a> Led<'a> {
+    /// The name of the function for viewer requests.
+    fn router(&self) -> Option<&'a str> {
+        let one = self.functions?.items().iter().find(|f| *f.event_type() == EventType::ViewerRequest)?;
+        one.function_arn().rsplit('/').next()
+    }
+}
+
+/// The origin that releases come from.
 pub(crate) fn origin(settings: &DistributionConfig) -> Option<&Origin> {
-    let id = settings.default_cache_behavior.as_ref()?.target_origin_id();
+    let id = releases(settings)?.origin;
     settings.origins.as_ref()?.items().iter().find(|origin| origin.id() == id)
 }
 
-/// The name of the function for viewer requests.
+/// The name of the function that leads to a release.
 pub(crate) fn function(settings: &DistributionConfig) -> Option<&str> {
-    let all = settings.default_cache_behavior.as_ref()?.function_associations.as_ref()?;
-    let one = all.items().iter().find(|f| *f.event_type() == EventType::ViewerRequest)?;
-    one.function_arn().rsplit('/').next()
+    releases(settings)?.router()
 }
 
 /// The bucket, and its region where the name says it.

@@ -2,7 +2,10 @@
 
 use crate::{changes, world::World};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 const EXAMPLE: &str = include_str!("../../../../examples/docs.toml");
 const INVENTORY: &str = include_str!("docs.py");
@@ -90,13 +93,17 @@ fn a_site_from_an_empty_account_and_back() {
 
 /// What the second seed does by hand, one to one.
 const BY_HAND: &str = r#"
-import time
+import json, time
 s3, edge = boto3.client("s3", region_name="us-east-1"), boto3.client("cloudfront", region_name="us-east-1")
 bucket = "coder-docs-BUCKET"
 s3.create_bucket(Bucket=bucket)
+s3.delete_public_access_block(Bucket=bucket)
+s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [{
+    "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}]}))
 s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration={
     "IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "404.html"}})
-s3.put_object(Bucket=bucket, Key="index.html", Body=b"the site as it was", ContentType="text/html")
+for key in ("index.html", "404.html"):
+    s3.put_object(Bucket=bucket, Key=key, Body=f"the old {key}".encode(), ContentType="text/html")
 made = edge.create_distribution(DistributionConfig={
     "CallerReference": f"coder-docs-{int(time.time())}",
     "Origins": {"Quantity": 1, "Items": [{
@@ -124,6 +131,61 @@ fn serves(config: &Json) -> (String, i64) {
     (origin["DomainName"].as_str().unwrap().to_owned(), functions)
 }
 
+/// What a visitor gets at `path`: the status and the page.
+fn visit(world: &World, id: &str, path: &str) -> (u64, String) {
+    let script = format!(
+        "import json, os, urllib.error, urllib.request\n\
+         at = urllib.request.Request(os.environ['CAUSEWAY_EDGE_URL'] + '{path}')\n\
+         at.add_header('Host', '{}.cloudfront.net')\n\
+         try:\n    answer = urllib.request.urlopen(at)\n\
+         except urllib.error.HTTPError as error:\n    answer = error\n\
+         print(json.dumps([answer.status, answer.read().decode()]))",
+        id.to_lowercase()
+    );
+    serde_json::from_str(&world.boto3(&script)).unwrap()
+}
+
+/// Waits until a visitor gets what is expected; edges learn of a change one after another.
+fn shows(world: &World, id: &str, path: &str, expected: (u64, &str)) {
+    let since = Instant::now();
+    loop {
+        let seen = visit(world, id, path);
+        if (seen.0, seen.1.as_str()) == expected {
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "{path} shows {seen:?}, and not {expected:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What `docs-publish publish` does.
+async fn publish(world: &World, id: &str, page: &str) -> bool {
+    use causeway_docs_publish::{place, publish, scan, wanted};
+    let folder = world.folder().join("site");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["index.html", "404.html"] {
+        std::fs::write(folder.join(name), format!("{page} {name}")).unwrap();
+    }
+    let env = BTreeMap::from_iter(causeway_sandbox::shared().unwrap().env());
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .endpoint_url(&env["AWS_ENDPOINT_URL"])
+        .credentials_provider(aws_credential_types::Credentials::new(
+            world.key(),
+            world.secret(),
+            None,
+            None,
+            "sandbox",
+        ))
+        .region(aws_config::Region::new("us-east-1"))
+        .load()
+        .await;
+    let place = place::Place::find(&config, &place::Target::Distribution(id.to_owned())).await.unwrap();
+    let tree = scan::scan(&folder).unwrap();
+    let content = wanted::Content::of(&tree, &wanted::Choices::default()).unwrap();
+    publish::publish(&place, &tree, &content, &publish::Options::default(), &|_| {}).await.unwrap();
+    place.staged
+}
+
 #[test]
 fn the_website_that_people_made_is_taken_over_and_moves_step_by_step() {
     let bucket = format!("{}", std::process::id());
@@ -146,17 +208,31 @@ fn the_website_that_people_made_is_taken_over_and_moves_step_by_step() {
     assert!(open.contains("nothing says what its visitors get"), "{open}");
 
     world.edit("[docs]\n", &format!("[docs]\norigin = \"website\"\nwebsite = \"{host}\"\n"));
+    let old = || {
+        shows(&world, &id, "/index.html", (200, "the old index.html"));
+        shows(&world, &id, "/nothing", (404, "the old 404.html"));
+    };
+    let new = |text: &str| {
+        shows(&world, &id, "/", (200, &format!("{text} index.html")));
+        shows(&world, &id, "/nothing.html", (404, &format!("{text} 404.html")));
+    };
+    old();
     world.deploy(&["apply", "--yes"]).succeeds();
     world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
     let config = distribution(&world, &id);
     assert_eq!(serves(&config), (host.clone(), 0), "visitors get what they got");
+    old();
     assert_eq!(config["Origins"]["Quantity"], 2, "whoever publishes finds the bucket: {config}");
     let preview = &config["CacheBehaviors"]["Items"][0];
     assert_eq!(preview["FunctionAssociations"]["Quantity"], 2, "and the store: {config}");
     assert_eq!(config["DefaultCacheBehavior"].get("ForwardedValues"), None);
     assert_eq!(inventory(&world)["distributions"], json!(["Coder documentation site"]));
 
-    // Here docs-publish publishes. The switch is one change in place, and can be taken back.
+    let clock = tokio::runtime::Runtime::new().unwrap();
+    assert!(clock.block_on(publish(&world, &id, "the first")), "nobody gets it yet");
+    old();
+
+    // The switch is one change in place, and can be taken back.
     world.forget_calls();
     world.edit("origin = \"website\"", "origin = \"private\"");
     let planned = plan(&world);
@@ -169,8 +245,10 @@ fn the_website_that_people_made_is_taken_over_and_moves_step_by_step() {
     let (from, functions) = serves(&private);
     assert!(from.contains("seed-docs-") && from.ends_with(".s3.us-east-1.amazonaws.com"), "{from}");
     assert_eq!((functions, private["CacheBehaviors"]["Quantity"].as_i64()), (2, Some(0)));
+    new("the first");
     world.edit("origin = \"private\"", "origin = \"website\"");
     world.deploy(&["apply", "--yes"]).succeeds();
+    old();
     assert_eq!(serves(&distribution(&world, &id)), (host.clone(), 0), "back");
 
     // For good: without the website, and the claim has done its work.
@@ -181,7 +259,10 @@ fn the_website_that_people_made_is_taken_over_and_moves_step_by_step() {
     let config = distribution(&world, &id);
     assert_eq!((config["Origins"]["Quantity"].as_i64(), serves(&config).1), (Some(1), 2));
     world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    new("the first");
+    assert!(!clock.block_on(publish(&world, &id, "the second")));
+    new("the second");
     // The bucket of the website is nobody's but its owner's.
     let script = "print(boto3.client('s3', region_name='us-east-1').get_object(Bucket='coder-docs-BUCKET', Key='index.html')['Body'].read())";
-    assert!(world.boto3(&script.replace("BUCKET", &bucket)).contains("as it was"));
+    assert!(world.boto3(&script.replace("BUCKET", &bucket)).contains("the old"));
 }

@@ -124,6 +124,9 @@ fn tell(session: &Session<'_>, place: &Place, done: &Published, switch: bool, ur
     if !done.invalidated.is_empty() {
         screen.say(&format!("{} path(s) invalidated", done.invalidated.len()));
     }
+    if place.staged && switch {
+        screen.say("visitors get the website as before, until `origin = \"private\"` in [docs] is applied");
+    }
     let Some(id) = &done.release else { return };
     match (switch, done.switched) {
         (true, true) => screen.say(&format!("{url} is {id} now")),
