@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Plan(commands::plan::Flags),
     /// Make the zone say what the sources say.
     Apply(commands::apply::Flags),
-    /// Take over records that carry nobody's mark, which writes a mark; changes nothing else of them first.
+    /// As apply, and records that carry nobody's mark are taken over: they get a mark, and say what the sources say.
     Adopt(commands::apply::Flags),
     /// Apply again and again, until told to stop.
     Run(commands::run::Flags),

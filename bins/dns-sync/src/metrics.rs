@@ -33,6 +33,8 @@ struct Numbers {
     seconds: f64,
     last: f64,
     last_success: f64,
+    /// Whether it is our turn, where several take turns.
+    leads: Option<bool>,
 }
 
 fn now() -> f64 {
@@ -74,6 +76,11 @@ impl Metrics {
         (numbers.unchanged, numbers.left) = (applied.unchanged, applied.left.len());
     }
 
+    /// It is our turn, or somebody else's.
+    pub(crate) fn leads(&self, ours: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).leads = Some(ours);
+    }
+
     fn text(&self) -> String {
         let numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = String::new();
@@ -107,6 +114,9 @@ impl Metrics {
             "When the last run ended.",
             one(numbers.last.to_string()),
         );
+        if let Some(ours) = numbers.leads {
+            metric("leads", "gauge", "Whether this one holds the Lease.", one(u8::from(ours).to_string()));
+        }
         let success = one(numbers.last_success.to_string());
         metric("last_success_timestamp_seconds", "gauge", "When a run last left nothing to do.", success);
         out

@@ -19,6 +19,12 @@ use std::{
 /// The most reads that have to agree. More would take longer than a run may.
 const MOST_READS: u32 = 10;
 
+/// A Lease is renewed three times in its duration, which takes a call each.
+const LEAST_LEASE: u32 = 3;
+
+/// Nobody wants to wait longer for somebody who is gone.
+const MOST_LEASE: u32 = 3600;
+
 /// The whole of `dns-sync.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +64,49 @@ pub struct Config {
     /// Whom `verify` asks.
     #[serde(default)]
     pub verify: VerifyConfig,
+    /// Which of several `run` works.
+    pub lease: Option<LeaseConfig>,
+}
+
+/// `[lease]`: of several `dns-sync run` beside each other, the one that holds a Lease of Kubernetes works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseConfig {
+    /// The name of the Lease.
+    pub name: String,
+    /// Its namespace. That of the pod, or of the context, if left out.
+    pub namespace: Option<String>,
+    /// The cluster that has it, one of `[clusters]`. The one that this program runs in, if left out.
+    pub cluster: Option<String>,
+    /// For how many seconds it holds. So long others wait when the one that has it is gone.
+    #[serde(default = "fifteen")]
+    pub seconds: u32,
+}
+
+fn fifteen() -> u32 {
+    15
+}
+
+impl LeaseConfig {
+    fn problems(&self, clusters: &BTreeMap<String, ClusterConfig>) -> Vec<Problem> {
+        let mut out = vec![];
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+        if self.name.is_empty() || !self.name.chars().all(legal) {
+            let help = "lowercase letters, digits, hyphens and dots, like `dns-sync`";
+            out.push(Problem::at("lease.name", "`name` is no name of a Lease", help));
+        }
+        if let Some(cluster) = self.cluster.as_ref().filter(|cluster| !clusters.contains_key(*cluster)) {
+            let known: Vec<&str> = clusters.keys().map(String::as_str).collect();
+            let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let help = format!("there is {there}; leave it out for the cluster that this program runs in");
+            out.push(Problem::at("lease.cluster", format!("there is no cluster `{cluster}`"), help));
+        }
+        if !(LEAST_LEASE..=MOST_LEASE).contains(&self.seconds) {
+            let message = format!("`seconds` has to be between {LEAST_LEASE} and {MOST_LEASE}");
+            out.push(Problem::at("lease.seconds", message, "15 is what Kubernetes itself takes"));
+        }
+        out
+    }
 }
 
 /// `[verify]`: whom `verify` asks.
@@ -344,6 +393,7 @@ impl Config {
             }));
         }
         out.extend(self.verify.problems());
+        out.extend(self.lease.iter().flat_map(|lease| lease.problems(&self.clusters)));
         for (name, config) in self.balancers.iter().filter(|(_, c)| c.tag.is_none() && c.names.is_empty()) {
             out.push(Problem {
                 path: vec!["balancers".into(), name.clone()],

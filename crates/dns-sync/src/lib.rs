@@ -10,6 +10,7 @@ mod agree;
 pub mod ask;
 pub mod config;
 mod export;
+pub mod lease;
 pub mod moving;
 pub mod probe;
 mod providers;

@@ -32,7 +32,8 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen, command: &s
     let options = flags.selection.options(command == "adopt")?;
     tokio::time::sleep(jitter(flags.jitter)).await;
     let limit = Duration::from_secs(flags.time_limit);
-    let ended = once(&sync, &options, flags.digest.as_deref(), limit, screen).await?;
+    let nobody = std::future::pending();
+    let ended = once(&sync, &options, flags.digest.as_deref(), limit, nobody, screen).await?;
     screen.document(&ended.document(command));
     Ok(ended.code)
 }
@@ -65,12 +66,13 @@ impl Ended {
     }
 }
 
-/// One run.
+/// One run. Nothing new is begun after `limit`, or once `lost` has come.
 pub(crate) async fn once(
     sync: &Sync,
     options: &Options,
     digest: Option<&str>,
     limit: Duration,
+    lost: impl Future<Output = ()>,
     screen: &Screen,
 ) -> Result<Ended, Failure> {
     let until = Instant::now() + limit;
@@ -102,6 +104,10 @@ pub(crate) async fn once(
         outcome = &mut applying => outcome,
         by_somebody = stopped(until) => {
             asked = by_somebody;
+            stop.drain();
+            applying.await
+        }
+        () = lost => {
             stop.drain();
             applying.await
         }

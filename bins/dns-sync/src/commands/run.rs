@@ -1,9 +1,16 @@
 //! `dns-sync run`: one run after the other, until it is told to stop.
 
-use super::{Selection, apply, open};
+use super::{Selection, actor, apply, open};
 use crate::{failure::Failure, metrics::Metrics, screen::Screen};
+use causeway_core::error::chain;
+use causeway_dns_sync::{
+    File, Options,
+    lease::{Kept, Lease, Turn},
+};
 use causeway_ending::Code;
 use std::{net::SocketAddr, path::Path, time::Duration};
+
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -30,12 +37,67 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<C
         let bound = bound.map_err(|e| Failure::new(Code::Usage, format!("cannot listen on {at}: {e}")))?;
         screen.say(&format!("numbers are at http://{bound}/metrics"));
     }
-    let limit = Duration::from_secs(flags.time_limit);
+    let kept = lease(file).await?.map(Lease::keep);
+    let ended = again_and_again(file, flags, &options, &metrics, kept.as_ref(), screen).await;
+    if let Some(kept) = kept {
+        kept.end().await;
+    }
+    Ok(ended)
+}
+
+/// The Lease that the configuration names.
+async fn lease(file: &Path) -> Result<Option<Lease>, Failure> {
+    let file = File::read(file)?;
+    let Some(config) = &file.config.lease else { return Ok(None) };
+    // In a pod its own name is that of the host.
+    let lease = Lease::connect(config, &file, actor()).await;
+    lease.map(Some).map_err(|e| {
+        Failure::new(Code::Usage, chain(&e))
+            .hint("`cluster` in [lease] names another than the one around this program")
+    })
+}
+
+/// Returns `true` when it is our turn, and `false` when somebody has asked to stop.
+async fn our_turn(kept: &Kept, metrics: &Metrics, screen: &Screen) -> bool {
+    let mut turn = kept.turn();
     loop {
+        let now = turn.borrow_and_update().clone();
+        metrics.leads(now == Turn::Ours);
+        match now {
+            Turn::Ours => return true,
+            Turn::Theirs(who) => screen.say(&format!("waiting, as it is the turn of {who}")),
+            Turn::Unknown(why) => screen.warn("lease", &why),
+        }
+        tokio::select! {
+            changed = turn.changed() => if changed.is_err() { return false },
+            asked = apply::stopped(tokio::time::Instant::now() + A_DAY) => if asked { return false },
+        }
+    }
+}
+
+async fn again_and_again(
+    file: &Path,
+    flags: &Flags,
+    options: &Options,
+    metrics: &Metrics,
+    kept: Option<&Kept>,
+    screen: &Screen,
+) -> Code {
+    let limit = Duration::from_secs(flags.time_limit);
+    let lost = async || match kept {
+        Some(kept) => kept.lost().await,
+        None => std::future::pending().await,
+    };
+    loop {
+        if let Some(kept) = kept
+            && !our_turn(kept, metrics, screen).await
+        {
+            return Code::Done;
+        }
         let begun = tokio::time::Instant::now();
         // What a pod mounts may have changed, and clients of clusters hold tokens that end.
         let ended = match open(file).await {
-            Ok(sync) => apply::once(&sync, &options, None, limit, screen).await,
+            Ok(sync) => apply::once(&sync, options, None, limit, lost(), screen).await,
             Err(failure) => Err(failure),
         };
         match &ended {
@@ -45,7 +107,7 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<C
                     screen.document(&ended.document("run"));
                 }
                 if ended.stopped {
-                    return Ok(ended.code);
+                    return ended.code;
                 }
             }
             Err(failure) => {
@@ -54,8 +116,9 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<C
             }
         }
         let next = begun + Duration::from_secs(flags.interval) + apply::jitter(flags.interval / 10);
-        if apply::stopped(next).await {
-            return Ok(Code::Done);
+        tokio::select! {
+            asked = apply::stopped(next) => if asked { return Code::Done },
+            () = lost() => {}
         }
     }
 }

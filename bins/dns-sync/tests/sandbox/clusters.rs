@@ -1,11 +1,15 @@
 //! Services in three clusters: one API server, a namespace for each of them.
 
 use crate::world::World;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use causeway_sandbox::{
     kubernetes::{ApiServer, Version},
     shared,
 };
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Service},
+    networking::v1::Ingress,
+};
 use kube::{
     Api, Client, Config,
     api::{Patch, PatchParams, PostParams},
@@ -28,7 +32,7 @@ async fn server() -> &'static ApiServer {
 
 /// Clusters of a test, each a namespace `TEST-NAME` and a kubeconfig `NAME.kubeconfig` in the world's folder.
 pub(crate) struct Clusters {
-    client: Client,
+    pub(crate) client: Client,
     test: &'static str,
     kubeconfig: String,
 }
@@ -54,6 +58,14 @@ impl Clusters {
         format!("{}-{name}", self.test)
     }
 
+    /// Where the API server is, and what it is to be trusted by, in PEM.
+    pub(crate) fn server(&self) -> (String, Vec<u8>) {
+        let file = Kubeconfig::from_yaml(&self.kubeconfig).unwrap();
+        let cluster = file.clusters[0].cluster.clone().unwrap();
+        let certificate = cluster.certificate_authority_data.unwrap();
+        (cluster.server.unwrap(), BASE64_STANDARD.decode(certificate).unwrap())
+    }
+
     /// The cluster `name` is not to be reached any more.
     pub(crate) fn cut(&self, name: &str, world: &World) {
         let url = self.kubeconfig.split("\"server\": \"").nth(1).unwrap().split('"').next().unwrap();
@@ -62,6 +74,13 @@ impl Clusters {
 
     pub(crate) fn heal(&self, name: &str, world: &World) {
         world.write(&format!("{name}.kubeconfig"), &self.kubeconfig);
+    }
+
+    /// Has the API server do what no type is made for, and answers with what it says.
+    pub(crate) async fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> Json {
+        let request = http::Request::builder().method(method).uri(path).header("content-type", kind);
+        let request = request.body(body.as_bytes().to_vec()).unwrap();
+        self.client.request(request).await.unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
     /// As the configuration names it.
@@ -92,6 +111,22 @@ impl Clusters {
         let status = json!({"status": {"loadBalancer": {"ingress": ingress}}});
         let params = PatchParams::default();
         self.services(cluster).patch_status("coder", &params, &Patch::Merge(&status)).await.unwrap();
+    }
+
+    /// An Ingress `web` for `hosts`, whose load balancer is at `target`.
+    pub(crate) async fn ingress(&self, cluster: &str, annotations: Json, hosts: &[&str], target: Json) {
+        let api: Api<Ingress> = Api::namespaced(self.client.clone(), &self.namespace(cluster));
+        let backend = json!({"service": {"name": "coder", "port": {"number": 443}}});
+        let paths = json!([{"path": "/", "pathType": "Prefix", "backend": backend}]);
+        let rules: Vec<Json> =
+            hosts.iter().map(|host| json!({"host": host, "http": {"paths": paths}})).collect();
+        let object = json!({
+            "metadata": {"name": "web", "annotations": annotations},
+            "spec": {"rules": rules, "defaultBackend": backend},
+        });
+        api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let status = json!({"status": {"loadBalancer": {"ingress": [target]}}});
+        api.patch_status("web", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     }
 
     pub(crate) async fn remove(&self, cluster: &str) {

@@ -6,7 +6,9 @@
 mod balancers;
 mod clusters;
 mod follows;
+mod inside;
 mod killed;
+mod lease;
 mod moves;
 mod operate;
 mod probe;

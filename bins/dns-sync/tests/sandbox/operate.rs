@@ -1,7 +1,15 @@
 //! What stands around `apply`: verify, undo, export, adopt, run.
 
 use crate::world::{World, ZONE};
-use causeway_sandbox::cloudflare::{Cloudflare, Options, Token, Zone};
+use causeway_dns::{
+    Name,
+    provider::{
+        Change, Provider as _, SetChange,
+        cloudflare::{Account, Cloudflare as Provider, Plan},
+    },
+    record::{Entry, Kind},
+};
+use causeway_sandbox::cloudflare::{Cloudflare, Options, Record, Token, Zone};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -116,6 +124,47 @@ async fn what_nobody_marked_is_adopted_and_only_then_changed() {
     assert_eq!(exported["result"]["records"].as_array().unwrap().len(), 3);
     let ran = world.run(&["adopt", "-f", "other.toml"]).await.ends_with(100);
     assert!(ran.err.contains("of stack `prod`"), "what somebody has is not adopted: {ran:#?}");
+}
+
+/// Makes a record as somebody would by hand: without a mark.
+async fn by_hand(world: &World, name: &str, kind: Kind, value: &str) {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let (endpoint, token) = (world.cloudflare.endpoint(), world.token.as_str().into());
+    let provider = Provider::new(Account { endpoint, token, plan: Plan::Free, calls: None }).unwrap();
+    let zone = provider.zones().await.unwrap().remove(0);
+    let name = Name::parse(name).unwrap();
+    let (word, after) = (kind.to_string(), vec![Entry::new(name.clone(), kind, value, 600)]);
+    let change = Change { sets: vec![SetChange { name, word, before: vec![], after }] };
+    provider.change(&zone, &[change]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_by_hand_is_left_alone_until_it_is_adopted() {
+    let world = World::new().await;
+    by_hand(&world, "a.example.com", Kind::A, "192.0.2.1").await;
+    by_hand(&world, "*.a.example.com", Kind::Cname, "old.example.net").await;
+    world.mutations();
+    let before = world.cloudflare.records(ZONE);
+    world.configure(&records(&THREE));
+    // What is nobody's is left alone, and the rest goes through.
+    let ran = world.run(&["apply"]).await.ends_with(100);
+    assert!(ran.err.contains("`a.example.com` stays as it is"), "{ran:#?}");
+    assert_eq!((world.said().len(), world.marks()), (3, 1));
+    let same = |record: &Record| world.cloudflare.records(ZONE).contains(record);
+    assert!(before.iter().all(same), "not even their TTL is another");
+
+    // What says the same gets a mark and nothing else; what does not says what the sources say then.
+    world.run(&["adopt"]).await.ends_with(0);
+    assert!(same(&before[0]) && world.marks() == 3, "{:#?}", world.cloudflare.records(ZONE));
+    let wildcard = |r: &&Record| r.name == "*.a.example.com";
+    let now = world.cloudflare.records(ZONE).into_iter().find(|r| wildcard(&r)).unwrap();
+    assert_eq!((now.content.as_str(), now.ttl), ("one.example.net", 600), "nobody said a TTL");
+    // Nobody knows whose they were, so it is not taken back.
+    let ran = world.run(&["undo"]).await.ends_with(101);
+    assert!(ran.err.contains("was taken over"), "{ran:#?}");
+    world.mutations();
+    world.run(&["apply"]).await.ends_with(0);
+    assert!(world.mutations().is_empty());
 }
 
 async fn get(address: &str, path: &str) -> String {

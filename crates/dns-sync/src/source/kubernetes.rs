@@ -38,7 +38,7 @@ const PREFIXES: [&str; 2] = ["causeway.dev/", "external-dns.alpha.kubernetes.io/
 pub struct Kubernetes {
     label: String,
     config: ClusterConfig,
-    kubeconfig: Option<PathBuf>,
+    folder: PathBuf,
     client: OnceCell<Client>,
 }
 
@@ -53,28 +53,28 @@ struct Balanced {
     without: Option<&'static str>,
 }
 
+/// Speaks to the cluster of `config`, or to the one that this program runs in. `folder` is where a relative path starts.
+pub(crate) async fn connect(config: Option<&ClusterConfig>, folder: &Path) -> Result<Client, SourceError> {
+    let mut client = match config.and_then(|config| Some((config, config.kubeconfig.as_ref()?))) {
+        None => Config::incluster().map_err(|e| SourceError::new("finding the cluster around us", e))?,
+        Some((config, path)) => {
+            let path = folder.join(path);
+            let act = || format!("reading {}", path.display());
+            let file = Kubeconfig::read_from(&path).map_err(|e| SourceError::new(act(), e))?;
+            let options = KubeConfigOptions { context: config.context.clone(), ..Default::default() };
+            let client = Config::from_custom_kubeconfig(file, &options).await;
+            client.map_err(|e| SourceError::new(act(), e))?
+        }
+    };
+    (client.connect_timeout, client.read_timeout) = (Some(CONNECT), Some(READ));
+    Client::try_from(client).map_err(|e| SourceError::new("making a client of the cluster", e))
+}
+
 impl Kubernetes {
     /// The cluster `name`. `folder` is where a relative path of a kubeconfig starts.
     pub fn new(name: &str, config: ClusterConfig, folder: &Path) -> Self {
-        let kubeconfig = config.kubeconfig.as_ref().map(|path| folder.join(path));
-        Kubernetes { label: format!("clusters/{name}"), config, kubeconfig, client: OnceCell::new() }
-    }
-
-    async fn connect(&self) -> Result<Client, SourceError> {
-        let mut config = match &self.kubeconfig {
-            None => Config::incluster().map_err(|e| SourceError::new("finding the cluster around us", e))?,
-            Some(path) => {
-                let act = || format!("reading {}", path.display());
-                let file = Kubeconfig::read_from(path).map_err(|e| SourceError::new(act(), e))?;
-                let options =
-                    KubeConfigOptions { context: self.config.context.clone(), ..Default::default() };
-                Config::from_custom_kubeconfig(file, &options)
-                    .await
-                    .map_err(|e| SourceError::new(act(), e))?
-            }
-        };
-        (config.connect_timeout, config.read_timeout) = (Some(CONNECT), Some(READ));
-        Client::try_from(config).map_err(|e| SourceError::new("making a client of the cluster", e))
+        let (label, folder) = (format!("clusters/{name}"), folder.to_owned());
+        Kubernetes { label, config, folder, client: OnceCell::new() }
     }
 
     async fn list<K>(&self, client: &Client) -> Result<Vec<K>, SourceError>
@@ -106,7 +106,7 @@ impl Kubernetes {
     }
 
     async fn look(&self) -> Result<Answer, SourceError> {
-        let client = self.client.get_or_try_init(|| self.connect()).await?;
+        let client = self.client.get_or_try_init(|| connect(Some(&self.config), &self.folder)).await?;
         let services: Vec<Service> = self.list(client).await?;
         let mut balanced: Vec<Balanced> = services.into_iter().map(of_service).collect();
         // Who may only read Services need not be told about Ingresses.
