@@ -1,0 +1,1 @@
+export const topics = ['first', 'second', 'c-plus-plus'];
