@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Check(commands::check::Flags),
     /// Ask the edge whether it serves what was published, by the manifest that is published with it. For monitors.
     Verify(commands::verify::Flags),
+    /// Compare a distribution and its bucket with good practice, and say what mends them.
+    Audit,
     /// Show the releases that are kept.
     Releases,
     /// Make an earlier release what visitors get.
@@ -81,6 +83,7 @@ impl Command {
             Command::Diff(_) => "diff",
             Command::Check(_) => "check",
             Command::Verify(_) => "verify",
+            Command::Audit => "audit",
             Command::Releases => "releases",
             Command::Rollback(_) => "rollback",
             Command::Gc(_) => "gc",

@@ -1,6 +1,6 @@
 //! What `--json` prints: one document a command, as `docs-publish schema output` describes it.
 
-use causeway_docs_publish::{check, gc::Collected, publish::Published, releases::Kept, verify};
+use causeway_docs_publish::{audit, check, gc::Collected, publish::Published, releases::Kept, verify};
 use causeway_ending::Code;
 use causeway_settings::{Mistake, Mistakes};
 use schemars::JsonSchema;
@@ -118,6 +118,35 @@ impl From<&check::Finding> for Finding {
 pub(crate) struct Checked {
     /// What was found.
     pub(crate) findings: Vec<Finding>,
+}
+
+/// `audit`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Audited {
+    /// The distribution.
+    pub(crate) distribution: String,
+    /// What was looked at.
+    pub(crate) points: Vec<Point>,
+}
+
+/// Something that was looked at.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Point {
+    /// What.
+    what: String,
+    /// Whether it is `good`, `could be better`, or `wrong`.
+    state: String,
+    /// What is there.
+    found: String,
+    /// What mends it; nothing where it is good.
+    mend: Option<String>,
+}
+
+impl From<&audit::Point> for Point {
+    fn from(point: &audit::Point) -> Self {
+        let audit::Point { what, state, found, mend } = point.clone();
+        Point { what: what.to_owned(), state: state.to_string(), found, mend: mend.map(str::to_owned) }
+    }
 }
 
 /// `verify`, and what `publish` and `rollback` saw afterwards.

@@ -7,8 +7,8 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     primitives::{ByteStream, Length},
     types::{
-        ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective,
-        ObjectIdentifier,
+        BucketVersioningStatus, ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Delete,
+        MetadataDirective, ObjectIdentifier,
     },
 };
 use causeway_site::{File, ReleaseId, layout};
@@ -70,6 +70,19 @@ pub(crate) struct Headed {
     content_type: Option<String>,
     cache_control: Option<String>,
     headers: BTreeMap<String, String>,
+}
+
+/// How a bucket is guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guards {
+    /// Whether all public access is blocked.
+    pub(crate) blocked: bool,
+    /// Whether its policy is for everybody.
+    pub(crate) public: bool,
+    /// Whether it has a website endpoint.
+    pub(crate) website: bool,
+    pub(crate) encrypted: bool,
+    pub(crate) versions: bool,
 }
 
 impl Headed {
@@ -311,6 +324,40 @@ impl Bucket {
             }
         }
         Ok(())
+    }
+
+    /// How it is guarded.
+    pub(crate) async fn guards(&self) -> Result<Guards, Error> {
+        let act = || format!("look at the bucket {}", self.name);
+        let none = |code: Option<&str>| {
+            code.is_some_and(|code| code.starts_with("NoSuch") && code != "NoSuchBucket")
+        };
+        let on = |flag: Option<bool>| flag == Some(true);
+        let block = match self.client.get_public_access_block().bucket(&self.name).send().await {
+            Err(error) if none(error.code()) => None,
+            answer => answer.call(act)?.public_access_block_configuration,
+        };
+        let blocked = block.is_some_and(|b| {
+            on(b.block_public_acls())
+                && on(b.ignore_public_acls())
+                && on(b.block_public_policy())
+                && on(b.restrict_public_buckets())
+        });
+        let public = match self.client.get_bucket_policy_status().bucket(&self.name).send().await {
+            Err(error) if none(error.code()) => false,
+            answer => answer.call(act)?.policy_status.is_some_and(|status| on(status.is_public())),
+        };
+        let website = match self.client.get_bucket_website().bucket(&self.name).send().await {
+            Err(error) if none(error.code()) => false,
+            answer => answer.call(act).map(|_| true)?,
+        };
+        let encrypted = match self.client.get_bucket_encryption().bucket(&self.name).send().await {
+            Err(error) if error.code() == Some("ServerSideEncryptionConfigurationNotFoundError") => false,
+            answer => answer.call(act)?.server_side_encryption_configuration.is_some(),
+        };
+        let versions = self.client.get_bucket_versioning().bucket(&self.name).send().await.call(act)?;
+        let versions = versions.status == Some(BucketVersioningStatus::Enabled);
+        Ok(Guards { blocked, public, website, encrypted, versions })
     }
 
     /// Ends uploads in parts that began before `before` and were never finished. Returns how many.

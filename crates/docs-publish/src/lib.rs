@@ -5,6 +5,7 @@
 //! [`Place::find`](place::Place::find) finds bucket and store from the distribution, [`publish`](publish::publish) makes the
 //! release and switches to it.
 
+pub mod audit;
 mod bucket;
 pub mod check;
 mod content;

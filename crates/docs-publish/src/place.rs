@@ -188,18 +188,18 @@ impl<'a> Led<'a> {
 }
 
 /// The origin that releases come from.
-pub(crate) fn origin(settings: &DistributionConfig) -> Option<&Origin> {
+fn origin(settings: &DistributionConfig) -> Option<&Origin> {
     let id = releases(settings)?.origin;
     settings.origins.as_ref()?.items().iter().find(|origin| origin.id() == id)
 }
 
 /// The name of the function that leads to a release.
-pub(crate) fn function(settings: &DistributionConfig) -> Option<&str> {
+fn function(settings: &DistributionConfig) -> Option<&str> {
     releases(settings)?.router()
 }
 
 /// The bucket, and its region where the name says it.
-fn bucket_of(domain: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn bucket_of(domain: &str) -> Option<(&str, Option<&str>)> {
     let domain = domain.strip_suffix(".amazonaws.com")?;
     if let Some(bucket) = domain.strip_suffix(".s3") {
         return Some((bucket, None));

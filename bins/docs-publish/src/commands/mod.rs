@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod audit;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod gc;
@@ -15,7 +16,7 @@ use crate::{
     failure::{Failure, chain},
     screen::Screen,
 };
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use causeway_docs_publish::{
     place::{Place, Target},
     publish::Published,
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
         Command::Diff(flags) => diff::run(&session, flags).await,
         Command::Check(flags) => check::run(&session, flags).await,
         Command::Verify(flags) => verify::run(&session, flags).await,
+        Command::Audit => audit::run(&session).await,
         Command::Releases => releases::run(&session).await,
         Command::Rollback(flags) => rollback::run(&session, flags).await,
         Command::Gc(flags) => gc::run(&session, flags).await,
@@ -54,6 +56,19 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// The site that flags or the configuration name.
     async fn place(&self) -> Result<Place, Failure> {
+        let (config, target) = self.target().await?;
+        let place = Place::find(&config, &target).await?;
+        if !place.enabled {
+            self.screen.warn(
+                "note",
+                &format!("the distribution {} is switched off: nobody sees this", place.distribution),
+            );
+        }
+        Ok(place)
+    }
+
+    /// Which distribution is meant, and how AWS is reached.
+    async fn target(&self) -> Result<(SdkConfig, Target), Failure> {
         let (global, publish) = (self.global, &self.config.publish);
         let flag = match (&global.distribution, &global.site) {
             (Some(id), _) => Some(Target::Distribution(id.clone())),
@@ -79,14 +94,7 @@ impl Session<'_> {
         if config.region().is_none() {
             config = config.into_builder().region(Region::new("us-east-1")).build();
         }
-        let place = Place::find(&config, &target).await?;
-        if !place.enabled {
-            self.screen.warn(
-                "note",
-                &format!("the distribution {} is switched off: nobody sees this", place.distribution),
-            );
-        }
-        Ok(place)
+        Ok((config, target))
     }
 
     /// Asks the edge for the release that was switched to, at the distribution's own name, which is there without DNS of ours.

@@ -73,7 +73,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags, switch: bool) -> R
     tell(session, &place, &done, switch, &url);
     let mut document = document::Release::of(&done, url);
     let mut code = Code::Done;
-    if done.switched && !flags.no_verify {
+    if done.switched && !place.staged && !flags.no_verify {
         let verified = session.verify(&place, &done).await?;
         if !session.screen.quiet() {
             session.screen.say(&format!("{} answers of the edge seen", verified.asked));

@@ -35,7 +35,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
     }
     let mut document = document::Release::of(&done, url);
     let mut code = Code::Done;
-    if done.switched && !flags.no_verify {
+    if done.switched && !place.staged && !flags.no_verify {
         let verified = session.verify(&place, &done).await?;
         code = verify::code_of(&verified);
         document.verified = Some((&verified).into());

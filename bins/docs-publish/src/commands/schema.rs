@@ -30,6 +30,7 @@ pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
                 "preview": generator.subschema_for::<document::Document<document::Release>>(),
                 "rollback": generator.subschema_for::<document::Document<document::Release>>(),
                 "diff": generator.subschema_for::<document::Document<document::Differences>>(),
+                "audit": generator.subschema_for::<document::Document<document::Audited>>(),
                 "check": generator.subschema_for::<document::Document<document::Checked>>(),
                 "verify": generator.subschema_for::<document::Document<document::Verified>>(),
                 "releases": generator.subschema_for::<document::Document<document::Releases>>(),

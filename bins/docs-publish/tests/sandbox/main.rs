@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod audit;
 mod killed;
+mod large;
 mod operate;
 mod site;
 mod verify;
