@@ -1,6 +1,6 @@
 //! Asks one DNS server one question: by UDP, and by TCP where the answer is too long for that (RFC 1035, 4.2; RFC 7766).
 
-use causeway_dns::record::Kind;
+use causeway_dns::record::{Kind, normal};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE, rdata::RData};
 use std::{
     collections::BTreeSet,
@@ -41,7 +41,7 @@ pub struct Said {
     pub ttl: u32,
 }
 
-/// What `server` says of `name`, of A, AAAA, CNAME, TXT or NS. With `recurse` it is to ask others.
+/// What `server` says of `name`, of any type that has a class. With `recurse` it is to ask others.
 ///
 /// # Errors
 /// When it does not answer. That there is nothing is an answer.
@@ -55,14 +55,14 @@ pub async fn ask(server: SocketAddr, name: &str, kind: &Kind, recurse: bool) -> 
             tokio::time::sleep(PATIENCE / 8).await;
             continue;
         };
-        match read(&octets, id, kind)? {
+        match read(&octets, id, name, kind)? {
             Some(said) => return Ok(said),
             None => break,
         }
     }
     let octets = tokio::time::timeout(PATIENCE, by_tcp(server, &query)).await;
     let octets = octets.map_err(|_| AskError::Silent)?.map_err(|_| AskError::Silent)?;
-    read(&octets, id, kind)?.ok_or(AskError::Garbled)
+    read(&octets, id, name, kind)?.ok_or(AskError::Garbled)
 }
 
 /// Zeros where the operating system has no randomness: then only a liar on the way gains something.
@@ -85,7 +85,10 @@ fn kind_of(kind: &Kind) -> Option<TYPE> {
         Kind::Cname => TYPE::CNAME,
         Kind::Txt => TYPE::TXT,
         Kind::Ns => TYPE::NS,
-        _ => return None,
+        Kind::Mx => TYPE::MX,
+        Kind::Srv => TYPE::SRV,
+        Kind::Caa => TYPE::CAA,
+        Kind::Alias | Kind::Alias6 | Kind::Other(_) => return None,
     })
 }
 
@@ -124,7 +127,7 @@ async fn by_tcp(server: SocketAddr, query: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// None: it was cut short, so TCP has to be asked.
-fn read(octets: &[u8], id: u16, kind: &Kind) -> Result<Option<Said>, AskError> {
+fn read(octets: &[u8], id: u16, name: &str, kind: &Kind) -> Result<Option<Said>, AskError> {
     let packet = Packet::parse(octets).map_err(|_| AskError::Garbled)?;
     if packet.id() != id {
         return Err(AskError::Garbled);
@@ -137,13 +140,29 @@ fn read(octets: &[u8], id: u16, kind: &Kind) -> Result<Option<Said>, AskError> {
         other => return Err(AskError::Refused(format!("{other:?}").to_uppercase())),
     }
     let mut said = Said { values: BTreeSet::new(), ttl: u32::MAX };
-    for record in &packet.answers {
+    // Who has a zone answers for what is delegated from it with a referral.
+    let referred = packet.name_servers.iter().filter(|r| r.name.to_string().eq_ignore_ascii_case(name));
+    let referred = referred.filter(|_| *kind == Kind::Ns && packet.answers.is_empty());
+    for record in packet.answers.iter().chain(referred) {
+        let host = |name: &Name<'_>| match name.to_string().to_lowercase() {
+            root if root.is_empty() => ".".to_owned(),
+            name => name,
+        };
         let value = match (&record.rdata, kind) {
             (RData::A(a), Kind::A) => IpAddr::from(Ipv4Addr::from(a.address)).to_string(),
             (RData::AAAA(a), Kind::Aaaa) => IpAddr::from(Ipv6Addr::from(a.address)).to_string(),
-            (RData::CNAME(name), Kind::Cname) => name.0.to_string().to_lowercase(),
-            (RData::NS(name), Kind::Ns) => name.0.to_string().to_lowercase(),
+            (RData::CNAME(name), Kind::Cname) => host(&name.0),
+            (RData::NS(name), Kind::Ns) => host(&name.0),
             (RData::TXT(text), Kind::Txt) => String::try_from(text.clone()).map_err(|_| AskError::Garbled)?,
+            (RData::MX(mx), Kind::Mx) => format!("{} {}", mx.preference, host(&mx.exchange)),
+            (RData::SRV(srv), Kind::Srv) => {
+                format!("{} {} {} {}", srv.priority, srv.weight, srv.port, host(&srv.target))
+            }
+            (RData::CAA(caa), Kind::Caa) => {
+                let value = String::from_utf8_lossy(&caa.value);
+                let said = format!("{} {} {value}", caa.flag, caa.tag);
+                normal(kind, &said).map_err(|_| AskError::Garbled)?
+            }
             _ => continue,
         };
         said.ttl = said.ttl.min(record.ttl);

@@ -73,7 +73,7 @@ pub(crate) fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(alone)
 }
 
-/// What the records that were applied have to say. Those of other classes than addresses and texts are not asked for.
+/// What the records that were applied have to say.
 pub fn expected(state: &State) -> Vec<Expected> {
     let records = state.records.iter().filter(|(_, record)| record.phase == Phase::Ready);
     records
@@ -92,7 +92,10 @@ pub fn expected(state: &State) -> Vec<Expected> {
                     (Class::Address, Err(_)) if any || name.as_str() == zone => Kind::A,
                     (Class::Address, Err(_)) => Kind::Cname,
                     (Class::Txt, _) => Kind::Txt,
-                    _ => return None,
+                    (Class::Mx, _) => Kind::Mx,
+                    (Class::Ns, _) => Kind::Ns,
+                    (Class::Srv, _) => Kind::Srv,
+                    (Class::Caa, _) => Kind::Caa,
                 };
                 let any = any || (kind == Kind::A && value.parse::<IpAddr>().is_err());
                 let set = values.entry(kind.as_str().to_owned()).or_default();
@@ -110,7 +113,8 @@ fn plain(kind: &Kind, value: &str) -> Option<String> {
     let said = normal(kind, value).ok()?;
     match kind {
         Kind::Txt => String::from_utf8(text_of(&said).ok()?).ok(),
-        _ => Some(said.trim_end_matches('.').to_owned()),
+        // As it is in normal form: names without their dot, and a dot alone where there is none.
+        _ => Some(said),
     }
 }
 

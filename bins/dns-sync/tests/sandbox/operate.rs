@@ -9,7 +9,10 @@ use causeway_dns::{
     },
     record::{Entry, Kind},
 };
-use causeway_sandbox::cloudflare::{Cloudflare, Options, Record, Token, Zone};
+use causeway_sandbox::{
+    bind::{Bind, SECRET, WRITER},
+    cloudflare::{Act, Cloudflare, Options, Record, Rule, Token, Zone},
+};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -50,6 +53,105 @@ async fn answers_are_looked_at_on_the_wire() {
     world.write("dns-sync.toml", &text.replace("resolvers = [", "resolvers = [\"127.0.0.1:1\", "));
     let ran = world.run(&["verify"]).await.ends_with(100);
     assert!(ran.err.contains("127.0.0.1 does not answer"), "{ran:#?}");
+}
+
+/// A record of every class, one that is delegated, and one that says that there is no mail.
+const CLASSES: &str = r#"
+records = [
+  { name = "a.example.com", values = ["192.0.2.1", "2001:db8::1"] },
+  { name = "example.com", class = "mx", values = ["10 Mail.example.net", "20 mail2.example.net."] },
+  { name = "none.example.com", class = "mx", values = ["0 ."] },
+  { name = "below.example.com", class = "ns", values = ["ns1.example.net", "ns2.example.net"] },
+  { name = "_sip._tcp.example.com", class = "srv", values = ["0 5 5060 Sip.example.net"] },
+  { name = "example.com", class = "caa", values = ["0 issue \"letsencrypt.org; validationmethods=dns-01\"", "128 iodef mailto:a@example.net"] },
+  { name = "t.example.com", class = "txt", values = ["v=spf1 \"-all\""] },
+]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_class_is_looked_at_on_the_wire() {
+    let file = "$TTL 600\n@ IN SOA ns1 admin 1 3600 600 86400 60\n@ IN NS ns1\nns1 IN A 127.0.0.1\n";
+    let bind = Bind::start(ZONE, file).await.unwrap();
+    let mut worlds = vec![];
+    if let Some(bind) = &bind {
+        let mut world = World::new().await;
+        world.env = vec![("TSIG".into(), SECRET.into())];
+        let (at, key) = (bind.address(), format!("{{ name = \"{WRITER}\", secret = \"env:TSIG\" }}"));
+        let zone = format!("provider = \"rfc2136\"\nserver = \"{at}\"\nkey = {key}\n");
+        world.configure_at(&zone, &format!("[verify]\nservers = [\"{at}\"]\n"));
+        worlds.push(world);
+    }
+    let world = World::new().await;
+    world.configure(&asked(&world).replace(", ", ""));
+    worlds.push(world);
+    for world in worlds {
+        let text = std::fs::read_to_string(world.path("dns-sync.toml")).unwrap();
+        // A list has to stand before all tables.
+        world.write("dns-sync.toml", &format!("{CLASSES}{text}"));
+        world.run(&["apply"]).await.ends_with(0);
+        let ran = world.run(&["verify", "--json"]).await.ends_with(0).json();
+        let checked = ran["result"]["checked"].as_array().unwrap().clone();
+        let names: std::collections::BTreeSet<_> =
+            checked.iter().filter_map(|c| c["name"].as_str()).collect();
+        assert_eq!(names.len(), 6, "{checked:#?}");
+
+        // Somebody else changes one of each.
+        let mut other = std::fs::read_to_string(world.path("dns-sync.toml")).unwrap();
+        let changes = [
+            ("10 Mail", "15 mail"),
+            ("ns2", "ns3"),
+            ("5060", "5061"),
+            ("128 iodef", "0 iodef"),
+            ("-all", "~all"),
+        ];
+        for (from, to) in changes {
+            other = other.replacen(from, to, 1);
+        }
+        world.write("other.toml", &other.replace("\"state\"", "\"other\""));
+        world.run(&["apply", "-f", "other.toml"]).await.ends_with(0);
+        let ran = world.run(&["verify", "--json"]).await.ends_with(100);
+        for says in [
+            "`15 mail.example.net`",
+            "`ns3.example.net`",
+            "`0 5 5061 sip.example.net`",
+            "`0 iodef \"mailto:a@example.net\"`",
+            "~all",
+        ] {
+            assert!(ran.err.contains(says), "`{says}` is not in {ran:#?}");
+        }
+        let checked = ran.json()["result"]["checked"].as_array().unwrap().clone();
+        let right = checked.iter().filter(|c| c["right"] == true).filter_map(|c| c["name"].as_str());
+        let right: std::collections::BTreeSet<_> = right.collect();
+        assert_eq!(right, ["a.example.com", "none.example.com"].into(), "{checked:#?}");
+    }
+}
+
+/// Cloudflare cannot be told what was there before, so it keeps what both have made. Each is told whose else it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_two_have_made_at_the_same_moment_is_told_to_both() {
+    let world = World::new().await;
+    let one = |value: &str| records(&[("a.example.com", value), ("own.example.com", value)]);
+    world.configure(&one("192.0.2.2").replace("own", "other"));
+    let text = std::fs::read_to_string(world.path("dns-sync.toml")).unwrap();
+    world.write("other.toml", &text.replace("\"prod\"", "\"other\"").replace("\"state\"", "\"other\""));
+    world.configure(&one("192.0.2.1"));
+    let rule = world.cloudflare.set(Rule::new("records:batch", Act::HoldBefore).nth(1));
+    let mut first = world.spawn(&["apply"]);
+    assert!(world.cloudflare.wait_held(rule, 1, Duration::from_secs(60)).await);
+    world.run(&["apply", "-f", "other.toml"]).await.ends_with(0);
+    world.cloudflare.release(rule);
+    first.wait().await.unwrap();
+    let both = ["a.example.com A 192.0.2.1", "a.example.com A 192.0.2.2"];
+    assert_eq!(world.said()[..2], both);
+
+    let (all, marks) = (world.said(), world.marks());
+    world.mutations();
+    for (file, whose) in [("dns-sync.toml", "other"), ("other.toml", "prod")] {
+        let ran = world.run(&["apply", "-f", file]).await.ends_with(100);
+        let left = ran.err.lines().find(|line| line.contains("`a.example.com`")).unwrap_or_default();
+        assert!(left.contains(whose), "{file}: {ran:#?}");
+    }
+    assert!(world.mutations().is_empty() && world.said() == all && world.marks() == marks);
 }
 
 #[tokio::test(flavor = "multi_thread")]
