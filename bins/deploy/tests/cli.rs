@@ -129,6 +129,20 @@ fn what_init_writes_is_valid() {
 }
 
 #[test]
+fn what_init_writes_for_a_site_is_valid() {
+    let desk = Desk::new();
+    let init = desk.run(&["init", "--docs"]);
+    assert_eq!(code(&init), 0, "{}", err(&init));
+    let validate = desk.run(&["validate"]);
+    assert_eq!(code(&validate), 0, "{}", err(&validate));
+    assert!(
+        out(&validate).starts_with("causeway.toml is right: stack `docs` in us-east-1"),
+        "{}",
+        out(&validate)
+    );
+}
+
+#[test]
 fn init_never_writes_over_a_file() {
     let desk = Desk::new();
     fs::write(desk.path().join("causeway.toml"), "mine").unwrap();

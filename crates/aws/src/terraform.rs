@@ -230,6 +230,9 @@ fn identity<'a>(of: &str, a: &'a Attributes) -> Known<'a> {
         "aws_cloudwatch_log_group" => ("aws.logs.log_group", &a.name),
         "aws_cloudwatch_metric_alarm" => ("aws.cloudwatch.metric_alarm", &a.alarm_name),
         "aws_acm_certificate" => ("aws.acm.certificate", &a.arn),
+        "aws_cloudfront_distribution" => ("aws.cloudfront.distribution", &a.id),
+        "aws_cloudfront_function" => ("aws.cloudfront.function", &a.name),
+        "aws_cloudfront_origin_access_control" => ("aws.cloudfront.origin_access_control", &a.name),
         "aws_ecr_repository" => ("aws.ecr.repository", &a.name),
         "aws_cloudwatch_event_rule" => ("aws.events.rule", &a.name),
         "aws_sqs_queue" => ("aws.sqs.queue", &a.name),
@@ -293,7 +296,7 @@ mod tests {
         {"mode": "managed", "type": "aws_iam_role", "name": "r", "provider": "p", "instances": [{"attributes": {"name": "role", "arn": "arn:aws:iam::1:role/role"}}]},
         {"mode": "managed", "type": "aws_lb_listener", "name": "l", "provider": "p", "instances": [{"attributes": {}}]},
         {"mode": "managed", "type": "aws_vpc", "name": "gone", "provider": "p", "instances": [{"attributes": {"id": null}}]},
-        {"mode": "managed", "type": "aws_cloudfront_distribution", "name": "cdn", "provider": "p", "instances": [{"attributes": {"id": "E1"}}]}
+        {"mode": "managed", "type": "aws_cloudfront_key_group", "name": "cdn", "provider": "p", "instances": [{"attributes": {"id": "E1"}}]}
       ]}"#;
 
     #[test]
@@ -317,7 +320,7 @@ mod tests {
                 "aws.iam.role role aws_iam_role.r nowhere",
             ]
         );
-        assert_eq!(named.others, ["aws_cloudfront_distribution".to_owned()].into());
+        assert_eq!(named.others, ["aws_cloudfront_key_group".to_owned()].into());
         assert!(!format!("{named:?}").contains("canary"));
     }
 

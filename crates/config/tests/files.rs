@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
-use causeway_config::{Config, Error, File, init_template, schema};
+use causeway_config::{Config, Error, File, init_docs_template, init_template, schema};
+use causeway_core::Address;
 use std::{fs, path::Path};
 
 const SECRETS: &str = r#"
@@ -64,6 +65,53 @@ fn the_schema_in_docs_is_fresh() {
         checked_in == fresh,
         "docs/causeway.schema.json is stale: `deploy schema > docs/causeway.schema.json`"
     );
+}
+
+#[test]
+fn the_template_of_a_site_shows_what_there_is() {
+    let config = Config::parse("docs.toml", init_docs_template()).unwrap();
+    assert!(config.ecs.is_none() && config.docs.is_some());
+    // With the comments taken away it is still right, but for what excludes each other.
+    let all: Vec<&str> = init_docs_template()
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(setting) if setting.starts_with('[') || setting.starts_with('"') => setting,
+            Some(setting) if setting.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')) => setting,
+            _ => line,
+        })
+        .filter(|line| !line.starts_with("folder ="))
+        .collect();
+    let docs = Config::parse("all", &all.join("\n")).unwrap().docs.unwrap();
+    assert!(docs.logs.is_some() && docs.waf.is_some() && docs.website.is_some());
+}
+
+/// The stack of a file, and the spec at an address of it.
+fn wanted(text: &str, address: &str) -> serde_json::Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("causeway.toml");
+    fs::write(&path, text).unwrap();
+    let file = File::read(&path).unwrap();
+    let stack = file.stack(&file.given(&|_| None).unwrap()).unwrap();
+    stack.check().unwrap();
+    stack.nodes()[&Address::from(address)].spec.clone()
+}
+
+#[test]
+fn coder_is_told_where_its_documentation_is() {
+    const DOCS: &str = "\n[docs]\ndomain = \"docs.example.com\"\n[docs.dns]\nzone = \"example.com\"\n";
+    let environment = |text: &str| {
+        let task = wanted(text, "app/task").to_string();
+        task.contains(r#""CODER_DOCS_URL":"https://docs.example.com""#)
+    };
+    assert!(!environment(init_template()));
+    let both = format!("{}{DOCS}", init_template());
+    assert!(environment(&both));
+    // What the file says itself counts.
+    let said = both.replacen("[ecs]\n", "[ecs]\ndocs_url = \"https://other.example.com\"\n", 1);
+    assert!(!environment(&said));
+    // One zone holds the names of both, and is looked for once, or made once.
+    let record = wanted(&both, "docs/a-docs.example.com");
+    assert_eq!(record["zone_id"], serde_json::json!({ "$ref": "dns/zone#zone_id" }));
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn claims_are_found_by_tag_and_in_a_terraform_state() {
             resource("aws_ecs_cluster", "main", serde_json::json!({ "name": text(&ids, "cluster") })),
             resource("aws_security_group", "lb", serde_json::json!({ "id": text(&ids, "balancer-group") })),
             resource("aws_security_group", "db", serde_json::json!({ "id": text(&ids, "database-group") })),
-            resource("aws_cloudfront_distribution", "docs", serde_json::json!({ "id": "E1" })),
+            resource("aws_cloudfront_key_group", "docs", serde_json::json!({ "id": "E1" })),
         ],
     });
     world.write("terraform.tfstate", &state.to_string());
@@ -125,7 +125,7 @@ fn claims_are_found_by_tag_and_in_a_terraform_state() {
         format!("\"security/database\" = \"{}\"", text(&ids, "database-group")),
         "\"database/instance\" = \"prod-db\"".to_owned(),
         "\"app/cluster\" = \"prod-cluster\"".to_owned(),
-        "aws_cloudfront_distribution".to_owned(),
+        "aws_cloudfront_key_group".to_owned(),
     ] {
         assert!(told.contains(&line), "{line} is missing in\n{told}");
     }

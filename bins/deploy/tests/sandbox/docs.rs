@@ -34,6 +34,14 @@ fn outputs(world: &World) -> Json {
 #[test]
 fn a_site_from_an_empty_account_and_back() {
     let world = World::with(71, EXAMPLE);
+    let asked = world.deploy(&["preflight"]).succeeds();
+    assert!(!asked.contains("\n! "), "{asked}");
+    let policy = world.stdout(&["iam-policy"]);
+    for action in
+        ["cloudfront:CreateDistribution", "cloudfront:PublishFunction", "s3:PutEncryptionConfiguration"]
+    {
+        assert!(policy.contains(action), "{action} is not in {policy}");
+    }
     world.deploy(&["apply", "--yes"]).succeeds();
     let there = inventory(&world);
     let expected = json!({

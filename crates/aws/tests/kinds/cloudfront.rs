@@ -22,6 +22,7 @@ use causeway_core::{
     testing::Lifecycle,
     text,
 };
+use causeway_sandbox::gateway::{Act, Rule};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What a change of [`site`] is about.
@@ -338,4 +339,61 @@ async fn a_plan_that_finds_nothing_to_do_takes_few_calls() {
     ];
     let told: Vec<_> = edge.into_iter().map(|(name, n)| (name.as_str(), *n)).collect();
     assert_eq!(told, expected);
+}
+
+/// Every call that changes something.
+const CHANGES: [&str; 21] = [
+    "CreateCachePolicy",
+    "CreateDistribution",
+    "CreateFunction",
+    "CreateKeyValueStore",
+    "CreateOriginAccessControl",
+    "CreateResponseHeadersPolicy",
+    "DeleteCachePolicy",
+    "DeleteDistribution",
+    "DeleteFunction",
+    "DeleteKeyValueStore",
+    "DeleteOriginAccessControl",
+    "DeleteResponseHeadersPolicy",
+    "PublishFunction",
+    "TagResource",
+    "UpdateCachePolicy",
+    "UpdateDistribution",
+    "UpdateFunction",
+    "UpdateKeyValueStore",
+    "UpdateOriginAccessControl",
+    "UpdateResponseHeadersPolicy",
+    "GetDistribution",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_leave_nothing_behind_and_nothing_twice() {
+    const ACCOUNT: &str = "000000000864";
+    let aws = client(ACCOUNT).await;
+    let sandbox = causeway_sandbox::shared().unwrap();
+    let (key, _) = sandbox.credentials(ACCOUNT).unwrap();
+    let lost = CHANGES.map(|operation| {
+        let rule = Rule::new(&format!("cloudfront:{operation}"), Act::CutAfter).once().access_key(&key);
+        (operation, sandbox.gateway().set(rule))
+    });
+    let mut wanted = site(&format!("lost-{}", std::process::id()));
+    let mut life = Lifecycle::start(registry(ACCOUNT).await, wanted.stack()).await;
+    let all = aws.cloudfront.list_distributions().send().await.unwrap().distribution_list.unwrap();
+    assert_eq!(all.items().len(), 1);
+    let all = aws.cloudfront.list_origin_access_controls().send().await.unwrap();
+    assert_eq!(all.origin_access_control_list.unwrap().items().len(), 1);
+    wanted.code = "async function handler(event) { return event.request; }";
+    wanted.store_comment = Some("What visitors get".into());
+    wanted.control_description = Some("For the site".into());
+    wanted.policy.min_ttl = 60;
+    wanted.headers.no_sniff = None;
+    wanted.distribution = |wanted| {
+        wanted.price_class = None;
+        wanted.tags = Tags::from([("team", "edge")]);
+    };
+    life.change("everything", wanted.stack()).await;
+    life.end().await;
+    for (operation, rule) in lost {
+        assert_eq!(sandbox.gateway().acted(rule), 1, "{operation} was not tried");
+    }
 }
