@@ -28,8 +28,9 @@
 //! | `ec2_dry_run` | `DryRunOperation` (412) |
 //! | `tokens` | `ClientToken` of NAT gateways, instances, interfaces, endpoints, flow logs and template versions, of ECS services and `RunTask`; `IdempotentParameterMismatch`, `ConflictException` |
 //! | `autoscaling_groups` | instance refreshes, the template version of an instance, metrics one by one, `ResourceInUse`; instances take their interfaces along |
-//! | `cloudfront_functions` | the live stage of functions; `NoSuchFunctionExists`, `FunctionSizeLimitExceeded`, `FunctionInUse` |
+//! | `cloudfront_functions` | the live stage of functions; `NoSuchFunctionExists`, `FunctionSizeLimitExceeded` |
 //! | `cloudfront_keys` | the keys of key value stores, told in memory, with their limits; `CannotDeleteEntityWhileInUse` |
+//! | `cloudfront_refusals` | `FunctionInUse`, `CachePolicyInUse`, `ResponseHeadersPolicyInUse`, `OriginAccessControlInUse`, `InvalidFunctionAssociation` |
 //! | `cloudfront_sites` | what the [`edge`](crate::edge) has to know; the caller reference of invalidations and `TooManyInvalidationsInProgress` |
 //! | `ec2_dependencies` | `DependencyViolation` for security groups, subnets, VPCs and internet gateways in use, also by load balancers, databases and ECS tasks; `InvalidIPAddress.InUse` |
 //! | `ec2_flow_logs` | whether the log group of a flow log is there |

@@ -43,17 +43,39 @@ fn a_function_has_two_stages_and_a_limit() {
 }
 
 #[test]
-fn a_function_that_a_distribution_uses_stays() {
+fn what_a_distribution_uses_stays_and_is_published() {
     let answer = boto3(
         "000000007012",
-        &json!({ "name": "in-use", "functions": { "viewer-request": "function handler(e) { return e.request; }" } }),
+        &json!({
+            "name": "in-use", "functions": { "viewer-request": "function handler(e) { return e.request; }" },
+            "headers": { "SecurityHeadersConfig": { "ContentTypeOptions": { "Override": true } } },
+        }),
         "cf = client('cloudfront')\n\
          made = site(given)\n\
-         name = 'in-use-viewer-request'\n\
+         config = cf.get_distribution_config(Id=made['id'])\n\
+         used = config['DistributionConfig']['DefaultCacheBehavior']\n\
+         control = config['DistributionConfig']['Origins']['Items'][0]['OriginAccessControlId']\n\
+         cache, headers, name = used['CachePolicyId'], used['ResponseHeadersPolicyId'], 'in-use-viewer-request'\n\
+         draft = function('draft', 'function handler(e) { return e.request; }', publish=False)\n\
+         used['FunctionAssociations']['Items'][0]['FunctionARN'] = draft\n\
          answer = [refused(cf.delete_function, Name=name, IfMatch=cf.describe_function(Name=name)['ETag']),\n\
-                   cf.describe_function(Name=name, Stage='LIVE')['FunctionSummary']['Name']]",
+                   refused(cf.delete_cache_policy, Id=cache, IfMatch=cf.get_cache_policy(Id=cache)['ETag']),\n\
+                   refused(cf.delete_response_headers_policy, Id=headers, IfMatch=cf.get_response_headers_policy(Id=headers)['ETag']),\n\
+                   refused(cf.delete_origin_access_control, Id=control, IfMatch=cf.get_origin_access_control(Id=control)['ETag']),\n\
+                   refused(cf.update_distribution, Id=made['id'], IfMatch=config['ETag'], DistributionConfig=config['DistributionConfig']),\n\
+                   cf.describe_function(Name=name, Stage='LIVE')['FunctionSummary']['Name'],\n\
+                   refused(cf.delete_function, Name='draft', IfMatch=cf.describe_function(Name='draft')['ETag'])]",
     );
-    assert_eq!(answer, json!(["FunctionInUse", "in-use-viewer-request"]));
+    let expected = json!([
+        "FunctionInUse",
+        "CachePolicyInUse",
+        "ResponseHeadersPolicyInUse",
+        "OriginAccessControlInUse",
+        "InvalidFunctionAssociation",
+        "in-use-viewer-request",
+        null
+    ]);
+    assert_eq!(answer, expected);
 }
 
 #[test]

@@ -28,9 +28,8 @@ pub(super) const INFO: FixInfo = FixInfo {
         "GetFunction",
         "ListFunctions",
     ],
-    why: "fakecloud shows a live stage of functions that were never published, with the settings of the other stage, takes code of \
-          any size and deletes what distributions use; AWS answers NoSuchFunctionExists, FunctionSizeLimitExceeded and \
-          FunctionInUse",
+    why: "fakecloud shows a live stage of functions that were never published, with the settings of the other stage, and takes \
+          code of any size; AWS answers NoSuchFunctionExists and FunctionSizeLimitExceeded",
 };
 
 /// How large the code of a function may be, in bytes:
@@ -42,6 +41,11 @@ const LARGEST: usize = 10 * 1024;
 pub(crate) struct Published(Mutex<BTreeMap<[String; 2], Bytes>>);
 
 impl Published {
+    /// Whether a function has a live stage.
+    pub(crate) fn has(&self, scope: &Scope, name: &str) -> bool {
+        lock(&self.0).contains_key(&key(scope, name))
+    }
+
     /// The summary of the live stage of a function.
     pub(crate) fn of(&self, scope: &Scope, name: &str) -> Option<Element> {
         let summary = lock(&self.0).get(&key(scope, name)).cloned()?;
@@ -72,9 +76,6 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
             }
             "DescribeFunction" | "GetFunction" if live && !lock(published).contains_key(&key) => {
                 return request.refuse(404, "NoSuchFunctionExists", "The function was not published.");
-            }
-            "DeleteFunction" if is_used(state, &request.scope, &name).await => {
-                return request.refuse(409, "FunctionInUse", "A distribution uses the function.");
             }
             _ => {}
         }
@@ -123,26 +124,6 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
 /// Reads a document.
 pub(super) fn parse(body: &[u8]) -> Option<Element> {
     Element::parse(std::str::from_utf8(body).ok()?)
-}
-
-/// Whether a distribution uses a function. What the list leaves out is asked for.
-async fn is_used(state: &State, scope: &Scope, function: &str) -> bool {
-    let ending = format!(":function/{function}");
-    let Ok(list) = state.cloudfront(scope, "/distribution").await else { return false };
-    let ids = parse(&list.body).map(|list| {
-        list.all("DistributionSummary").iter().filter_map(|summary| summary.get("Id")).collect::<Vec<_>>()
-    });
-    for id in ids.unwrap_or_default() {
-        let Ok(config) = state.cloudfront(scope, &format!("/distribution/{id}/config")).await else {
-            continue;
-        };
-        let used = parse(&config.body)
-            .is_some_and(|config| config.all("FunctionARN").iter().any(|arn| arn.text().ends_with(&ending)));
-        if used {
-            return true;
-        }
-    }
-    false
 }
 
 /// Decodes one segment of a path.

@@ -4,6 +4,7 @@
 mod autoscaling_groups;
 pub(crate) mod cloudfront_functions;
 pub(crate) mod cloudfront_keys;
+mod cloudfront_refusals;
 pub(crate) mod cloudfront_sites;
 mod ec2_dependencies;
 mod ec2_dry_run;
@@ -161,6 +162,7 @@ const FIXES: &[Fix] = &[
     Fix { info: ec2_vpc_endpoints::INFO, run: ec2_vpc_endpoints::run },
     Fix { info: autoscaling_groups::INFO, run: autoscaling_groups::run },
     Fix { info: cloudfront_sites::INFO, run: cloudfront_sites::run },
+    Fix { info: cloudfront_refusals::INFO, run: cloudfront_refusals::run },
     Fix { info: cloudfront_functions::INFO, run: cloudfront_functions::run },
     Fix { info: cloudfront_keys::STORES, run: cloudfront_keys::stores },
     Fix { info: cloudfront_keys::INFO, run: cloudfront_keys::run },
