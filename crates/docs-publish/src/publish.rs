@@ -121,9 +121,8 @@ pub async fn publish(
     let manifest = content.manifest(&id, made(&id));
     let mut invalidations = vec![];
     if !complete {
-        let touched = fill(place, tree, &manifest, live.as_ref(), (options, watch), &mut done).await?;
-        if !touched.is_empty() {
-            let paths = invalidate::cover(&touched, &BTreeSet::new(), invalidate::MOST_FILES, 0);
+        let paths = fill(place, tree, &manifest, live.as_ref(), (options, watch), &mut done).await?;
+        if !paths.is_empty() {
             let about = format!("{id} {}", seen.version());
             let begun =
                 invalidate::begin(&place.cloudfront, &place.distribution, &paths, &about, options.patience);
@@ -229,7 +228,8 @@ pub(crate) fn changed(live: Option<&Manifest>, content: &Content) -> Vec<String>
     content.files.iter().filter(|(path, file)| !same(path, file)).map(|(path, _)| path.clone()).collect()
 }
 
-/// Makes all objects of a release but its manifest. Returns the paths of what lies in no release and got other headers.
+/// Makes all objects of a release but its manifest. Returns which paths have to be invalidated: those of what lies in no release
+/// and got other headers.
 async fn fill(
     place: &Place,
     tree: &Tree,
@@ -287,12 +287,22 @@ async fn fill(
         }
     }
     let touched = steps.shared.iter().filter(|step| matches!(step.how, How::Retouch(_)));
-    // The edge knows them by what the function made of their URL; CloudFront asks for both.
-    let both = |step: &Step| {
-        let url = crate::spelling::spelled(&step.path);
-        [format!("/{}{}", layout::SHARED.trim_end_matches('/'), url), url]
-    };
-    Ok(touched.flat_map(both).collect())
+    let touched: BTreeSet<&String> = touched.map(|step| &step.path).collect();
+    if touched.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let others = content.files.keys().chain(shared.keys()).filter(|path| !touched.contains(path));
+    let others = others.flat_map(|path| known_as(path)).collect();
+    let touched = touched.into_iter().flat_map(|path| known_as(path)).collect();
+    Ok(invalidate::cover(&touched, &others, invalidate::MOST_FILES, invalidate::MOST_WILDCARDS))
+}
+
+/// How the edge knows an immutable file: by its URL, in both spellings of a page, and by what the function makes of it.
+/// CloudFront asks for all of them.
+fn known_as(path: &str) -> BTreeSet<String> {
+    let url = crate::spelling::spelled(path);
+    let made = format!("/{}{url}", layout::SHARED.trim_end_matches('/'));
+    invalidate::both_spellings([url]).into_iter().chain([made]).collect()
 }
 
 /// Makes one object. Returns how it was made in the end.
