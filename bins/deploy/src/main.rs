@@ -10,6 +10,7 @@ mod failure;
 mod internet;
 mod journal;
 mod mfa;
+mod names;
 mod passwords;
 mod progress;
 mod running;

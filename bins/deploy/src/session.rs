@@ -6,6 +6,7 @@ use crate::{
     document::Cloud,
     failure::{Code, Failure},
     journal::{self, Place},
+    names,
     passwords::InSecretsManager,
     screen::Screen,
 };
@@ -213,6 +214,7 @@ impl Session {
             Some(coder) => Some(clusters::definitions(&file, coder.vendored.as_deref())?),
         };
         clusters::register(&mut registry, &sdk, bundles, secrets);
+        names::register(&mut registry, &sdk, &file)?;
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
         let engine = engine.at_once(usize::from(global.parallelism));

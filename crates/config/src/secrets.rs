@@ -37,12 +37,14 @@ impl File {
             };
             one.sets.iter().map(move |(set, one)| (at(set), &one.key))
         });
+        let dns = coder.clone().filter_map(|coder| coder.dns.as_ref()?.token.as_ref());
         let token = coder.filter_map(|coder| coder.certificates.cloudflare_token.as_ref());
         ecs.map(|(name, source)| at(&["ecs", "secrets", name], source))
             .chain(secrets.map(|(name, source)| at(&["eks", "coder", "secrets", name], source)))
             .chain(keys)
             .chain(sets)
             .chain(token.map(|source| at(&["eks", "coder", "certificates", "cloudflare_token"], source)))
+            .chain(dns.map(|source| at(&["eks", "coder", "dns", "token"], source)))
             .chain(proxies)
     }
 

@@ -14,9 +14,19 @@ mod platform;
 #[path = "../sandbox/world.rs"]
 mod world;
 
-use causeway_sandbox::{cache::Cache, kubernetes::definitions, shared};
+use causeway_sandbox::{
+    cache::Cache,
+    cloudflare::{Token, Zone},
+    kubernetes::definitions,
+    shared,
+};
 use serde_json::Value as Json;
-use std::{collections::BTreeSet, fs, path::PathBuf, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::LazyLock,
+};
 use world::World;
 
 const EXAMPLE: &str = include_str!("../../../../examples/ai-coder.toml");
@@ -76,6 +86,9 @@ struct Seen {
     planned: BTreeSet<String>,
     /// All objects of each region, after the apply.
     objects: Vec<Vec<Json>>,
+    /// Where names lead after the apply, and after the destroy.
+    names: BTreeMap<String, String>,
+    names_left: BTreeMap<String, String>,
     /// The same after the second apply.
     again: Vec<Vec<Json>>,
     /// What boto3 sees in each region, after the apply.
@@ -91,8 +104,16 @@ struct Seen {
 }
 
 static SEEN: LazyLock<Seen> = LazyLock::new(|| {
-    let world = World::with(7201, &example());
+    let cloudflare = shared().unwrap().cloudflare();
+    cloudflare.add_zone(Zone::new("example.com")).unwrap();
+    let dns = format!(
+        "[eks.coder.dns]\nprovider = \"cloudflare\"\nzone = \"example.com\"\ntoken = \"file:dns\"\nttl = 300\napi = \"{}\"\n\n",
+        cloudflare.endpoint()
+    );
+    let certificates = "[eks.coder.certificates]\n";
+    let world = World::with(7201, &example().replace(certificates, &(dns + certificates)));
     world.write("token", CANARY);
+    world.write("dns", &cloudflare.add_token(Token::dns("deploy")));
     vendored(&world);
     let plan: Json = serde_json::from_str(&world.stdout(&["plan", "--json"])).unwrap();
     let steps = plan["result"]["plan"]["steps"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
@@ -101,6 +122,7 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let mut told = world.deploy(&["apply", "--yes"]).succeeds();
     let keys = jobs::keys(&world);
     let objects = objects();
+    let names = names();
     let aws: Json = serde_json::from_str(&world.boto3(AWS)).unwrap();
     // As somebody does who wants no key to change.
     kubernetes("suspend", &kubeconfigs());
@@ -117,7 +139,7 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
          .describe_load_balancers()['LoadBalancers']], end='')",
     );
     told += &fs::read_to_string(world.folder().join(".causeway/journal.jsonl")).unwrap();
-    Seen { planned, objects, again, aws, keys, told, changed, left }
+    Seen { planned, objects, names, names_left: self::names(), again, aws, keys, told, changed, left }
 });
 
 /// Puts the definitions beside the configuration that are fetched where there is internet.
@@ -133,6 +155,12 @@ fn destroyed(world: &World) -> String {
     let permits = refused.split_once("all of them: ").unwrap().1.lines().next().unwrap();
     let flags: Vec<&str> = ["destroy", "--yes"].into_iter().chain(permits.split(' ')).collect();
     world.deploy(&flags).succeeds()
+}
+
+/// Where names lead, and the marks beside them.
+fn names() -> BTreeMap<String, String> {
+    let records = shared().unwrap().cloudflare().records("example.com");
+    records.into_iter().map(|record| (record.name, record.content)).collect()
 }
 
 /// All objects of all clusters.
@@ -186,6 +214,25 @@ fn the_plan_of_an_empty_account_lists_every_object_that_apply_makes() {
     let planned: BTreeSet<String> = SEEN.planned.iter().filter(|a| !is_file(a)).cloned().collect();
     let made: BTreeSet<String> = made.iter().filter(|a| !is_file(a)).cloned().collect();
     assert_eq!(planned, made);
+}
+
+#[test]
+fn every_name_leads_to_the_load_balancer_that_its_service_got() {
+    let (marks, names): (BTreeMap<&String, &String>, BTreeMap<&String, &String>) =
+        SEEN.names.iter().partition(|(_, content)| content.contains("external-dns/owner=ai-coder"));
+    // A server and two proxies with their wildcards, and LiteLLM.
+    assert_eq!((names.len(), marks.len()), (7, 7), "{:#?}", SEEN.names);
+    for (region, one) in all().filter(|(_, one)| ["Service", "Ingress"].contains(&text(one, "/kind"))) {
+        let target = text(one, "/status/loadBalancer/ingress/0/hostname");
+        if target.is_empty() {
+            continue;
+        }
+        let led = names.iter().filter(|(_, to)| to.as_str() == target).count();
+        let wanted = if one["kind"] == "Ingress" { 1 } else { 2 };
+        assert_eq!(led, wanted, "{region} {}: {target} {names:#?}", text(one, "/metadata/name"));
+    }
+    assert!(names.contains_key(&"*.ai.example.com".to_owned()), "{names:#?}");
+    assert!(SEEN.names_left.is_empty(), "{:#?}", SEEN.names_left);
 }
 
 #[test]

@@ -11,6 +11,30 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("url = \"https://llm.ai.example.com\"", "", "nobody can reach LiteLLM", "name its address"),
     ("route53_zones = [\"Z0123456789ABCDEFGHIJ\"]", "", "names are proved to be yours", "cloudflare_token"),
     (
+        "[eks.coder.certificates]",
+        "[eks.coder.dns]\nprovider = \"cloudflare\"\nzone = \"example.org\"\ntoken = \"env:T\"\n\n[eks.coder.certificates]",
+        "`ai.example.com` is not in the zone `example.org`",
+        "choose a name in it",
+    ),
+    (
+        "[eks.coder.certificates]",
+        "[eks.coder.dns]\nprovider = \"cloudflare\"\nzone = \"example.com\"\n\n[eks.coder.certificates]",
+        "there is no token for Cloudflare",
+        "CLOUDFLARE_API_TOKEN",
+    ),
+    (
+        "[eks.coder.certificates]",
+        "[eks.coder.dns]\nprovider = \"route53\"\nzone = \"ai.example.com\"\n\n[eks.coder.certificates]",
+        "`ai.example.com` is the zone itself",
+        "a name below it",
+    ),
+    (
+        "[eks.coder.certificates]",
+        "[eks.coder.dns]\nprovider = \"route53\"\nzone = \"example.com\"\ntoken = \"env:T\"\n\n[eks.coder.certificates]",
+        "a zone at Route 53 has no `token`",
+        "take it out",
+    ),
+    (
         "email = \"platform@example.com\"",
         "email = \"platform\"",
         "`platform` is not an address",

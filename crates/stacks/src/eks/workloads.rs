@@ -4,11 +4,13 @@ mod applications;
 mod config;
 mod jobs;
 mod legal;
+mod names;
 mod platform;
 
 pub(super) use applications::set_account;
 pub use config::*;
 pub(super) use legal::problems;
+pub use names::NAMES;
 
 use super::{
     Built,

@@ -3,7 +3,7 @@
 use super::{
     Here, Wanted,
     config::{LoadBalancer, ProvisionerKind, Proxy},
-    jobs,
+    jobs, names,
     platform::Platform,
     system_nodes,
 };
@@ -99,6 +99,12 @@ fn server(
     platform.before(stack, &certificate, added.deployment.address(), added.service.address());
     stack.output("access_url", url);
     stack.output("load_balancer", &added.service.address);
+    names::lead(
+        stack,
+        wanted,
+        both(url, coder.wildcard_access_url.as_deref()),
+        &added.service.address.cast(),
+    );
     added.namespace
 }
 
@@ -121,6 +127,17 @@ fn proxy(stack: &mut Stack, wanted: &Wanted<'_>, platform: &Platform, config: &P
     all_after(stack, &certificate, &added.namespace);
     platform.before(stack, &certificate, added.deployment.address(), added.service.address());
     stack.output(format!("{}_load_balancer", site.region).replace('-', "_"), &added.service.address);
+    names::lead(
+        stack,
+        wanted,
+        both(url, config.wildcard_access_url.as_deref()),
+        &added.service.address.cast(),
+    );
+}
+
+/// The names of a server or a proxy, with where their records stand.
+fn both<'n>(url: &'n str, wildcard: Option<&'n str>) -> impl Iterator<Item = (&'static str, &'n str)> {
+    std::iter::once(("name", host(url))).chain(wildcard.map(|name| ("wildcard", name)))
 }
 
 fn load_balancer(config: &LoadBalancer) -> coder::LoadBalancer {
@@ -244,6 +261,8 @@ fn language_models(
     let added = litellm::proxy::add(stack, &settings);
     all_after(stack, added.ingress.address(), &platform.load_balancers);
     stack.output("litellm_load_balancer", &added.ingress.address);
+    let in_zone = wanted.coder.dns.as_ref().is_some_and(|dns| dns.has(host(url)));
+    names::lead(stack, wanted, in_zone.then_some(("name", host(url))), &added.ingress.address.cast());
     // Its keys are in a Secret that is there before it.
     let after = [&added.namespace[..], &[added.deployment.address().clone()]].concat();
     jobs::make(stack, wanted, &after, &master_key);

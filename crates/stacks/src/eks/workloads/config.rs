@@ -26,6 +26,8 @@ pub struct Coder {
     /// The way in, here and to the proxies.
     #[serde(default)]
     pub load_balancer: LoadBalancer,
+    /// Who keeps the zone of the names. They are yours to point at the load balancers if left out.
+    pub dns: Option<Dns>,
     /// The organizations, by name: `[eks.coder.organizations.coder]`. Coder makes the first one itself, and calls it `coder`.
     #[serde(default = "organizations")]
     pub organizations: BTreeMap<String, Organization>,
@@ -68,6 +70,42 @@ pub struct Certificates {
     /// Asks for certificates that browsers do not trust, of which there are as many as you like: to try it out.
     #[serde(default)]
     pub staging: bool,
+}
+
+/// `[eks.coder.dns]`: the names of Coder and its proxies, with their wildcards, and that of LiteLLM where it is in the zone, lead
+/// to the load balancers that they get.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// Who keeps the zone.
+    pub provider: DnsProvider,
+    /// The zone, like `example.com`.
+    pub zone: String,
+    /// What the provider calls the zone. Looked up by its name if left out.
+    pub id: Option<String>,
+    /// Cloudflare: a token that may read zones and edit DNS. That of `[eks.coder.certificates]` if left out.
+    pub token: Option<SecretSource>,
+    /// For how many seconds resolvers may keep an answer. What the provider usually has if left out.
+    pub ttl: Option<u32>,
+    /// Cloudflare: where the API is, for tests and proxies.
+    pub api: Option<String>,
+}
+
+/// Who keeps a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DnsProvider {
+    /// Cloudflare.
+    Cloudflare,
+    /// Route 53, in the account that is deployed to.
+    Route53,
+}
+
+impl Dns {
+    /// Whether Cloudflare keeps it.
+    pub fn is_cloudflare(&self) -> bool {
+        self.provider == DnsProvider::Cloudflare
+    }
 }
 
 /// `[eks.coder.load_balancer]`: the network load balancers.

@@ -1,6 +1,9 @@
 //! What cannot work in `[eks.coder]`, and beside it.
 
-use super::config::{Certificates, Coder, Jobs, Pool};
+use super::{
+    config::{Certificates, Coder, Jobs, Pool},
+    names,
+};
 use crate::{config::Problem, eks::config::Eks, legal, variables};
 use causeway_core::freeze::{Day, Freeze};
 use causeway_oci::Reference;
@@ -27,6 +30,9 @@ pub(in crate::eks) fn problems(config: &Eks, out: &mut Vec<Problem>) {
         ));
     }
     certificates(&coder.certificates, config, out);
+    if let Some(dns) = &coder.dns {
+        names::problems(dns, config, out);
+    }
     let from = coder.load_balancer.from.iter();
     out.extend(from.filter_map(|range| legal::range("eks.coder.load_balancer.from", range)));
     organizations(coder, out);
