@@ -17,7 +17,7 @@
 //! - Objects are fetched whole, and ranges cut out of them.
 //! - Not there: origin groups, origin request policies, CORS in response headers policies and what AWS's managed ones set, Lambda@Edge,
 //!   signed URLs, WAF, geographic restrictions, logs.
-//! - Functions run in QuickJS, which knows more of the language than CloudFront's runtime, for at most two seconds, and without the
+//! - Functions run in QuickJS, which knows more of the language than CloudFront's runtime, for at most five seconds, and without the
 //!   modules `crypto`, `querystring` and `buffer`.
 //! - An invalidation names paths as they are in the cache: after the function.
 

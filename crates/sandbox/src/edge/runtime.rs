@@ -10,7 +10,7 @@ use rquickjs::{CatchResultExt, Context, Ctx, Function, Module, Object, Runtime};
 use crate::gateway::Seen;
 
 /// How long a run may take. CloudFront bounds its processor time, at about a millisecond.
-const TIME: Duration = Duration::from_secs(2);
+const TIME: Duration = Duration::from_secs(5);
 /// The memory of the engine, in bytes. A function has 2 MB of it on CloudFront.
 const MEMORY: usize = 16 << 20;
 const STACK: usize = 512 << 10;
