@@ -182,5 +182,11 @@ for page in route53.get_paginator("list_resource_record_sets").paginate(HostedZo
             (python(LIST).await.lines().map(str::to_owned).collect(), sent.to_string())
         };
         follows(&world, "route53", "provider = \"route53\"\n", there).await;
+
+        // Nobody's credentials: told in a line, and not in what the SDK is made of.
+        world.env.retain(|(name, _)| !name.contains("KEY"));
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+        let ran = world.run(&["plan"]).await.ends_with(69);
+        assert!(ran.err.contains("credentials") && !ran.err.contains("DispatchFailure"), "{ran:#?}");
     }
 }

@@ -15,9 +15,10 @@ use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_sdk_route53::{
     Client,
     config::Builder,
-    error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{BuildError, ProvideErrorMetadata, SdkError},
     types as sdk,
 };
+use causeway_core::error::chain;
 use futures::future::BoxFuture;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -81,7 +82,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let SdkError::ServiceError(answer) = error else {
-        return ProviderError::Unreached { call, source: DisplayErrorContext(error).to_string().into() };
+        return ProviderError::Unreached { call, source: chain(error).into() };
     };
     let code = error.code().unwrap_or("without a code");
     let words = format!("{code}: {}", error.message().unwrap_or("without a reason"));
