@@ -2,9 +2,9 @@
 //!
 //! Within one version fields are only added.
 
-use crate::failure::Code;
+pub(crate) use causeway_ending::document::{Document, Error, Place, done, ended, failed};
+
 use causeway_aws::preflight::Finding;
-use causeway_config::{Mistake, Mistakes};
 use causeway_core::{
     Address,
     away::Away,
@@ -25,97 +25,6 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The version of all documents.
-const VERSION: u32 = 1;
-
-/// The document of one run: a result, or an error.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Document_{T}")]
-pub(crate) struct Document<T> {
-    /// The version of this format.
-    version: u32,
-    /// The command, like `plan` or `sandbox up`.
-    command: String,
-    /// The exit code of the program.
-    exit_code: u8,
-    /// What came of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<T>,
-    /// Why nothing came of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Error>,
-}
-
-/// The document of a command that did its work.
-pub(crate) fn done<T>(command: &str, code: Code, result: T) -> Document<T> {
-    Document {
-        version: VERSION,
-        command: command.to_owned(),
-        exit_code: code as u8,
-        result: Some(result),
-        error: None,
-    }
-}
-
-/// The document of a command that ended with an exit code of its own.
-pub(crate) fn ended<T>(command: &str, exit_code: u8, result: T) -> Document<T> {
-    Document { exit_code, ..done(command, Code::Done, result) }
-}
-
-/// The document of a command that ended early.
-pub(crate) fn failed(command: &str, code: Code, error: Error) -> Document<()> {
-    Document {
-        version: VERSION,
-        command: command.to_owned(),
-        exit_code: code as u8,
-        result: None,
-        error: Some(error),
-    }
-}
-
-/// Why a command ended early.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Error {
-    /// In a sentence.
-    pub(crate) message: String,
-    /// What to do.
-    pub(crate) hints: Vec<String>,
-    /// What is wrong with the configuration.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) mistakes: Vec<Place>,
-    /// What speaks against the plan.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) refusals: Vec<Refusal>,
-}
-
-/// A mistake in the configuration.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Place {
-    /// The file.
-    file: String,
-    /// From 1.
-    line: usize,
-    /// From 1, in characters.
-    column: usize,
-    /// What is wrong.
-    message: String,
-    /// What to do.
-    help: Option<String>,
-}
-
-impl Place {
-    pub(crate) fn of(all: &Mistakes, mistake: &Mistake) -> Self {
-        let (line, column) = all.position(mistake);
-        Place {
-            file: all.file().to_owned(),
-            line,
-            column,
-            message: mistake.message.clone(),
-            help: mistake.help.clone(),
-        }
-    }
-}
 
 /// Where the stack lives.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

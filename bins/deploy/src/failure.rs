@@ -93,7 +93,7 @@ impl Failure {
     fn error(&self) -> document::Error {
         let message = self.message();
         let mistakes = match &self.said {
-            Said::Mistakes(all) => all.all().iter().map(|m| Place::of(all, m)).collect(),
+            Said::Mistakes(all) => Place::all(all),
             _ => vec![],
         };
         let refusals = match &self.said {

@@ -1,5 +1,7 @@
 //! What `--json` prints: one document a command, as `dns-sync schema output` describes it.
 
+pub(crate) use causeway_ending::document::{Document, Error, Place, done, failed};
+
 use causeway_core::{
     Address,
     apply::Report,
@@ -13,68 +15,8 @@ use causeway_dns_sync::{
     verify::Checked,
     wanted::{Left, Said},
 };
-use causeway_ending::Code;
-use causeway_settings::{Mistake, Mistakes};
 use schemars::JsonSchema;
 use serde::Serialize;
-
-/// The version of the format.
-const VERSION: u32 = 1;
-
-/// What every command prints.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Document<T> {
-    /// The version of this format.
-    version: u32,
-    /// The command.
-    command: String,
-    /// The exit code of the program.
-    exit_code: u8,
-    /// What came of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<T>,
-    /// Why nothing came of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Error>,
-}
-
-/// Why nothing came of it.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Error {
-    /// What is wrong.
-    pub(crate) message: String,
-    /// What to do.
-    pub(crate) hints: Vec<String>,
-    /// Mistakes in the configuration, each at its place.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) mistakes: Vec<Place>,
-    /// What the guards say.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) refusals: Vec<Refusal>,
-}
-
-/// A mistake at its place in the file.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Place {
-    /// The file.
-    file: String,
-    /// The line, from 1.
-    line: usize,
-    /// The column in characters, from 1.
-    column: usize,
-    /// What is wrong.
-    message: String,
-    /// What to do.
-    help: Option<String>,
-}
-
-impl Place {
-    pub(crate) fn of(all: &Mistakes, mistake: &Mistake) -> Self {
-        let (line, column) = all.position(mistake);
-        let (message, help) = (mistake.message.clone(), mistake.help.clone());
-        Place { file: all.file().to_owned(), line, column, message, help }
-    }
-}
 
 /// `plan`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -181,14 +123,4 @@ pub(crate) struct Failed {
     pub(crate) address: Address,
     /// Why.
     pub(crate) why: String,
-}
-
-pub(crate) fn done<T>(command: &str, code: Code, result: T) -> Document<T> {
-    let command = command.to_owned();
-    Document { version: VERSION, command, exit_code: code as u8, result: Some(result), error: None }
-}
-
-pub(crate) fn failed(command: &str, code: Code, error: Error) -> Document<()> {
-    let command = command.to_owned();
-    Document { version: VERSION, command, exit_code: code as u8, result: None, error: Some(error) }
 }

@@ -41,14 +41,13 @@ impl Failure {
 
     /// Tells people, or programs, and returns the exit code.
     pub(crate) fn tell(&self, screen: &Screen, command: &str) -> ExitCode {
-        let mistakes = self.mistakes.iter().flat_map(|all| all.all().iter().map(|m| Place::of(all, m)));
         screen.document(&document::failed(
             command,
             self.code,
             document::Error {
                 message: self.message.clone(),
                 hints: self.hints.clone(),
-                mistakes: mistakes.collect(),
+                mistakes: self.mistakes.iter().flat_map(|all| Place::all(all)).collect(),
                 refusals: self.refusals.clone(),
             },
         ));

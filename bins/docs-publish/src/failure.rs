@@ -1,7 +1,7 @@
 //! What ends a command early, its exit code, and how people are told.
 
 use crate::{
-    document::{self, Place},
+    document::{self, Place, Refusal},
     screen::Screen,
 };
 use causeway_docs_publish::{Error as Publishing, check::Finding, wanted::ContentError};
@@ -37,15 +37,21 @@ impl Failure {
     /// Tells people, or programs, and returns the exit code.
     pub(crate) fn tell(&self, screen: &Screen, command: &str) -> ExitCode {
         screen.end();
-        let mistakes = self.mistakes.iter().flat_map(|all| all.all().iter().map(|m| Place::of(all, m)));
+        let against = self.findings.iter().filter(|found| found.refuses);
+        let refusals = against.map(|found| Refusal {
+            address: None,
+            rule: found.rule.to_owned(),
+            field: Some(found.path.clone()),
+            why: found.message.clone(),
+        });
         screen.document(&document::failed(
             command,
             self.code,
             document::Error {
                 message: self.message.clone(),
                 hints: self.hints.clone(),
-                mistakes: mistakes.collect(),
-                findings: self.findings.iter().map(Into::into).collect(),
+                mistakes: self.mistakes.iter().flat_map(|all| Place::all(all)).collect(),
+                refusals: refusals.collect(),
             },
         ));
         match &self.mistakes {

@@ -23,15 +23,9 @@ fn run() -> ExitCode {
         Err(error) => return cli::refuse(&error),
     };
     let screen = screen::Screen::new(&cli.global);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failure::Failure::bug(&error).tell(&screen, cli.command.name()),
-    };
-    let result = runtime.block_on(commands::run(&cli, &screen));
-    // Blocking threads may still hang on a dead connection; there is nothing left to wait for.
-    runtime.shutdown_background();
-    match result {
-        Ok(code) => code.into(),
-        Err(failure) => failure.tell(&screen, cli.command.name()),
+    match causeway_ending::block_on(commands::run(&cli, &screen)) {
+        Ok(Ok(code)) => code.into(),
+        Ok(Err(failure)) => failure.tell(&screen, cli.command.name()),
+        Err(error) => failure::Failure::bug(&error).tell(&screen, cli.command.name()),
     }
 }

@@ -1,8 +1,11 @@
-//! How programs end: with which exit code, and when they should not, without a core file, as their memory holds secrets,
-//! and without showing values that a panic was told of.
+//! How programs end: with which exit code and which document, and when they should not, without a core file, as their memory
+//! holds secrets, and without showing values that a panic was told of.
+
+pub mod document;
 
 use std::{
     any::Any,
+    io,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
 };
@@ -39,6 +42,18 @@ pub fn keep_memory() {
     #[cfg(target_os = "linux")]
     // A core that is piped to a program ignores the limit, and honours this.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Does `work` on as many threads as there are cores, and waits for nothing else: blocking threads may still hang on a dead
+/// connection.
+///
+/// # Errors
+/// When there are no threads to be had.
+pub fn block_on<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// Runs `work`. A panic in it is a bug of ours and told as one: its own exit code, 101, means that nothing was changed.

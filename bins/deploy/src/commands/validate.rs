@@ -38,7 +38,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<Code, Failure> {
         }
     }
     if run.screen.json() {
-        let missing = missing.iter().flat_map(|all| all.all().iter().map(|m| Place::of(all, m))).collect();
+        let missing = missing.iter().flat_map(Place::all).collect();
         let (stack, region) = (common.name.clone(), common.region.clone());
         let result = document::Validate { stack, region, missing, refusals };
         run.screen.document(&document::done(run.name, code, result));

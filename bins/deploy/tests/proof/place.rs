@@ -181,7 +181,10 @@ impl Place {
             let report = engine.apply(planned, &run).await.map_err(|e| told(&e))?;
             match report.is_complete() {
                 true => Ok(()),
-                false => Err(format!("failed: {:?}, skipped: {}", report.failed, report.skipped.len())),
+                false => {
+                    let (failed, away) = (&report.failed, &report.away);
+                    Err(format!("failed: {failed:?}, skipped: {}, away: {away:?}", report.skipped.len()))
+                }
             }
         }
     }
