@@ -5,7 +5,7 @@ use crate::{Aws, Region};
 use aws_config::SdkConfig;
 use causeway_core::{Address, Error, Tags, rebuild::Tagged};
 
-/// All that carries the tags of `stack` in EC2, EKS, Auto Scaling, Systems Manager, KMS, ACM, RDS and ELBv2 of `regions`,
+/// All that carries the tags of `stack` in EC2, EKS, Auto Scaling, Systems Manager, KMS, ACM, RDS, ELBv2 and S3 of `regions`,
 /// and in Route 53 and CloudFront. Services that were not compiled in are left out.
 ///
 /// # Errors
@@ -31,6 +31,8 @@ pub async fn tagged(config: &SdkConfig, regions: &[String], stack: &str) -> Resu
         all.extend(aws.rds.tagged().await?);
         #[cfg(feature = "elbv2")]
         all.extend(aws.elbv2.tagged().await?);
+        #[cfg(feature = "s3")]
+        all.extend(aws.s3.tagged(region).await?);
         // There is only one of it.
         #[cfg(feature = "route53")]
         if n == 0 {

@@ -56,7 +56,8 @@ pub fn docs(stack: &mut Stack, common: &StackConfig, config: &Docs, zone: Option
             let control = stack.add("access", OriginAccessControl::s3(prefix.as_str()));
             let origin = Origin::private_bucket(PRIVATE, bucket.domain.clone(), control.id.clone());
             let edge = edge(stack, &prefix, config);
-            let wanted = distribution(config, origin, &edge, certificate);
+            let mut wanted = distribution(config, origin, &edge, certificate);
+            wanted.tags = Tags::from([("Name", prefix.as_str())]);
             let made = stack.add("distribution", wanted);
             names::records(stack, config, zone.as_ref(), &made);
             stack.output("docs_key_value_store", &edge.store);

@@ -99,6 +99,48 @@ fn a_site_from_an_empty_account_and_back() {
     }
 }
 
+const NAMELESS: &str = "[stack]\nname = \"lost\"\nregion = \"us-east-1\"\n\n[docs]\n";
+
+#[test]
+fn a_site_whose_journal_is_lost_is_found_again_and_not_made_twice() {
+    let world = World::with(73, NAMELESS);
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let there = inventory(&world);
+    std::fs::remove_dir_all(world.folder().join(".causeway")).unwrap();
+    world.forget_calls();
+    let refused = || {
+        let said = world.deploy(&["apply", "--yes"]).exits(101);
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = refused();
+    assert!(said.contains("! docs/distribution carries our tags"), "{said}");
+    let told = world.deploy(&["state", "rebuild", "--yes"]).succeeds();
+    for address in ["docs/bucket", "docs/distribution", "docs/readers"] {
+        assert!(told.contains(&format!("= {address} ")), "{address} is missing in\n{told}");
+    }
+    // What carries no tags is known by its name only.
+    let said = refused();
+    assert!(said.contains("! docs/store is there already"), "{said}");
+    world.deploy(&["apply", "--yes", "--adopt"]).succeeds();
+    assert_eq!(changes(&world), Vec::<String>::new());
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    assert_eq!(inventory(&world), there);
+}
+
+#[test]
+fn killed_at_any_moment_a_site_ends_in_the_same_place() {
+    let reference = World::with(74, EXAMPLE);
+    reference.deploy(&["apply", "--yes"]).succeeds();
+    let (wanted, total) = (inventory(&reference), reference.mutations().len());
+    for (i, moment) in [1, total / 3, 2 * total / 3, total - 1].into_iter().enumerate() {
+        let world = World::with(75 + i as u64, EXAMPLE);
+        world.kill_after(moment, Duration::from_secs(240));
+        world.deploy(&["apply", "--yes"]).succeeds();
+        world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+        assert_eq!(inventory(&world), wanted, "killed after {moment} of {total} changes");
+    }
+}
+
 /// What the second seed does by hand, one to one.
 const BY_HAND: &str = r#"
 import json, time

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// A distribution: names at the edge, and where what is asked there comes from.
 ///
-/// It is found by its comment, and by its aliases: a name is on one distribution only. What a spec does not say, like
+/// It is found by its comment, and by its aliases: a name is on one distribution only. Of those that stacks made, the one
+/// that has the same tag `Name` is found by its comment as well: after a lost journal nothing else tells it. What a spec does not say, like
 /// allowed methods, trusted signers or restrictions, stays as it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Distribution {
@@ -162,6 +163,8 @@ outputs! {
 }
 
 const HTTP: &str = "http2";
+/// The key of the tag that people see as a name.
+const NAME: &str = "Name";
 const ALL_EDGES: &str = "PriceClass_All";
 
 impl Resource for Distribution {
@@ -292,12 +295,21 @@ impl Distribution {
                     return Ok(Some(one.id));
                 }
                 _ if named(&one) => by_name = Some(one.id),
-                // Many stacks may say the same of theirs.
+                // Many stacks may say the same of theirs; this one's has its name, too.
+                Owner::Tagged { address, .. } if address == cx.address.0 && self.is_called_as(&tags) => {
+                    by_comment = Some(one.id);
+                }
                 Owner::Tagged { .. } => {}
                 _ => by_comment = by_comment.or(Some(one.id)),
             }
         }
         Ok(by_name.or(by_comment))
+    }
+
+    /// Whether `tags` have the name that is wanted.
+    fn is_called_as(&self, tags: &Tags) -> bool {
+        let name = self.tags.0.get(NAME);
+        name.is_some() && name == tags.0.get(NAME)
     }
 
     fn live(&self, cx: &Cx<'_, Self>, found: sdk::Distribution, tags: Tags) -> Result<Live<Self>, Error> {

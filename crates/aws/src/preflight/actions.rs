@@ -547,12 +547,18 @@ mod tests {
     use std::{fs, path::Path};
 
     /// Calls beside the engine: by programs that embed the crate, and by commands that look or run something.
-    const BESIDE: [&str; 4] =
-        ["ecr:GetAuthorizationToken", "ecs:ExecuteCommand", "eks:ListClusters", "logs:FilterLogEvents"];
+    const BESIDE: [&str; 5] = [
+        "ecr:GetAuthorizationToken",
+        "ecs:ExecuteCommand",
+        "eks:ListClusters",
+        "logs:FilterLogEvents",
+        "s3:ListAllMyBuckets",
+    ];
 
     /// What IAM calls a call of S3, where it has another name for it.
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>
-    const S3_CALLS: [(&str, &[&str]); 10] = [
+    const S3_CALLS: [(&str, &[&str]); 11] = [
+        ("s3:ListBuckets", &["s3:ListAllMyBuckets"]),
         ("s3:HeadBucket", &["s3:ListBucket"]),
         ("s3:GetBucketEncryption", &["s3:GetEncryptionConfiguration"]),
         ("s3:PutBucketEncryption", &["s3:PutEncryptionConfiguration"]),
