@@ -216,7 +216,6 @@ fn of_bucket(guards: &Guards) -> Vec<Point> {
             APPLY,
         ),
         Point::wrong_unless(!guards.website, "website endpoint", said(!guards.website, "off", "on"), MOVE),
-        Point::wrong_unless(guards.encrypted, "encryption", said(guards.encrypted, "on", "off"), APPLY),
         Point::new("versions", versions, said(guards.versions, "kept", "not kept"), kept),
     ]
 }

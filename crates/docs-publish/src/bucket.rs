@@ -72,7 +72,7 @@ pub(crate) struct Headed {
     headers: BTreeMap<String, String>,
 }
 
-/// How a bucket is guarded.
+/// How a bucket is guarded. That it is encrypted is not asked: S3 has encrypted everything since 2023.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Guards {
     /// Whether all public access is blocked.
@@ -81,7 +81,6 @@ pub(crate) struct Guards {
     pub(crate) public: bool,
     /// Whether it has a website endpoint.
     pub(crate) website: bool,
-    pub(crate) encrypted: bool,
     pub(crate) versions: bool,
 }
 
@@ -351,13 +350,9 @@ impl Bucket {
             Err(error) if none(error.code()) => false,
             answer => answer.call(act).map(|_| true)?,
         };
-        let encrypted = match self.client.get_bucket_encryption().bucket(&self.name).send().await {
-            Err(error) if error.code() == Some("ServerSideEncryptionConfigurationNotFoundError") => false,
-            answer => answer.call(act)?.server_side_encryption_configuration.is_some(),
-        };
         let versions = self.client.get_bucket_versioning().bucket(&self.name).send().await.call(act)?;
         let versions = versions.status == Some(BucketVersioningStatus::Enabled);
-        Ok(Guards { blocked, public, website, encrypted, versions })
+        Ok(Guards { blocked, public, website, versions })
     }
 
     /// Ends uploads in parts that began before `before` and were never finished. Returns how many.

@@ -261,8 +261,8 @@ async fn fill(
     let size = |step: &Step| content.files.get(&step.path).map_or(0, |file| file.size);
     watch(Event::Begin { objects: all().count(), bytes: all().filter(sent).map(size).sum() });
     for phase in [&steps.shared, &steps.others, &steps.pages] {
-        let make = |step: &Step| {
-            let (step, file) = (step.clone(), content.files.get(&step.path).cloned());
+        let make = |step: Step| {
+            let file = content.files.get(&step.path).cloned();
             async move {
                 let Some(file) = file else { return Ok((step, 0)) };
                 let step = make(place, tree, step, &file).await?;
@@ -271,12 +271,8 @@ async fn fill(
                 Ok::<_, Error>((step, bytes))
             }
         };
-        // Made by a loop: the closure's future would otherwise have to be general over lifetimes.
-        let mut work = Vec::with_capacity(phase.len());
-        for step in phase {
-            work.push(make(step));
-        }
-        let mut made = stream::iter(work).buffer_unordered(options.jobs.max(1));
+        // One after the other: thousands of uploads that have not begun yet would take more memory than all that have.
+        let mut made = stream::iter(phase.iter().cloned().map(make)).buffer_unordered(options.jobs.max(1));
         while let Some((step, bytes)) = made.try_next().await? {
             match step.how {
                 How::Upload => done.uploaded += 1,
