@@ -33,7 +33,7 @@ fn outputs(world: &World) -> Json {
 
 #[test]
 fn a_site_from_an_empty_account_and_back() {
-    let world = World::with(71, EXAMPLE);
+    let world = World::with(371, EXAMPLE);
     let asked = world.deploy(&["preflight"]).succeeds();
     assert!(!asked.contains("\n! "), "{asked}");
     let policy = world.stdout(&["iam-policy"]);
@@ -103,7 +103,7 @@ const NAMELESS: &str = "[stack]\nname = \"lost\"\nregion = \"us-east-1\"\n\n[doc
 
 #[test]
 fn a_site_whose_journal_is_lost_is_found_again_and_not_made_twice() {
-    let world = World::with(73, NAMELESS);
+    let world = World::with(373, NAMELESS);
     world.deploy(&["apply", "--yes"]).succeeds();
     let there = inventory(&world);
     std::fs::remove_dir_all(world.folder().join(".causeway")).unwrap();
@@ -129,11 +129,11 @@ fn a_site_whose_journal_is_lost_is_found_again_and_not_made_twice() {
 
 #[test]
 fn killed_at_any_moment_a_site_ends_in_the_same_place() {
-    let reference = World::with(74, EXAMPLE);
+    let reference = World::with(374, EXAMPLE);
     reference.deploy(&["apply", "--yes"]).succeeds();
     let (wanted, total) = (inventory(&reference), reference.mutations().len());
     for (i, moment) in [1, total / 3, 2 * total / 3, total - 1].into_iter().enumerate() {
-        let world = World::with(75 + i as u64, EXAMPLE);
+        let world = World::with(375 + i as u64, EXAMPLE);
         world.kill_after(moment, Duration::from_secs(240));
         world.deploy(&["apply", "--yes"]).succeeds();
         world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
@@ -240,7 +240,7 @@ async fn publish(world: &World, id: &str, page: &str) -> bool {
 fn the_website_that_people_made_is_taken_over_and_moves_step_by_step() {
     let bucket = format!("{}", std::process::id());
     let host = format!("coder-docs-{bucket}.s3-website-us-east-1.amazonaws.com");
-    let world = World::with(72, "[stack]\nname = \"seed\"\nregion = \"us-east-1\"\n\n[docs]\n");
+    let world = World::with(372, "[stack]\nname = \"seed\"\nregion = \"us-east-1\"\n\n[docs]\n");
     let id = world.boto3(&BY_HAND.replace("BUCKET", &bucket)).trim().to_owned();
     world.forget_calls();
 

@@ -121,11 +121,13 @@ def main():
 
     os.environ["CAUSEWAY_SUPERVISOR"] = str(me)
     try:
-        child = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, preexec_fn=prepare).pid
+        # Kept until the end: one that goes collects its process if that has ended already, and nobody would hear of it.
+        process = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, preexec_fn=prepare)
     except OSError as error:
         print(f"supervise: start {options.command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127)
 
+    child = process.pid
     code = None
     stopping = None
     while code is None:
