@@ -9,8 +9,8 @@ use crate::{
 use causeway_core::{Stop, engine::Run, render};
 use causeway_dns_sync::{Options, Sync};
 use causeway_ending::Code;
-use std::{path::Path, time::Duration};
-use tokio::time::Instant;
+use std::{path::Path, sync::LazyLock, time::Duration};
+use tokio::{sync::watch, time::Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
@@ -130,20 +130,50 @@ pub(crate) async fn once(
     Ok(Ended { code, applied, stopped: asked })
 }
 
-/// Returns `true` when somebody asked to stop, and `false` when it is `until`.
+/// Returns `true` when somebody asked to stop, also before this was called, and `false` when it is `until`.
 pub(crate) async fn stopped(until: Instant) -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
+    let mut asked = asked();
     tokio::select! {
+        _ = asked.wait_for(|asked| *asked) => true,
         () = tokio::time::sleep_until(until) => false,
-        _ = tokio::signal::ctrl_c() => true,
-        () = terminated => true,
+    }
+}
+
+/// Whether somebody has asked to stop. It is listened for from the first call on and for good: a signal that comes while
+/// nobody waits would be lost.
+fn asked() -> watch::Receiver<bool> {
+    use tokio::signal::unix::{SignalKind, signal};
+    static ASKED: LazyLock<watch::Receiver<bool>> = LazyLock::new(|| {
+        let (tell, asked) = watch::channel(false);
+        let signals = signal(SignalKind::interrupt())
+            .and_then(|interrupted| Ok((interrupted, signal(SignalKind::terminate())?)));
+        tokio::spawn(async move {
+            if let Ok((mut interrupted, mut terminated)) = signals {
+                tokio::select! {
+                    _ = interrupted.recv() => {}
+                    _ = terminated.recv() => {}
+                }
+                tell.send_replace(true);
+            }
+            // Whoever waits would take its end for the wish.
+            std::future::pending::<()>().await;
+        });
+        asked
+    });
+    ASKED.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_while_nobody_waits_is_heard() {
+        assert!(!stopped(Instant::now()).await);
+        let me = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &me]).status().unwrap().success());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(stopped(Instant::now() + Duration::from_secs(60)).await);
     }
 }
