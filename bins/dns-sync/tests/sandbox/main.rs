@@ -8,6 +8,7 @@ mod clusters;
 mod follows;
 mod inside;
 mod killed;
+mod large;
 mod lease;
 mod moves;
 mod operate;
