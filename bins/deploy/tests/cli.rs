@@ -414,3 +414,32 @@ fn a_sandbox_that_does_not_run_is_said_to_not_run() {
     assert_eq!(document(&sandbox(&["sandbox", "status", "--json"]))["result"]["running"], false);
     assert_eq!(code(&sandbox(&["sandbox", "down"])), 0);
 }
+
+/// With all features of everything on, as in tests, what the program did not ask for is there all the same.
+#[test]
+fn every_service_of_aws_is_in_the_program_as_people_build_it() {
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+        cargo.args(arguments).args(["--package", "deploy", "--depth", "0", "--edges", "normal", "--offline"]);
+        cargo
+            .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
+            .env_remove("CARGO_UNSTABLE_FEATURE_UNIFICATION");
+        let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let tree = ["tree", "--invert", "causeway-aws", "--format", "{f}"];
+    let (built, all) = (cargo(&tree), cargo(&[&tree[..], &["--all-features"]].concat()));
+    assert!(built.contains("s3"), "it is looked for rightly: {built}");
+    assert_eq!(built, all);
+    let manifest =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/aws/Cargo.toml")).unwrap();
+    let features = manifest.split("[features]").nth(1).unwrap().split("[dependencies]").next().unwrap();
+    let names = features.lines().filter(|line| !line.starts_with(['#', ' ', ']']));
+    for name in names.filter_map(|line| line.split(" = ").next()).filter(|name| !name.is_empty()) {
+        assert!(
+            built.trim().split(',').any(|feature| feature == name),
+            "`deploy` does not ask for `{name}`: {built}"
+        );
+    }
+}
