@@ -1,6 +1,6 @@
 //! What `--json` prints: one document a command, as `dns-sync schema output` describes it.
 
-pub(crate) use causeway_ending::document::{Document, Error, Place, done, failed};
+pub(crate) use causeway_ending::document::{Document, Error, Place, done, failed, schema};
 
 use causeway_core::{
     Address,

@@ -1,12 +1,9 @@
 //! What ends a command early, its exit code, and how people are told.
 
-use crate::{
-    document::{self, Place},
-    screen::Screen,
-};
+use crate::document::{self, Place};
 use causeway_core::{engine::EngineError, error::chain, guard::Refusal, plan::PlanError};
 use causeway_dns_sync::SyncError;
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use causeway_settings::Mistakes;
 use std::{error::Error, process::ExitCode};
 

@@ -5,8 +5,8 @@ mod commands;
 mod document;
 mod failure;
 mod metrics;
-mod screen;
 
+use causeway_ending::screen::{self, Screen};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -22,7 +22,10 @@ fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::refuse(&error),
     };
-    let screen = screen::Screen::new(&cli.global);
+    if cli.global.verbose {
+        screen::log("info,causeway_dns=debug,causeway_dns_sync=debug");
+    }
+    let screen = Screen { json: cli.global.json, quiet: cli.global.quiet };
     match causeway_ending::block_on(commands::run(&cli, &screen)) {
         Ok(Ok(code)) => code.into(),
         Ok(Err(failure)) => failure.tell(&screen, cli.command.name()),

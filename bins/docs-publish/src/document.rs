@@ -1,6 +1,6 @@
 //! What `--json` prints: one document a command, as `docs-publish schema output` describes it.
 
-pub(crate) use causeway_ending::document::{Document, Error, Place, Refusal, done, failed};
+pub(crate) use causeway_ending::document::{Document, Error, Place, Refusal, done, failed, schema};
 
 use causeway_docs_publish::{audit, check, gc::Collected, publish::Published, releases::Kept, verify};
 use schemars::JsonSchema;

@@ -4,6 +4,7 @@ use crate::{
     document::{self, Place, Refusal},
     screen::Screen,
 };
+use causeway_core::error::chain;
 use causeway_docs_publish::{Error as Publishing, check::Finding, wanted::ContentError};
 use causeway_ending::Code;
 use causeway_settings::Mistakes;
@@ -64,17 +65,6 @@ impl Failure {
         }
         self.code.into()
     }
-}
-
-/// An error with what led to it.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    text
 }
 
 impl From<Mistakes> for Failure {

@@ -84,7 +84,7 @@ pub async fn audit(config: &SdkConfig, target: &Target) -> Result<Audited, Error
     let cloudfront = place::cloudfront(config);
     let distribution = place::find(&cloudfront, target).await?;
     let mut points = vec![];
-    let owner = distribution.arn.split(':').nth(4).filter(|owner| !owner.is_empty()).map(str::to_owned);
+    let owner = place::owner(&distribution);
     if let Some(settings) = &distribution.distribution_config {
         points.extend(at_the_edge(settings));
         points.extend(functions(&cloudfront, settings).await?);
@@ -98,15 +98,12 @@ pub async fn audit(config: &SdkConfig, target: &Target) -> Result<Audited, Error
 
 /// The origin of what visitors get.
 fn origin(settings: &DistributionConfig) -> Option<&Origin> {
-    let id = settings.default_cache_behavior.as_ref()?.target_origin_id();
-    settings.origins.as_ref()?.items().iter().find(|origin| origin.id() == id)
+    place::origin_named(settings, settings.default_cache_behavior.as_ref()?.target_origin_id())
 }
 
 /// The name of the function for an event of what visitors get.
 fn function<'a>(settings: &'a DistributionConfig, event: &EventType) -> Option<&'a str> {
-    let all = settings.default_cache_behavior.as_ref()?.function_associations.as_ref()?;
-    let one = all.items().iter().find(|one| one.event_type() == event)?;
-    one.function_arn().rsplit('/').next()
+    place::function_at(settings.default_cache_behavior.as_ref()?.function_associations.as_ref()?, event)
 }
 
 fn at_the_edge(settings: &DistributionConfig) -> Vec<Point> {

@@ -253,20 +253,16 @@ impl Bucket {
         (upload, size): (&str, u64),
         sums: &[[u8; 32]],
     ) -> Result<(), Error> {
-        let unreadable =
-            |e| Error::Local { path: local.display().to_string(), source: std::io::Error::other(e) };
+        let unreadable = |source| Error::Local { path: local.display().to_string(), source };
+        let whole = tokio::fs::metadata(local).await.map_err(unreadable)?.len();
         let mut parts = vec![];
         let mut offset = 0;
         for (n, sum) in (1..).zip(sums) {
             let sum = aws_smithy_types::base64::encode(sum);
-            let whole = std::fs::metadata(local).map_err(unreadable)?.len();
             let length = size.min(whole.saturating_sub(offset));
             let stream = ByteStream::read_from().path(local).buffer_size(PIECE).offset(offset);
             let body = stream.length(Length::Exact(length)).build().await;
-            let body = body.map_err(|e| Error::Local {
-                path: local.display().to_string(),
-                source: std::io::Error::other(e),
-            })?;
+            let body = body.map_err(|e| unreadable(std::io::Error::other(e)))?;
             let call = self.client.upload_part().bucket(&self.name).key(key).upload_id(upload).part_number(n);
             let call = call.body(body).checksum_sha256(&sum).set_expected_bucket_owner(self.owner.clone());
             let answer = call.send().await;

@@ -79,8 +79,6 @@ impl Place {
         let stores = stores.and_then(|c| c.key_value_store_associations.as_ref());
         let store = stores.and_then(|s| s.items().first()).map(|s| s.key_value_store_arn().to_owned());
         let store = store.ok_or_else(|| not_prepared("has a function that has no key value store"))?;
-        // The fifth part of an ARN.
-        let owner = distribution.arn.split(':').nth(4).filter(|owner| !owner.is_empty()).map(str::to_owned);
         Ok(Place {
             distribution: id.clone(),
             domain: distribution.domain_name.clone(),
@@ -89,7 +87,7 @@ impl Place {
             store: store.clone(),
             enabled: settings.enabled,
             staged: releases(settings).is_some_and(|led| led.staged),
-            objects: Bucket::new(config, bucket, region, owner),
+            objects: Bucket::new(config, bucket, region, owner(&distribution)),
             keys: Store::new(config, &store),
             cloudfront,
         })
@@ -182,15 +180,29 @@ fn releases(settings: &DistributionConfig) -> Option<Led<'_>> {
 impl<'a> Led<'a> {
     /// The name of the function for viewer requests.
     fn router(&self) -> Option<&'a str> {
-        let one = self.functions?.items().iter().find(|f| *f.event_type() == EventType::ViewerRequest)?;
-        one.function_arn().rsplit('/').next()
+        function_at(self.functions?, &EventType::ViewerRequest)
     }
 }
 
 /// The origin that releases come from.
 fn origin(settings: &DistributionConfig) -> Option<&Origin> {
-    let id = releases(settings)?.origin;
+    origin_named(settings, releases(settings)?.origin)
+}
+
+/// The origin that behaviours name by `id`.
+pub(crate) fn origin_named<'a>(settings: &'a DistributionConfig, id: &str) -> Option<&'a Origin> {
     settings.origins.as_ref()?.items().iter().find(|origin| origin.id() == id)
+}
+
+/// The name of the function for an event.
+pub(crate) fn function_at<'a>(functions: &'a FunctionAssociations, event: &EventType) -> Option<&'a str> {
+    let one = functions.items().iter().find(|one| one.event_type() == event)?;
+    one.function_arn().rsplit('/').next()
+}
+
+/// The account that a distribution is in, and its bucket has to be: the fifth part of an ARN.
+pub(crate) fn owner(distribution: &Distribution) -> Option<String> {
+    distribution.arn.split(':').nth(4).filter(|owner| !owner.is_empty()).map(str::to_owned)
 }
 
 /// The name of the function that leads to a release.

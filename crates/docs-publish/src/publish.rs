@@ -16,7 +16,7 @@ use crate::{
     store::Seen,
     wanted::Content,
 };
-use causeway_site::{File, Manifest, Release, ReleaseId, layout};
+use causeway_site::{File, Manifest, ReleaseId, layout};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -136,7 +136,6 @@ pub async fn publish(
     if let Some(live) = live.as_ref().filter(|_| options.way_back && options.switch) {
         prove(place, live).await?;
     }
-    let value = |release: &Release| encoded(release, "the release");
     let mut puts = keys(&manifest)?;
     if let Some(before) = done.before.as_ref().filter(|_| options.switch) {
         puts.push((PREVIOUS.to_owned(), before.to_string()));
@@ -147,7 +146,8 @@ pub async fn publish(
         written => written?,
     };
     if options.switch {
-        let seen = place.keys.switch(seen, &manifest.release, value(&manifest.release)?).await?;
+        let seen =
+            place.keys.switch(seen, &manifest.release, encoded(&manifest.release, "the release")?).await?;
         done.switched = true;
         watch(Event::Switched);
         error_page::mend(place, seen, &manifest, options.patience, watch, &mut done).await?;

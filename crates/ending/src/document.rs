@@ -6,8 +6,9 @@ pub use causeway_core::guard::Refusal;
 
 use crate::Code;
 use causeway_settings::{Mistake, Mistakes};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
+use serde_json::{Value as Json, json};
 
 /// The version of all documents.
 const VERSION: u32 = 1;
@@ -28,6 +29,18 @@ pub struct Document<T> {
     /// Why nothing came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Error>,
+}
+
+/// The JSON Schema of what a program prints: `commands` tells what each of its commands does.
+pub fn schema(commands: impl FnOnce(&mut SchemaGenerator) -> Json) -> Json {
+    // As it is written: what may be left out is not required.
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let commands = commands(&mut generator);
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "commands": commands,
+        "$defs": generator.take_definitions(true),
+    })
 }
 
 /// The document of a command that did its work.

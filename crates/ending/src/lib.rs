@@ -2,6 +2,7 @@
 //! holds secrets, and without showing values that a panic was told of.
 
 pub mod document;
+pub mod screen;
 
 use std::{
     any::Any,

@@ -4,11 +4,14 @@
 use crate::config::Problem;
 use std::net::Ipv4Addr;
 
+/// Whose region it is, of what has to be where the stack is.
+pub(crate) const STACK: &str = "the stack is in";
+
 /// What the parts of an ARN have to be.
 pub(crate) struct Arn<'a> {
     pub service: &'a str,
-    /// None: any.
-    pub region: Option<&'a str>,
+    /// Which, and whose it is, for people; None: any.
+    pub region: Option<(&'a str, &'a str)>,
     /// How its resource starts.
     pub resource: &'a str,
     /// For people.
@@ -36,8 +39,8 @@ impl Arn<'_> {
         if !resource.starts_with(self.resource) || resource.len() == self.resource.len() {
             return Some(format!("`{arn}` does not name a `{}`", self.resource.trim_end_matches(['/', ':'])));
         }
-        let other = self.region.filter(|wanted| *wanted != region)?;
-        Some(format!("`{arn}` is in {region}, and the stack is in {other}"))
+        let (wanted, whose) = self.region.filter(|(wanted, _)| *wanted != region)?;
+        Some(format!("`{arn}` is in {region}, and {whose} {wanted}"))
     }
 }
 

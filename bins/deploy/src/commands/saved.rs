@@ -55,7 +55,7 @@ pub(crate) fn of(planned: &Planned, options: &PlanOptions, cloud: &Cloud) -> Res
 /// Tells what was permitted, a line each.
 pub(crate) fn tell(run: &Run<'_>, permitted: &Permitted) {
     for address in &permitted.data {
-        run.screen.say(&format!("Permitted: `{address}` holds data, and may be deleted or replaced."));
+        run.screen.say(&format!("Permitted: `{address}` may be deleted or replaced, with what it holds."));
     }
     if let Some(at) = permitted.other.get(rehearsal::MIGRATION) {
         run.screen.say(&format!(

@@ -1,6 +1,6 @@
 //! A static site: from the empty account and back, and from the public website bucket that people begin with.
 
-use crate::{changes, world::World};
+use crate::{changes, clean_plan, world::World};
 use serde_json::{Value as Json, json};
 use std::{
     collections::BTreeMap,
@@ -71,13 +71,7 @@ fn a_site_from_an_empty_account_and_back() {
 
     world.forget_calls();
     world.deploy(&["apply", "--yes"]).succeeds();
-    let before = world.calls().len();
-    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    world.calls().iter().skip(before).for_each(|call| *names.entry(call.name()).or_default() += 1);
-    let calls: usize = names.values().sum();
-    println!("a clean plan of a site is {calls} calls: {names:?}");
-    assert!(calls <= PLAN, "{calls} calls: {names:?}");
+    clean_plan(&world, "a site", PLAN);
     world.deploy(&["drift"]).succeeds();
     assert_eq!(changes(&world), Vec::<String>::new());
 

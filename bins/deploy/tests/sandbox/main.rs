@@ -25,6 +25,18 @@ fn changes(world: &World) -> Vec<String> {
     world.mutations().into_iter().map(|c| c.name()).collect()
 }
 
+/// Plans `what`, which finds nothing to do and takes at most `most` calls.
+#[expect(clippy::print_stdout, reason = "how many there are is a figure of docs/performance.md")]
+fn clean_plan(world: &World, what: &str, most: usize) {
+    let before = world.calls().len();
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    world.calls().iter().skip(before).for_each(|call| *names.entry(call.name()).or_default() += 1);
+    let calls: usize = names.values().sum();
+    println!("a clean plan of {what} is {calls} calls: {names:?}");
+    assert!(calls <= most, "{calls} calls: {names:?}");
+}
+
 #[test]
 fn applied_twice_nothing_happens_and_a_change_touches_nothing_else() {
     let world = World::new(1);
@@ -35,13 +47,7 @@ fn applied_twice_nothing_happens_and_a_change_touches_nothing_else() {
 
     world.forget_calls();
     world.deploy(&["apply", "--yes"]).succeeds();
-    let before = world.calls().len();
-    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    world.calls().iter().skip(before).for_each(|call| *names.entry(call.name()).or_default() += 1);
-    let calls: usize = names.values().sum();
-    println!("a clean plan of the ECS target is {calls} calls: {names:?}");
-    assert!(calls <= PLAN, "{calls} calls: {names:?}");
+    clean_plan(&world, "the ECS target", PLAN);
     world.deploy(&["drift"]).succeeds();
     assert_eq!(changes(&world), Vec::<String>::new());
 

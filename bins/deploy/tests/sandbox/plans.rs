@@ -79,7 +79,10 @@ fn a_saved_plan_tells_what_it_permits_and_how_long_it_takes_and_needs_no_second_
     let plan = destroy(&["bare.json"]).succeeds();
     assert!(plan.contains("`apply` would refuse this:") && !plan.contains("Permitted:"), "{plan}");
     let plan = destroy(&["plan.json", "--permit", "registry"]).succeeds();
-    assert!(plan.contains("Permitted: `registry` holds data") && !plan.contains("would refuse"), "{plan}");
+    assert!(
+        plan.contains("Permitted: `registry` may be deleted or replaced") && !plan.contains("would refuse"),
+        "{plan}"
+    );
     destroy(&["slip.json", "--permit", "regsitry"]).exits(64);
     world.forget_calls();
     let calls = world.calls().len();

@@ -4,11 +4,10 @@ use super::{Selection, actor, code_of, open, tell_left};
 use crate::{
     document::{self, Applied, Document},
     failure::Failure,
-    screen::Screen,
 };
 use causeway_core::{Stop, engine::Run, render};
 use causeway_dns_sync::{Options, Sync};
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use std::{path::Path, sync::LazyLock, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
@@ -124,7 +123,7 @@ pub(crate) async fn once(
     let (done, failed, unchanged) = (applied.done.len(), applied.failed.len(), applied.unchanged);
     if changes {
         screen.say(&format!("{done} done, {failed} not, {unchanged} unchanged"));
-    } else if !screen.quiet() {
+    } else if !screen.quiet {
         screen.say(&format!("nothing to do; {unchanged} records are as they should be"));
     }
     Ok(Ended { code, applied, stopped: asked })

@@ -1,8 +1,8 @@
 //! `dns-sync export`: what is in the zones, as the configuration would say it.
 
 use super::open;
-use crate::{document, failure::Failure, screen::Screen};
-use causeway_ending::Code;
+use crate::{document, failure::Failure};
+use causeway_ending::{Code, screen::Screen};
 use std::{fmt::Write, path::Path};
 
 #[derive(Debug, clap::Args)]

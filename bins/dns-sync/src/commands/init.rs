@@ -1,8 +1,8 @@
 //! `dns-sync init`: a configuration to start from.
 
-use crate::{failure::Failure, screen::Screen};
+use crate::failure::Failure;
 use causeway_dns_sync::config;
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use std::{fs::OpenOptions, io::Write, path::Path};
 
 pub(crate) fn run(file: &Path, screen: &Screen) -> Result<Code, Failure> {

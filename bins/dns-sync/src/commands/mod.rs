@@ -13,7 +13,6 @@ pub(crate) mod verify;
 use crate::{
     cli::{Cli, Command},
     failure::Failure,
-    screen::Screen,
 };
 use causeway_core::{Address, render};
 use causeway_dns::Name;
@@ -21,7 +20,7 @@ use causeway_dns_sync::{
     File, Options, Prepared, Sync,
     wanted::{Because, address_of},
 };
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use std::path::Path;
 
 pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
@@ -100,7 +99,7 @@ fn tell_left(prepared: &Prepared, screen: &Screen) {
         match left.because {
             // Told with the source.
             Because::SourceAway => {}
-            _ if left.because.is_fine() && screen.quiet() => {}
+            _ if left.because.is_fine() && screen.quiet => {}
             _ if left.because.is_fine() => {
                 screen.warn("note", &format!("`{}` is passed over: {}", left.name, left.why));
             }

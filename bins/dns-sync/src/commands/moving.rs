@@ -4,7 +4,6 @@ use super::{actor, open};
 use crate::{
     document::{self, Moved},
     failure::Failure,
-    screen::Screen,
 };
 use causeway_core::{engine::EngineError, error::chain};
 use causeway_dns::Name;
@@ -12,7 +11,7 @@ use causeway_dns_sync::{
     Sync, SyncError,
     moving::{MoveError, Progress},
 };
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use jiff::Timestamp;
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -79,7 +78,7 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<C
     let left: Vec<_> =
         left.into_iter().filter(|one| names.is_empty() || is_among(&names, &one.name)).collect();
     let code = if left.is_empty() { Code::Done } else { Code::Unavailable };
-    if done.is_empty() && left.is_empty() && !screen.quiet() {
+    if done.is_empty() && left.is_empty() && !screen.quiet {
         screen.say("nothing moves");
     }
     screen.document(&document::done("move", code, Moved { done, left }));

@@ -1,9 +1,9 @@
 //! `dns-sync plan`: what `apply` would do.
 
 use super::{Selection, actor, code_of, open, tell_left};
-use crate::{document, failure::Failure, screen::Screen};
+use crate::{document, failure::Failure};
 use causeway_core::{estimate::Estimate, render};
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<C
         Code::Done if flags.detailed_exitcode && !prepared.is_empty() => Code::Changes,
         code => code,
     };
-    if !(screen.quiet() && prepared.is_empty()) {
+    if !(screen.quiet && prepared.is_empty()) {
         screen.say(&render::plan(plan, false));
         if !prepared.is_empty() {
             screen.say(&format!("to do just this: dns-sync apply --digest {}", plan.digest()));

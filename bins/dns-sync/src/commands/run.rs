@@ -1,13 +1,13 @@
 //! `dns-sync run`: one run after the other, until it is told to stop.
 
 use super::{Selection, actor, apply, open};
-use crate::{failure::Failure, metrics::Metrics, screen::Screen};
+use crate::{failure::Failure, metrics::Metrics};
 use causeway_core::error::chain;
 use causeway_dns_sync::{
     File, Options,
     lease::{Kept, Lease, Turn},
 };
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 const A_DAY: Duration = Duration::from_secs(86_400);

@@ -1,9 +1,8 @@
 //! `dns-sync schema`: what the configuration and the documents look like.
 
-use crate::{document, failure::Failure, screen::Screen};
+use crate::{document, failure::Failure};
 use causeway_dns_sync::config;
-use causeway_ending::Code;
-use schemars::SchemaGenerator;
+use causeway_ending::{Code, screen::Screen};
 use serde_json::json;
 
 #[derive(Debug, clap::Args)]
@@ -24,9 +23,8 @@ enum Of {
 pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
     let schema = match flags.of {
         Of::Config => config::schema(),
-        Of::Output => {
-            let mut generator = SchemaGenerator::default();
-            let commands = json!({
+        Of::Output => document::schema(|generator| {
+            json!({
                 "plan": generator.subschema_for::<document::Document<document::Planned>>(),
                 "apply": generator.subschema_for::<document::Document<document::Applied>>(),
                 "adopt": generator.subschema_for::<document::Document<document::Applied>>(),
@@ -36,10 +34,8 @@ pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
                 "undo --list": generator.subschema_for::<document::Document<document::Runs>>(),
                 "move": generator.subschema_for::<document::Document<document::Moved>>(),
                 "export": generator.subschema_for::<document::Document<document::Records>>(),
-            });
-            json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "commands": commands,
-                    "$defs": generator.take_definitions(true) })
-        }
+            })
+        }),
     };
     screen.raw(&format!("{schema:#}\n"));
     Ok(Code::Done)

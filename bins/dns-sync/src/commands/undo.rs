@@ -1,10 +1,10 @@
 //! `dns-sync undo`: takes a run back.
 
 use super::{actor, open};
-use crate::{document, failure::Failure, screen::Screen};
+use crate::{document, failure::Failure};
 use causeway_core::{engine::Run, error::chain, render};
 use causeway_dns_sync::undo::UndoError;
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use std::path::Path;
 
 #[derive(Debug, clap::Args)]

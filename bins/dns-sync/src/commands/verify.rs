@@ -1,10 +1,10 @@
 //! `dns-sync verify`: whether DNS says what was applied.
 
 use super::open;
-use crate::{document, failure::Failure, screen::Screen};
+use crate::{document, failure::Failure};
 use causeway_core::error::chain;
 use causeway_dns_sync::verify::Checked;
-use causeway_ending::Code;
+use causeway_ending::{Code, screen::Screen};
 use std::{path::Path, time::Duration};
 use tokio::time::Instant;
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(file: &Path, flags: &Flags, screen: &Screen) -> Result<C
         _ if checked.iter().all(|c| c.error.is_some()) => Code::Unavailable,
         _ => Code::Partial,
     };
-    if !(screen.quiet() && code == Code::Done) {
+    if !(screen.quiet && code == Code::Done) {
         screen.say(&format!("{right} of {} answers are right", checked.len()));
     }
     screen.document(&document::done("verify", code, document::Verified { checked }));

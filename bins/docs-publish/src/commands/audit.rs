@@ -9,7 +9,7 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<Code, Failure> {
     let (config, target) = session.target().await?;
     let audited = audit::audit(&config, &target).await?;
     for point in &audited.points {
-        if !(session.screen.quiet() && point.state == State::Good) {
+        if !(session.screen.quiet && point.state == State::Good) {
             session.screen.say(&format!("{:>15}  {}: {}", point.state.to_string(), point.what, point.found));
             if let Some(mend) = point.mend {
                 session.screen.say(&format!("{:>15}  {mend}", ""));

@@ -26,7 +26,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
     let found = check::look(&tree, &content, &session.config.rules(&flags.allow))?;
     session.screen.findings(&found);
     let refused = found.iter().filter(|finding| finding.refuses).count();
-    if !(session.screen.quiet() && found.is_empty()) {
+    if !(session.screen.quiet && found.is_empty()) {
         session.screen.say(&format!(
             "{} files, {} found, {refused} of it refused",
             content.files.len(),

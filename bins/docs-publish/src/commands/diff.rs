@@ -54,7 +54,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
     if rules {
         screen.say("redirects, or how pages are spelled");
     }
-    if same && !screen.quiet() {
+    if same && !screen.quiet {
         screen.say("nothing to do");
     }
     let code = if flags.detailed_exitcode && !same { Code::Changes } else { Code::Done };

@@ -29,7 +29,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
     let place = session.place().await?;
     let done = gc::collect(&place, &keep, flags.dry_run).await?;
     let would = if flags.dry_run { "would be " } else { "" };
-    if !(session.screen.quiet() && done.releases.is_empty() && done.shared == 0) {
+    if !(session.screen.quiet && done.releases.is_empty() && done.shared == 0) {
         for id in &done.releases {
             session.screen.say(&format!("- {id}"));
         }

@@ -13,10 +13,11 @@ pub(crate) mod verify;
 use crate::{
     cli::{Cli, Command, Global},
     config::Config,
-    failure::{Failure, chain},
+    failure::Failure,
     screen::Screen,
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use causeway_core::error::chain;
 use causeway_docs_publish::{
     place::{Place, Target},
     publish::Published,

@@ -1,11 +1,8 @@
 //! `docs-publish publish` and `preview`: a folder becomes a release.
 
 use super::{Session, allowed, verify};
-use crate::{
-    config::StyleName,
-    document,
-    failure::{Failure, chain},
-};
+use crate::{config::StyleName, document, failure::Failure};
+use causeway_core::error::chain;
 use causeway_docs_publish::{
     Error,
     place::Place,
@@ -75,7 +72,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags, switch: bool) -> R
     let mut code = Code::Done;
     if done.switched && !place.staged && !flags.no_verify {
         let verified = session.verify(&place, &done).await?;
-        if !session.screen.quiet() {
+        if !session.screen.quiet {
             session.screen.say(&format!("{} answers of the edge seen", verified.asked));
         }
         code = verify::code_of(&verified);
@@ -108,7 +105,7 @@ async fn build(session: &Session<'_>, command: &str) -> Result<(), Failure> {
 fn tell(session: &Session<'_>, place: &Place, done: &Published, switch: bool, url: &str) {
     let screen = session.screen;
     if done.is_nothing() {
-        if !screen.quiet() {
+        if !screen.quiet {
             let what = if switch { "nothing to do" } else { "nothing to make" };
             screen.say(&format!("{what}: {} has all of it", place.url()));
         }

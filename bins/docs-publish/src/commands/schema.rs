@@ -2,7 +2,6 @@
 
 use crate::{config, document, failure::Failure, screen::Screen};
 use causeway_ending::Code;
-use schemars::SchemaGenerator;
 use serde_json::json;
 
 #[derive(Debug, clap::Args)]
@@ -23,9 +22,8 @@ enum Of {
 pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
     let schema = match flags.of {
         Of::Config => config::schema().clone(),
-        Of::Output => {
-            let mut generator = SchemaGenerator::default();
-            let commands = json!({
+        Of::Output => document::schema(|generator| {
+            json!({
                 "publish": generator.subschema_for::<document::Document<document::Release>>(),
                 "preview": generator.subschema_for::<document::Document<document::Release>>(),
                 "rollback": generator.subschema_for::<document::Document<document::Release>>(),
@@ -35,10 +33,8 @@ pub(crate) fn run(flags: &Flags, screen: &Screen) -> Result<Code, Failure> {
                 "verify": generator.subschema_for::<document::Document<document::Verified>>(),
                 "releases": generator.subschema_for::<document::Document<document::Releases>>(),
                 "gc": generator.subschema_for::<document::Document<document::Removed>>(),
-            });
-            json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "commands": commands,
-                    "$defs": generator.take_definitions(true) })
-        }
+            })
+        }),
     };
     screen.raw(&format!("{schema:#}\n"));
     Ok(Code::Done)

@@ -30,7 +30,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
     session.screen.end();
     let verified = verified?;
     tell(session.screen, &verified);
-    if !(session.screen.quiet() && verified.wrong.is_empty()) {
+    if !(session.screen.quiet && verified.wrong.is_empty()) {
         let right = verified.asked.saturating_sub(verified.wrong.len());
         session
             .screen

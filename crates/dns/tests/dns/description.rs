@@ -3,8 +3,8 @@
 //! with a description in OpenAPI. Neither is part of this project:
 //!
 //! ```console
-//! $ npm install --prefix /tmp/prism @stoplight/prism-cli@5.14.2
-//! $ export CAUSEWAY_PRISM=/tmp/prism/node_modules/.bin/prism
+//! $ npm install --prefix target/prism @stoplight/prism-cli@5.14.2
+//! $ export CAUSEWAY_PRISM=$PWD/target/prism/node_modules/.bin/prism
 //! $ export CAUSEWAY_CLOUDFLARE_DESCRIPTION=cloudflare-dns.openapi.json
 //! $ cargo test -p causeway-dns --all-features --test dns description -- --nocapture
 //! ```

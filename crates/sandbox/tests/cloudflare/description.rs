@@ -2,8 +2,8 @@
 //! the client and our server, and checks both by a description in OpenAPI. Neither is part of this project:
 //!
 //! ```console
-//! $ npm install --prefix /tmp/prism @stoplight/prism-cli@5.14.2
-//! $ export CAUSEWAY_PRISM=/tmp/prism/node_modules/.bin/prism
+//! $ npm install --prefix target/prism @stoplight/prism-cli@5.14.2
+//! $ export CAUSEWAY_PRISM=$PWD/target/prism/node_modules/.bin/prism
 //! $ export CAUSEWAY_CLOUDFLARE_DESCRIPTION=cloudflare-dns.openapi.json
 //! $ cargo test -p causeway-sandbox --all-features --test cloudflare description -- --nocapture
 //! ```

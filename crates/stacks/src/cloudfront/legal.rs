@@ -123,16 +123,16 @@ fn headers(config: &Docs, out: &mut Vec<Problem>) {
 }
 
 fn arns(config: &Docs, out: &mut Vec<Problem>) {
-    let edge = causeway_aws::cloudfront::REGION;
+    let edge = Some((causeway_aws::cloudfront::REGION, "CloudFront takes those in"));
     let certificate = legal::Arn {
         service: "acm",
-        region: Some(edge),
+        region: edge,
         resource: "certificate/",
         example: "`arn:aws:acm:us-east-1:123456789012:certificate/..`: CloudFront takes those of us-east-1 only",
     };
     let acl = legal::Arn {
         service: "wafv2",
-        region: Some(edge),
+        region: edge,
         resource: "global/webacl/",
         example: "`arn:aws:wafv2:us-east-1:123456789012:global/webacl/NAME/ID`, of the scope CLOUDFRONT",
     };
@@ -142,7 +142,6 @@ fn arns(config: &Docs, out: &mut Vec<Problem>) {
     ];
     for (path, arn, kind) in named {
         if let Some(message) = arn.and_then(|arn| kind.refuses(arn)) {
-            let message = message.replace("the stack is in", "CloudFront takes those in");
             out.push(Problem::at(path, message, format!("it looks like {}", kind.example)));
         }
     }

@@ -52,13 +52,13 @@ fn image(config: &Ecs, out: &mut Vec<Problem>) {
 fn arns(config: &Ecs, region: &str, out: &mut Vec<Problem>) {
     let certificate = legal::Arn {
         service: "acm",
-        region: Some(region),
+        region: Some((region, legal::STACK)),
         resource: "certificate/",
         example: "`arn:aws:acm:us-east-1:123456789012:certificate/..`, of the stack's own region",
     };
     let acl = legal::Arn {
         service: "wafv2",
-        region: Some(region),
+        region: Some((region, legal::STACK)),
         resource: "regional/webacl/",
         example: "`arn:aws:wafv2:us-east-1:123456789012:regional/webacl/NAME/ID`, of the stack's own region and not of \
                   CloudFront",
