@@ -260,6 +260,13 @@ mod tests {
             assert_eq!(plain, body);
             assert_eq!(headers[header::ETAG].as_bytes().starts_with(b"W/"), expected);
         }
+        // What the origin compressed is not compressed again.
+        let mut headers = given().headers;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let before = headers.clone();
+        assert_eq!(compress("br", StatusCode::OK, &mut headers, text.clone()), text);
+        assert_eq!(headers, before);
     }
 
     #[test]

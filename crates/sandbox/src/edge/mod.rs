@@ -8,8 +8,9 @@
 //!
 //! # What differs from CloudFront
 //!
-//! - There is one edge. A change of a distribution, a policy or a function is there at once, whatever the status says; a change in a
-//!   key value store after [`Pending::key_value_store`](crate::gateway::Pending).
+//! - There is one edge. A new distribution is there after [`Pending::distribution`](crate::gateway::Pending), a change of one, of a policy
+//!   or a function at once, whatever the status says, and a change in a key value store after
+//!   [`Pending::key_value_store`](crate::gateway::Pending).
 //! - The port is plain HTTP and stands for the one with TLS; a request with `X-Forwarded-Proto: http` counts as one without.
 //! - Only `GET` and `HEAD`. Origins are asked by HTTP; buckets are those of the same account.
 //! - The policy of a bucket decides about reads of the edge, with the conditions that CloudFront's documentation uses; object ACLs
@@ -155,8 +156,11 @@ impl Inner {
         let known = &self.state.fixes.sites;
         let mut all = known.all();
         // Most often a host begins with an id; then the others need not be read.
-        all.sort_by_key(|(id, _)| !host.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(id)));
-        for (id, scope) in all {
+        all.sort_by_key(|(id, ..)| !host.get(..id.len()).is_some_and(|start| start.eq_ignore_ascii_case(id)));
+        for (id, scope, since) in all {
+            if since.elapsed() < self.state.pending.times(&scope.access_key).distribution {
+                continue;
+            }
             let changes = known.changes(&scope);
             let read =
                 lock(&self.sites).get(&id).filter(|(at, _)| *at == changes).map(|(_, site)| site.clone());

@@ -193,7 +193,7 @@ impl Inner {
             "requestId": self.id(),
         });
         event["viewer"] = json!({ "ip": "127.0.0.1" });
-        let lag = self.state.pending.times().key_value_store;
+        let lag = self.state.pending.times(&site.scope.access_key).key_value_store;
         let store = function.store.as_ref().and_then(|arn| {
             let id = arn.rsplit('/').next().unwrap_or_default().to_owned();
             Some((id, self.state.fixes.stores.seen(arn, lag)?))

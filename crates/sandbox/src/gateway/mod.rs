@@ -59,7 +59,7 @@
 //! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |
 //! | `tag_index` | `tag:GetResources` for a list of ARNs, over both emulators |
 //!
-//! Pending states are in `pending.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
+//! Pending states are in `pending.rs`, the time of signatures is looked at in `clock.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
 //! validation record exists; changes of a database apply at once, maintenance window or not; `StopServiceDeployment`
 //! without a rollback; servers behind the endpoints of ElastiCache.
 //!
@@ -69,6 +69,7 @@
 //! `POST /_causeway/release` on the gateway's own address, without a signature. A rule is the JSON form of [`Rule`].
 
 mod call;
+mod clock;
 mod fix;
 mod forward;
 mod inside;
@@ -230,6 +231,7 @@ pub(crate) struct State {
     pub(crate) calls: Mutex<Vec<Call>>,
     pub(crate) rules: Rules,
     pub(crate) pending: pending::Pendings,
+    pub(crate) clocks: clock::Clocks,
     pub(crate) fixes: fix::Memory,
 }
 
@@ -255,6 +257,7 @@ impl Gateway {
             calls: Mutex::new(Vec::new()),
             rules: Rules::new(config.seed),
             pending: pending::Pendings::new(config.pending),
+            clocks: clock::Clocks::default(),
             fixes: fix::Memory::new(config.databases, config.clusters),
         });
         let server = tokio::spawn(serve::serve(listener, state.clone()));
@@ -329,6 +332,17 @@ impl Gateway {
     /// Changes how long resources pend from now on.
     pub fn set_pending(&self, pending: Pending) {
         self.state.pending.set(pending);
+    }
+
+    /// Changes how long resources of the account of an access key pend from now on, whatever others' do.
+    pub fn set_pending_of(&self, access_key: &str, pending: Pending) {
+        self.state.pending.set_of(access_key, pending);
+    }
+
+    /// From now on the clock of AWS is so far ahead of this machine's for the account of an access key. To its callers that is as if
+    /// theirs were behind.
+    pub fn set_clock(&self, access_key: &str, ahead: jiff::SignedDuration) {
+        self.state.clocks.set(access_key, ahead);
     }
 
     /// Stops listening and cuts open connections.

@@ -38,6 +38,8 @@ pub struct Pending {
     pub invalidation: Duration,
     /// Until the edge sees a change in a key value store of CloudFront. Nothing shows that it has not yet.
     pub key_value_store: Duration,
+    /// Distributions of CloudFront after they were made or changed: `InProgress`. Until then the edge knows no new one.
+    pub distribution: Duration,
 }
 
 impl Pending {
@@ -59,16 +61,19 @@ impl Pending {
             addon: time,
             invalidation: time,
             key_value_store: time,
+            distribution: time,
         }
     }
 }
 
 impl Default for Pending {
-    /// Long enough that a client that does not wait is caught, short enough for a test.
+    /// Long enough that a client that does not wait is caught, short enough for a test. Distributions are ready at once: what is not
+    /// about them would wait for the edge.
     fn default() -> Pending {
         Pending {
             database: Duration::from_secs(2),
             key_value_store: Duration::from_millis(300),
+            distribution: Duration::ZERO,
             ..Pending::all(Duration::from_millis(1200))
         }
     }
@@ -96,6 +101,7 @@ const KINDS: &[Kind] = &[
     Kind { service: "eks", operations: &["CreateCluster"], id: "name", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.cluster },
     Kind { service: "eks", operations: &["CreateNodegroup"], id: "nodegroupName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.node_group },
     Kind { service: "cloudfront", operations: &["CreateInvalidation"], id: "Id", status: "Status", ready: "Completed", pending: "InProgress", time: |p| p.invalidation },
+    Kind { service: "cloudfront", operations: &["CreateDistribution", "UpdateDistribution"], id: "Id", status: "Status", ready: "Deployed", pending: "InProgress", time: |p| p.distribution },
     Kind { service: "eks", operations: &["CreateAddon"], id: "addonName", status: "status", ready: "ACTIVE", pending: "CREATING", time: |p| p.addon },
 ];
 
@@ -111,21 +117,28 @@ struct Key {
 /// The resources of a gateway that pend now.
 pub(crate) struct Pendings {
     times: Mutex<Pending>,
+    /// By account, where it has times of its own.
+    own: Mutex<HashMap<String, Pending>>,
     until: Mutex<HashMap<Key, Instant>>,
 }
 
 impl Pendings {
     pub(crate) fn new(times: Pending) -> Pendings {
-        Pendings { times: Mutex::new(times), until: Mutex::new(HashMap::new()) }
+        Pendings { times: Mutex::new(times), own: Mutex::default(), until: Mutex::new(HashMap::new()) }
     }
 
-    /// How long resources pend now.
-    pub(crate) fn times(&self) -> Pending {
-        *lock(&self.times)
+    /// How long resources of the account of an access key pend now.
+    pub(crate) fn times(&self, access_key: &str) -> Pending {
+        let own = lock(&self.own).get(crate::account::of(access_key)).copied();
+        own.unwrap_or_else(|| *lock(&self.times))
     }
 
     pub(crate) fn set(&self, times: Pending) {
         *lock(&self.times) = times;
+    }
+
+    pub(crate) fn set_of(&self, access_key: &str, times: Pending) {
+        lock(&self.own).insert(crate::account::of(access_key).to_owned(), times);
     }
 
     /// Notes what `request` has created, and shows in `answer` what pends.
@@ -134,7 +147,7 @@ impl Pendings {
             return answer;
         }
         let now = Instant::now();
-        let times = *lock(&self.times);
+        let times = self.times(&request.scope.access_key);
         let mut until = lock(&self.until);
         until.retain(|_, end| *end > now);
         for (index, kind) in KINDS.iter().enumerate() {
@@ -148,8 +161,9 @@ impl Pendings {
                 id,
             };
             let time = (kind.time)(&times);
-            let starts = kind.operations.contains(&request.operation.name.as_str()) && !time.is_zero();
-            if !starts && !until.keys().any(|key| key.kind == index) {
+            let starts = kind.operations.contains(&request.operation.name.as_str());
+            // Where nothing pends any more, nor does what pended before.
+            if time.is_zero() || !starts && !until.keys().any(|key| key.kind == index) {
                 continue;
             }
             let shown = visit(&answer.body, kind, &mut |id| {
@@ -249,6 +263,23 @@ mod tests {
     fn zero_is_off() {
         let pendings = Pendings::new(Pending::off());
         assert_eq!(shown(&pendings, "ec2", "CreateNatGateway", NAT), NAT);
+    }
+
+    #[test]
+    fn an_account_may_have_times_of_its_own_and_zero_ends_what_pends() {
+        let pendings = Pendings::new(Pending::off());
+        let (key, _) = crate::account::credentials("000000000042").unwrap();
+        let shown_to = |key: &str, operation: &str| {
+            let mut request = Request::test("ec2", operation, "");
+            request.scope.access_key = key.to_owned();
+            let answer = pendings.show(&request, Answer::new(http::StatusCode::OK, "text/xml", NAT));
+            String::from_utf8(answer.body.to_vec()).unwrap().contains("pending")
+        };
+        pendings.set_of(&key, Pending::all(Duration::from_secs(3600)));
+        assert!(shown_to(&key, "CreateNatGateway") && shown_to(&key, "DescribeNatGateways"));
+        assert!(!shown_to("AKID", "CreateNatGateway"));
+        pendings.set_of(&key, Pending::off());
+        assert!(!shown_to(&key, "DescribeNatGateways"));
     }
 
     #[test]

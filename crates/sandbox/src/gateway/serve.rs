@@ -86,6 +86,16 @@ fn app(headers: &http::HeaderMap) -> Option<String> {
 }
 
 async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Response<Body>, Cut> {
+    let scope = Scope::of(request.headers(), request.uri());
+    let date = scope.and_then(|scope| state.clocks.date(&scope.access_key));
+    let mut response = respond_to(state, request).await?;
+    if let Some(date) = date {
+        response.headers_mut().insert(http::header::DATE, date);
+    }
+    Ok(response)
+}
+
+async fn respond_to(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Response<Body>, Cut> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     if let Some(page) = path.strip_prefix("/_causeway/") {
@@ -141,6 +151,7 @@ async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Res
     if !verdict.delay.is_zero() {
         pause(verdict.delay).await;
     }
+    let skewed = state.clocks.refusal(wire, &scope, &parts.headers);
     let refused = match verdict.act {
         Some(Act::Throttle) => Some(throttle(wire, &scope.service)),
         Some(Act::Denied) => Some(denied(wire, &scope.service, &operation.name)),
@@ -156,7 +167,7 @@ async fn handle(state: Arc<State>, request: HttpRequest<Incoming>) -> Result<Res
         }
         _ => None,
     };
-    if let Some(answer) = refused {
+    if let Some(answer) = refused.or(skewed) {
         record.status(answer.status);
         return Ok(respond(answer));
     }

@@ -165,7 +165,7 @@ async fn is_used(state: &State, scope: &Scope, arn: &str) -> bool {
 /// What is in the stores.
 pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, _next: Next<'a>) -> BoxFuture<'a, Answer> {
     Box::pin(async move {
-        let lag = state.pending.times().key_value_store;
+        let lag = state.pending.times(&request.scope.access_key).key_value_store;
         let mut stores = lock(&state.fixes.stores.0);
         match answer(&mut stores, &request, lag) {
             Ok((etag, body)) => {

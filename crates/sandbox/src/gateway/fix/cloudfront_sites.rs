@@ -34,8 +34,8 @@ pub(crate) struct Sites(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// Whose each distribution is, by its id.
-    owners: BTreeMap<String, Scope>,
+    /// Whose each distribution is, by its id, and since when.
+    owners: BTreeMap<String, (Scope, Instant)>,
     /// How often something was changed, by account.
     changes: BTreeMap<String, u64>,
     /// By distribution.
@@ -50,9 +50,10 @@ struct Invalidation {
 }
 
 impl Sites {
-    /// All distributions, with whose they are.
-    pub(crate) fn all(&self) -> Vec<(String, Scope)> {
-        lock(&self.0).owners.iter().map(|(id, scope)| (id.clone(), scope.clone())).collect()
+    /// All distributions, with whose they are and since when.
+    pub(crate) fn all(&self) -> Vec<(String, Scope, Instant)> {
+        let known = lock(&self.0);
+        known.owners.iter().map(|(id, (scope, since))| (id.clone(), scope.clone(), *since)).collect()
     }
 
     /// How often the account of `scope` has changed something in CloudFront.
@@ -102,7 +103,7 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
         let made = (operation == "CreateDistribution").then(|| parse(&answer.body)?.get("Id")).flatten();
         let mut known = lock(&state.fixes.sites.0);
         if let Some(id) = made {
-            known.owners.insert(id, scope.clone());
+            known.owners.insert(id, (scope.clone(), Instant::now()));
         }
         if operation == "DeleteDistribution" {
             known.owners.remove(&id);
@@ -118,7 +119,7 @@ async fn invalidate(state: &Arc<State>, request: Request, next: Next<'_>) -> Ans
     let Some(batch) = parse(&request.body) else { return next.run(request).await };
     let paths: Vec<String> = batch.all("Path").iter().map(|path| path.text()).collect();
     let reference = batch.get("CallerReference").unwrap_or_default();
-    let lasts = state.pending.times().invalidation;
+    let lasts = state.pending.times(&request.scope.access_key).invalidation;
     {
         let known = lock(&state.fixes.sites.0);
         let all = known.invalidations.get(&id).map(Vec::as_slice).unwrap_or_default();

@@ -78,12 +78,13 @@ pub(super) fn run<'a>(state: &'a Arc<State>, request: Request, next: Next<'a>) -
         if let Some(refused) = refused {
             return refused;
         }
+        let pends = state.pending.times(&request.scope.access_key).cluster_change;
         let mut answer = next.run(request).await;
         if !answer.status.is_success() {
             return answer;
         }
         if updates && !operation.starts_with("Delete") {
-            let until = Instant::now() + state.pending.times().cluster_change;
+            let until = Instant::now() + pends;
             lock(&state.fixes.updates.0).insert(target, until);
         } else if goes_on && let Ok(mut output) = serde_json::from_slice::<Value>(&answer.body) {
             for (what, status) in [
