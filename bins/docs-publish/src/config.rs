@@ -4,7 +4,7 @@ use causeway_docs_publish::{
     check::{RULES, Rules, Weight},
     gc::Keep,
     verify::Depth,
-    wanted::Choices,
+    wanted::Encoding,
 };
 use causeway_settings::{Error, Problem};
 use schemars::JsonSchema;
@@ -52,6 +52,9 @@ pub(crate) struct PublishConfig {
     /// What the paths of files start with whose names change with their content, instead of those of Next.js, Astro, Nuxt and
     /// SvelteKit: `["/assets/"]`.
     pub(crate) immutable: Option<Vec<String>>,
+    /// How text is there compressed besides as it is: `["br", "gzip"]`. CloudFront compresses what is left out, as well as it can in
+    /// a hurry.
+    pub(crate) precompress: Vec<EncodingName>,
     /// How many objects are made at once.
     #[schemars(range(min = 1, max = 256))]
     pub(crate) jobs: u32,
@@ -67,6 +70,7 @@ impl Default for PublishConfig {
             build: None,
             style: None,
             immutable: None,
+            precompress: vec![],
             jobs: 32,
         }
     }
@@ -80,6 +84,25 @@ pub(crate) enum StyleName {
     Directory,
     /// `/guide`, from `guide.html`.
     File,
+}
+
+/// A way to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EncodingName {
+    /// Brotli.
+    Br,
+    /// Gzip.
+    Gzip,
+}
+
+impl From<EncodingName> for Encoding {
+    fn from(name: EncodingName) -> Encoding {
+        match name {
+            EncodingName::Br => Encoding::Br,
+            EncodingName::Gzip => Encoding::Gzip,
+        }
+    }
 }
 
 /// `[checks]`: what is looked for in the folder before it is published.
@@ -239,11 +262,6 @@ impl Config {
     pub(crate) fn depth(&self) -> Depth {
         let patience = Duration::from_secs(self.verify.patience.into());
         Depth { sample: self.verify.sample as usize, patience, ..Depth::default() }
-    }
-
-    pub(crate) fn choices(&self) -> Choices {
-        let style = self.publish.style.map(StyleName::style);
-        Choices { style, immutable: self.publish.immutable.clone() }
     }
 
     pub(crate) fn keep(&self) -> Keep {

@@ -157,6 +157,8 @@ pub(crate) struct Differences {
     pub(crate) removed: Vec<String>,
     /// Whether redirects, patterns or the spelling of pages changed.
     pub(crate) rules: bool,
+    /// Whether it changed how text is there compressed.
+    pub(crate) compressed: bool,
 }
 
 /// `releases`.
@@ -179,14 +181,17 @@ pub(crate) struct OneRelease {
     previous: bool,
     /// Its files; nothing if it was never finished.
     files: Option<usize>,
-    /// Their bytes.
+    /// Their bytes, before they are compressed.
     bytes: Option<u64>,
+    /// How its text is there compressed besides: `br`, `gzip`.
+    encodings: Vec<String>,
 }
 
 impl From<Kept> for OneRelease {
     fn from(kept: Kept) -> Self {
-        let Kept { id, made, live, previous, files, bytes } = kept;
-        OneRelease { id: id.to_string(), made: made.to_string(), live, previous, files, bytes }
+        let Kept { id, made, live, previous, files, bytes, encodings } = kept;
+        let encodings = encodings.iter().map(ToString::to_string).collect();
+        OneRelease { id: id.to_string(), made: made.to_string(), live, previous, files, bytes, encodings }
     }
 }
 

@@ -88,6 +88,9 @@ impl From<causeway_settings::Error> for Failure {
 impl From<Publishing> for Failure {
     fn from(error: Publishing) -> Self {
         let text = chain(&error);
+        if let Publishing::ErrorPage { source, .. } = error {
+            return Failure { code: Code::Partial, message: text, ..Failure::from(*source) };
+        }
         match &error {
             Publishing::Content(ContentError::Mixture { .. }) => Failure::new(Code::Usage, text)
                 .hint("`--style directory` or `--style file` says how; the other pages are there by the names of their files"),
@@ -125,16 +128,25 @@ impl From<Publishing> for Failure {
             Publishing::Invalidating { .. } => {
                 Failure::new(Code::Partial, text).hint("running this again waits for it again")
             }
-            Publishing::Call { .. } => called(error.code(), text),
+            Publishing::Full { .. } => Failure::new(Code::Partial, text)
+                .hint("wait until some of them have come to their end, and run this again; `--patience SECONDS` waits longer"),
+            Publishing::Call { .. } => called(error.code(), error.clock(), text),
             _ => Failure::new(Code::Unavailable, text),
         }
     }
 }
 
-/// What to do about what a service said.
-fn called(code: Option<&str>, text: String) -> Failure {
+/// What services say of a signature that is too old or too new, among other things.
+const CLOCK: [&str; 4] =
+    ["RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch"];
+
+/// What to do about what a service said; `clock` says how wrong ours is.
+fn called(code: Option<&str>, clock: Option<String>, text: String) -> Failure {
     let failure = Failure::new(Code::Unavailable, text);
     match code {
+        Some(code) if CLOCK.contains(&code) && clock.is_some() => {
+            failure.hint(format!("the clock of this machine is {}: set it right", clock.unwrap_or_default()))
+        }
         Some("RequestTimeTooSkewed" | "RequestExpired" | "InvalidSignatureException") => {
             failure.hint("the clock of this machine is wrong")
         }
@@ -152,9 +164,6 @@ fn called(code: Option<&str>, text: String) -> Failure {
         }
         Some("NoSuchBucket") => {
             failure.hint("the bucket that the distribution reads is gone; `deploy apply` makes it again")
-        }
-        Some("TooManyInvalidationsInProgress") => {
-            failure.hint("wait until some of them have come to their end, and run this again")
         }
         Some(_) => failure.hint("running this again goes on where it ended"),
         None => failure.hint("AWS could not be reached; running this again goes on where it ended"),

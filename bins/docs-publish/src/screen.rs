@@ -58,6 +58,7 @@ impl Screen {
             Event::Proving => self.bar.set_message("looking over the bucket"),
             Event::Switched => self.bar.set_message("visitors get it"),
             Event::Invalidating => self.bar.set_message("waiting for an invalidation"),
+            Event::Deploying => self.bar.set_message("waiting for the distribution"),
             Event::Verifying => self.bar.set_message("asking the edge"),
         }
     }

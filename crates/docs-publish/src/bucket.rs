@@ -11,7 +11,7 @@ use aws_sdk_s3::{
         MetadataDirective, ObjectIdentifier,
     },
 };
-use causeway_site::{File, ReleaseId, layout};
+use causeway_site::{Encoding, File, ReleaseId, layout};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
@@ -63,10 +63,35 @@ pub(crate) struct Listed {
     pub(crate) modified: Timestamp,
 }
 
+/// What an object is to be served as.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served<'a> {
+    pub(crate) file: &'a File,
+    /// How it is compressed.
+    pub(crate) encoding: Option<Encoding>,
+}
+
+/// As it is.
+impl<'a> From<&'a File> for Served<'a> {
+    fn from(file: &'a File) -> Self {
+        Served { file, encoding: None }
+    }
+}
+
+/// A file of this machine that is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) size: u64,
+    /// Its digest in hexadecimal.
+    pub(crate) sha256: &'a str,
+}
+
 /// What an object is served as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Headed {
-    pub(crate) sha256: Option<String>,
+    sha256: Option<String>,
+    encoding: Option<String>,
     content_type: Option<String>,
     cache_control: Option<String>,
     headers: BTreeMap<String, String>,
@@ -85,6 +110,11 @@ pub(crate) struct Guards {
 }
 
 impl Headed {
+    /// Whether it holds what `file` does, in this form.
+    pub(crate) fn holds(&self, file: &File, encoding: Option<Encoding>) -> bool {
+        self.sha256.as_ref() == Some(&file.sha256) && self.encoding.as_deref() == encoding.map(Encoding::name)
+    }
+
     /// Whether it is served as `file` says.
     pub(crate) fn serves(&self, file: &File) -> bool {
         self.content_type.as_ref() == Some(&file.content_type)
@@ -152,6 +182,7 @@ impl Bucket {
         };
         Ok(Some(Headed {
             sha256: metadata.get(DIGEST).cloned(),
+            encoding: answer.content_encoding.filter(|encoding| !encoding.is_empty()),
             content_type: answer.content_type,
             cache_control: answer.cache_control,
             headers: metadata.iter().filter_map(header).collect(),
@@ -173,34 +204,41 @@ impl Bucket {
     }
 
     /// Writes an object that is in memory.
-    pub(crate) async fn put(&self, key: &str, body: Vec<u8>, file: &File) -> Result<(), Error> {
+    pub(crate) async fn put<'a>(
+        &self,
+        key: &str,
+        body: Vec<u8>,
+        served: impl Into<Served<'a>>,
+    ) -> Result<(), Error> {
         let sum = aws_smithy_types::base64::encode(Sha256::digest(&body));
-        self.put_stream(key, ByteStream::from(body), sum, file).await.map_err(|(_, error)| error)
+        let sent = self.put_stream(key, ByteStream::from(body), sum, served.into()).await;
+        sent.map_err(|(_, error)| error)
     }
 
-    /// Writes an object from the file at `local`, whose digest `file` has.
-    pub(crate) async fn upload(&self, key: &str, local: &Path, file: &File) -> Result<(), Error> {
-        let unreadable = |source: std::io::Error| Error::Local { path: local.display().to_string(), source };
-        if file.size >= LARGE {
-            return self.upload_in_parts(key, local, file).await;
+    /// Writes an object from a file.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] if the file is not what `local` says of it.
+    pub(crate) async fn upload(&self, key: &str, local: Local<'_>, served: Served<'_>) -> Result<(), Error> {
+        let shown = || local.path.display().to_string();
+        let unreadable = |source: std::io::Error| Error::Local { path: shown(), source };
+        if local.size >= LARGE {
+            return self.upload_in_parts(key, local, served).await;
         }
-        let body = if file.size <= SMALL {
-            let bytes = tokio::fs::read(local).await.map_err(unreadable)?;
-            if bytes.len() as u64 != file.size {
-                return Err(Error::Moved(local.display().to_string()));
+        let body = if local.size <= SMALL {
+            let bytes = tokio::fs::read(local.path).await.map_err(unreadable)?;
+            if bytes.len() as u64 != local.size {
+                return Err(Error::Moved(shown()));
             }
             ByteStream::from(bytes)
         } else {
-            let stream =
-                ByteStream::read_from().path(local).buffer_size(PIECE).length(Length::Exact(file.size));
-            let stream = stream.build().await;
+            let stream = ByteStream::read_from().path(local.path).buffer_size(PIECE);
+            let stream = stream.length(Length::Exact(local.size)).build().await;
             stream.map_err(|e| unreadable(std::io::Error::other(e)))?
         };
-        let sum = hex::decode(&file.sha256).unwrap_or_default();
-        let sent = self.put_stream(key, body, aws_smithy_types::base64::encode(sum), file).await;
-        sent.map_err(
-            |(damaged, error)| if damaged { Error::Moved(local.display().to_string()) } else { error },
-        )
+        let sum = hex::decode(local.sha256).unwrap_or_default();
+        let sent = self.put_stream(key, body, aws_smithy_types::base64::encode(sum), served).await;
+        sent.map_err(|(damaged, error)| if damaged { Error::Moved(shown()) } else { error })
     }
 
     /// Of an error also whether the content was not what its digest says.
@@ -209,32 +247,39 @@ impl Bucket {
         key: &str,
         body: ByteStream,
         sum: String,
-        file: &File,
+        Served { file, encoding }: Served<'_>,
     ) -> Result<(), (bool, Error)> {
         let call = self.client.put_object().bucket(&self.name).key(key).body(body);
         let call = call.content_type(&file.content_type).cache_control(&file.cache_control);
+        let call = call.set_content_encoding(encoding.map(|encoding| encoding.name().to_owned()));
         let call = call.set_metadata(Some(metadata(file))).set_expected_bucket_owner(self.owner.clone());
         let answer = call.checksum_sha256(sum).send().await;
         let damaged = answer.as_ref().err().is_some_and(is_damaged);
         answer.call(|| format!("write {key}")).map(drop).map_err(|error| (damaged, error))
     }
 
-    async fn upload_in_parts(&self, key: &str, local: &Path, file: &File) -> Result<(), Error> {
-        let size = PART.max(file.size.div_ceil(MOST_PARTS));
-        let path = local.to_owned();
+    async fn upload_in_parts(
+        &self,
+        key: &str,
+        local: Local<'_>,
+        Served { file, encoding }: Served<'_>,
+    ) -> Result<(), Error> {
+        let size = PART.max(local.size.div_ceil(MOST_PARTS));
+        let path = local.path.to_owned();
         let sums =
             tokio::task::spawn_blocking(move || part_sums(&path, size)).await.map_err(Error::Thread)?;
-        let unreadable = |source| Error::Local { path: local.display().to_string(), source };
+        let unreadable = |source| Error::Local { path: local.path.display().to_string(), source };
         let (sums, whole) = sums.map_err(unreadable)?;
-        if whole != file.sha256 {
-            return Err(Error::Moved(local.display().to_string()));
+        if whole != local.sha256 {
+            return Err(Error::Moved(local.path.display().to_string()));
         }
         let call = self.client.create_multipart_upload().bucket(&self.name).key(key);
         let call = call.content_type(&file.content_type).cache_control(&file.cache_control);
+        let call = call.set_content_encoding(encoding.map(|encoding| encoding.name().to_owned()));
         let call = call.set_metadata(Some(metadata(file))).set_expected_bucket_owner(self.owner.clone());
         let begun = call.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
         let upload = begun.call(|| format!("begin to write {key}"))?.upload_id.unwrap_or_default();
-        match self.parts(key, local, (&upload, size), &sums).await {
+        match self.parts(key, local.path, (&upload, size), &sums).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 let abort =
@@ -279,18 +324,24 @@ impl Bucket {
         call.send().await.call(|| format!("finish writing {key}")).map(drop)
     }
 
-    /// Copies an object inside the bucket, with its headers or, where `file` is given, with those of it. `false`: there is
+    /// Copies an object inside the bucket, with its headers or, where `served` is given, with those of it. `false`: there is
     /// none to copy.
-    pub(crate) async fn copy(&self, from: &str, key: &str, file: Option<&File>) -> Result<bool, Error> {
+    pub(crate) async fn copy(
+        &self,
+        from: &str,
+        key: &str,
+        served: Option<Served<'_>>,
+    ) -> Result<bool, Error> {
         let source = utf8_percent_encode(&format!("{}/{from}", self.name), PATH).to_string();
         let call = self.client.copy_object().bucket(&self.name).key(key).copy_source(source);
         let call = call.set_expected_bucket_owner(self.owner.clone());
-        let call = match file {
+        let call = match served {
             None => call.metadata_directive(MetadataDirective::Copy),
-            Some(file) => call
+            Some(Served { file, encoding }) => call
                 .metadata_directive(MetadataDirective::Replace)
                 .content_type(&file.content_type)
                 .cache_control(&file.cache_control)
+                .set_content_encoding(encoding.map(|encoding| encoding.name().to_owned()))
                 .set_metadata(Some(metadata(file))),
         };
         match call.send().await {
@@ -314,6 +365,7 @@ impl Bucket {
                 return Err(Error::Call {
                     act: format!("remove {}", first.key().unwrap_or_default()),
                     code: first.code().map(str::to_owned),
+                    ahead: None,
                     source: crate::error::Answer::new(first.message().unwrap_or_default()),
                 });
             }

@@ -1,8 +1,15 @@
 //! Why something could not be done.
 
 use crate::{check::Finding, scan::ScanError, wanted::ContentError};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+};
 use causeway_site::ReleaseId;
+use jiff::{SignedDuration, Timestamp};
+
+/// How far clocks may be apart without being told: AWS takes signatures for five minutes.
+const APART: SignedDuration = SignedDuration::from_mins(4);
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -103,9 +110,37 @@ pub enum Error {
         /// How long was waited.
         seconds: u64,
     },
+    /// For all the time that was given as many invalidations were in progress as CloudFront takes at once.
+    #[error(
+        "{paths} path(s) are not invalidated: for {seconds} s as many were in progress as CloudFront takes at once"
+    )]
+    Full {
+        /// How many should be.
+        paths: usize,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A release is what visitors get, but for its error page.
+    #[error("visitors get {id}, but what there is not may still show an older error page")]
+    ErrorPage {
+        /// The release.
+        id: ReleaseId,
+        /// Why not.
+        #[source]
+        source: Box<Error>,
+    },
     /// A file of this machine.
     #[error("cannot read {path}")]
     Local {
+        /// Its path.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is compressed.
+    #[error("cannot compress {path}")]
+    Compress {
         /// Its path.
         path: String,
         /// Why not.
@@ -131,6 +166,8 @@ pub enum Error {
         act: String,
         /// The service's code, where it answered.
         code: Option<String>,
+        /// How far its clock is ahead of ours, where it told the time, and that is far.
+        ahead: Option<SignedDuration>,
         /// What it said.
         #[source]
         source: Answer,
@@ -145,6 +182,25 @@ impl Error {
             _ => None,
         }
     }
+
+    /// How wrong the clock of this machine is, by that of the service that refused: `1h 3s behind`.
+    pub fn clock(&self) -> Option<String> {
+        match self {
+            Error::Call { ahead: Some(ahead), .. } => {
+                let side = if ahead.is_negative() { "ahead" } else { "behind" };
+                Some(format!("{:#} {side}", ahead.abs()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How far the clock of who sent an answer is ahead of `now`, in whole seconds, as the header says them; nothing where that is not
+/// far, or not said.
+fn ahead(answer: &HttpResponse, now: Timestamp) -> Option<SignedDuration> {
+    let there = jiff::fmt::rfc2822::parse(answer.headers().get("date")?).ok()?.timestamp();
+    let ahead = SignedDuration::from_secs(there.duration_since(now).as_secs());
+    (ahead.abs() > APART).then_some(ahead)
 }
 
 /// What a service said, or why it said nothing.
@@ -163,10 +219,9 @@ pub(crate) trait Call<T> {
     fn call(self, act: impl FnOnce() -> String) -> Result<T, Error>;
 }
 
-impl<T, E, R> Call<T> for Result<T, SdkError<E, R>>
+impl<T, E> Call<T> for Result<T, SdkError<E, HttpResponse>>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + 'static,
 {
     fn call(self, act: impl FnOnce() -> String) -> Result<T, Error> {
         self.map_err(|error| {
@@ -181,7 +236,28 @@ where
             };
             // The rest of it is how errors are kept in memory.
             let text = text.split(" (DispatchFailure").next().unwrap_or(&text).to_owned();
-            Error::Call { act: act(), code, source: Answer(text) }
+            let ahead = error.raw_response().and_then(|answer| ahead(answer, Timestamp::now()));
+            Error::Call { act: act(), code, ahead, source: Answer(text) }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told_by_how_much() {
+        let now: Timestamp = "2026-11-22T15:00:00Z".parse().unwrap();
+        let said = |date: &str| {
+            let mut answer = HttpResponse::new(403.try_into().unwrap(), "".into());
+            answer.headers_mut().insert("date", date.to_owned());
+            let ahead = ahead(&answer, now);
+            let source = Answer::new("RequestTimeTooSkewed");
+            Error::Call { act: "look".into(), code: None, ahead, source }.clock()
+        };
+        assert_eq!(said("Sun, 22 Nov 2026 16:01:03 GMT").as_deref(), Some("1h 1m 3s behind"));
+        assert_eq!(said("Sun, 22 Nov 2026 14:50:00 GMT").as_deref(), Some("10m ahead"));
+        assert_eq!((said("Sun, 22 Nov 2026 15:03:59 GMT"), said("now")), (None, None));
     }
 }

@@ -27,7 +27,24 @@ const PLAIN: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><t
                      <h1>Not found</h1><p>There is no such page. <a href=\"/\">To the first page</a></p></html>\n";
 
 /// Makes the error page that of the release that visitors get.
+///
+/// # Errors
+/// [`Error::ErrorPage`]: the next run mends it. [`Error::Lost`]
 pub(crate) async fn mend(
+    place: &Place,
+    seen: Seen,
+    manifest: &Manifest,
+    patience: Duration,
+    watch: Watch<'_>,
+    done: &mut Published,
+) -> Result<(), Error> {
+    write(place, seen, manifest, patience, watch, done).await.map_err(|error| match error {
+        lost @ Error::Lost(_) => lost,
+        error => Error::ErrorPage { id: manifest.release.id.clone(), source: Box::new(error) },
+    })
+}
+
+async fn write(
     place: &Place,
     seen: Seen,
     manifest: &Manifest,
@@ -65,8 +82,8 @@ pub(crate) async fn mend(
 
 async fn copy(objects: &Bucket, manifest: &Manifest, page: &File) -> Result<(), Error> {
     let file = served(page.sha256.clone(), page.size);
-    let from = diff::key(&manifest.release.id, PAGE, page);
-    match objects.copy(&from, layout::ERROR_PAGE, Some(&file)).await? {
+    let from = diff::key(&manifest.release.id, PAGE, page, None);
+    match objects.copy(&from, layout::ERROR_PAGE, Some((&file).into())).await? {
         true => Ok(()),
         false => Err(Error::Incomplete { id: manifest.release.id.clone(), missing: vec![from] }),
     }

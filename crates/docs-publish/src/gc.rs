@@ -9,7 +9,7 @@ use crate::{
     publish::{self, PREVIOUS},
     store::Seen,
 };
-use causeway_site::{ReleaseId, layout};
+use causeway_site::{Encoding, ReleaseId, layout};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -117,7 +117,10 @@ async fn plan(place: &Place, seen: &Seen, keep: &Keep) -> Result<Plan, Error> {
             continue;
         }
         let files = manifest.into_iter().flat_map(|manifest| manifest.files);
-        needed.extend(files.filter(|(_, file)| file.immutable).map(|(path, _)| path));
+        for (path, _) in files.filter(|(_, file)| file.immutable) {
+            // With each form that it may have: the edge takes them for there as long as the file is.
+            needed.extend(layout::forms(&Encoding::ALL, &path).map(|encoding| layout::form(&path, encoding)));
+        }
         kept.insert(id);
     }
     // Without its manifest nobody can say what it needs.

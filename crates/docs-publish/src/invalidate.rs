@@ -84,6 +84,9 @@ pub(crate) fn reference(paths: &BTreeSet<String>, about: &str) -> String {
 }
 
 /// Asks for an invalidation and returns its id. Waits, up to `limit`, while too many are in progress.
+///
+/// # Errors
+/// [`Error::Full`]
 pub(crate) async fn begin(
     client: &Client,
     distribution: &str,
@@ -101,7 +104,10 @@ pub(crate) async fn begin(
         let call = client.create_invalidation().distribution_id(distribution);
         let answer = call.set_invalidation_batch(batch.build().ok()).send().await;
         let full = answer.as_ref().err().and_then(SdkError::as_service_error);
-        if full.is_some_and(|e| e.is_too_many_invalidations_in_progress()) && Instant::now() + pause < until {
+        if full.is_some_and(|e| e.is_too_many_invalidations_in_progress()) {
+            if Instant::now() + pause >= until {
+                return Err(Error::Full { paths: paths.len(), seconds: limit.as_secs() });
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE * 6);
             continue;

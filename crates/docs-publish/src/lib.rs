@@ -8,6 +8,7 @@
 pub mod audit;
 mod bucket;
 pub mod check;
+mod compress;
 mod content;
 mod diff;
 mod error;

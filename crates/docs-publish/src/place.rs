@@ -3,12 +3,24 @@
 use crate::{
     bucket::Bucket,
     error::{Call, Error},
+    progress::{Event, Watch},
     store::Store,
 };
 use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudfront::types::{
     Distribution, DistributionConfig, EventType, FunctionAssociations, FunctionStage, Origin,
 };
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The status of a distribution of which not every edge knows the latest.
+const DEPLOYING: &str = "InProgress";
+
+/// Between two looks at a distribution.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The first: the sandbox is quick.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// CloudFront is global, and has its API here.
 const GLOBAL: &str = "us-east-1";
@@ -37,6 +49,8 @@ pub struct Place {
     pub store: String,
     /// Whether it is switched on.
     pub enabled: bool,
+    /// Whether edges are still being told of a change of it.
+    pub deploying: bool,
     /// Whether visitors still get what they got before there were releases, and only previews lead to one.
     pub staged: bool,
     pub(crate) cloudfront: aws_sdk_cloudfront::Client,
@@ -86,11 +100,31 @@ impl Place {
             bucket: bucket.to_owned(),
             store: store.clone(),
             enabled: settings.enabled,
+            deploying: distribution.status == DEPLOYING,
             staged: releases(settings).is_some_and(|led| led.staged),
             objects: Bucket::new(config, bucket, region, owner(&distribution)),
             keys: Store::new(config, &store),
             cloudfront,
         })
+    }
+
+    /// Waits until every edge knows the distribution as it is. `false` if they still do not after `limit`.
+    ///
+    /// # Errors
+    /// A call failed.
+    pub async fn deployed(&self, limit: Duration, watch: Watch<'_>) -> Result<bool, Error> {
+        let until = Instant::now() + limit;
+        let target = Target::Distribution(self.distribution.clone());
+        let mut pause = FIRST_PAUSE;
+        watch(Event::Deploying);
+        while find(&self.cloudfront, &target).await?.status == DEPLOYING {
+            if Instant::now() + pause >= until {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE);
+        }
+        Ok(true)
     }
 
     /// The address of the site for people.

@@ -3,7 +3,7 @@
 /// A moment of a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// So many objects have to be made, with so many bytes to send.
+    /// So many objects have to be made, with so many bytes to send, beside what is compressed.
     Begin {
         /// Objects.
         objects: usize,
@@ -21,6 +21,8 @@ pub enum Event {
     Switched,
     /// An invalidation is waited for.
     Invalidating,
+    /// Edges are being told of a change of the distribution, which is waited for.
+    Deploying,
     /// The edge is asked.
     Verifying,
 }

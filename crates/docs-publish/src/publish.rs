@@ -4,8 +4,9 @@
 //! of the new one finds all that it needs. The next run goes on where this one ended.
 
 use crate::{
-    bucket::Listed,
+    bucket::{Listed, Local, Served},
     check::{self, Finding, Rules},
+    compress::{Compressed, Compressor},
     diff::{self, How, Step, There},
     error::Error,
     error_page, invalidate,
@@ -16,12 +17,13 @@ use crate::{
     store::Seen,
     wanted::Content,
 };
-use causeway_site::{File, Manifest, ReleaseId, layout};
+use causeway_site::{Encoding, File, Manifest, Release, ReleaseId, layout};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -118,10 +120,13 @@ pub async fn publish(
     let (id, complete) = choose(place, content).await?;
     done.release = Some(id.clone());
     done.changed = changed(live.as_ref(), content);
-    let manifest = content.manifest(&id, made(&id));
+    let is_complete = complete.is_some();
+    let mut manifest = complete.unwrap_or_else(|| content.manifest(&id, made(&id)));
     let mut invalidations = vec![];
-    if !complete {
-        let paths = fill(place, tree, &manifest, live.as_ref(), (options, watch), &mut done).await?;
+    if !is_complete {
+        let compressor = Compressor::new();
+        let with = (&compressor, options, watch);
+        let paths = fill(place, tree, &manifest, live.as_ref(), with, &mut done).await?;
         if !paths.is_empty() {
             let about = format!("{id} {}", seen.version());
             let begun =
@@ -129,14 +134,18 @@ pub async fn publish(
             invalidations.push(begun.await?);
             done.invalidated.extend(paths);
         }
-        write_manifest(place, &manifest).await?;
+        if !content.encodings.is_empty() {
+            let (release, shared) = objects(place, &manifest).await?;
+            manifest.encoded = diff::encoded(&manifest, &release, &shared);
+        }
+        write_manifest(place, &compressor, &manifest).await?;
     }
     watch(Event::Proving);
-    prove(place, &manifest).await?;
+    let release = prove(place, &manifest).await?;
     if let Some(live) = live.as_ref().filter(|_| options.way_back && options.switch) {
         prove(place, live).await?;
     }
-    let mut puts = keys(&manifest)?;
+    let mut puts = keys(&manifest, &release)?;
     if let Some(before) = done.before.as_ref().filter(|_| options.switch) {
         puts.push((PREVIOUS.to_owned(), before.to_string()));
     }
@@ -146,8 +155,7 @@ pub async fn publish(
         written => written?,
     };
     if options.switch {
-        let seen =
-            place.keys.switch(seen, &manifest.release, encoded(&manifest.release, "the release")?).await?;
+        let seen = place.keys.switch(seen, &release, encoded(&release, "the release")?).await?;
         done.switched = true;
         watch(Event::Switched);
         error_page::mend(place, seen, &manifest, options.patience, watch, &mut done).await?;
@@ -199,20 +207,20 @@ pub(crate) async fn manifest(place: &Place, id: &ReleaseId) -> Result<Option<Man
     serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Decode { what, source })
 }
 
-/// The release to make: one of the same content, complete or begun by a run that did not end, or a new one.
-async fn choose(place: &Place, content: &Content) -> Result<(ReleaseId, bool), Error> {
+/// The release to make: one of the same content, with its manifest if it is complete, begun by a run that did not end, or a new one.
+async fn choose(place: &Place, content: &Content) -> Result<(ReleaseId, Option<Manifest>), Error> {
     let digest = content.digest().map_err(|source| Error::Decode { what: "the content".into(), source })?;
     let new = ReleaseId::new(Timestamp::now(), digest);
     let ending = new.as_str().rsplit('-').next().unwrap_or_default().to_owned();
     let mut begun = None;
     for id in place.objects.releases().await?.into_iter().rev().filter(|id| id.as_str().ends_with(&ending)) {
         match manifest(place, &id).await? {
-            Some(found) if Content::published(&found) == *content => return Ok((id, true)),
+            Some(found) if Content::published(&found) == *content => return Ok((id, Some(found))),
             Some(_) => {}
             None => begun = begun.or(Some(id)),
         }
     }
-    Ok((begun.unwrap_or(new), false))
+    Ok((begun.unwrap_or(new), None))
 }
 
 /// When a release was begun, which its name says.
@@ -235,29 +243,25 @@ async fn fill(
     tree: &Tree,
     manifest: &Manifest,
     live: Option<&Manifest>,
-    (options, watch): (&Options, Watch<'_>),
+    (compressor, options, watch): (&Compressor, &Options, Watch<'_>),
     done: &mut Published,
 ) -> Result<BTreeSet<String>, Error> {
     let id = &manifest.release.id;
     let content = Content::published(manifest);
-    let release = place.objects.list(&layout::object(id, "")).await?;
-    let shared = shared_objects(place, manifest).await?;
-    let unknown = |(path, file): &(&String, &File)| {
-        file.immutable
-            && shared.contains_key(*path)
-            && live.is_none_or(|live| live.files.get(*path).is_none_or(|before| !before.immutable))
+    let (release, shared) = objects(place, manifest).await?;
+    let none = BTreeMap::new();
+    let there = There { live, release: &release, shared: &shared, served: &none };
+    let look = |name: String| async move {
+        let headed = place.objects.head(&layout::shared(&name)).await?;
+        Ok::<_, Error>(headed.map(|headed| (name, headed)))
     };
-    let look = |path: String| async move {
-        let headed = place.objects.head(&layout::shared(&path)).await?;
-        Ok::<_, Error>(headed.map(|headed| (path, headed)))
-    };
-    let paths: Vec<String> = content.files.iter().filter(unknown).map(|(path, _)| path.clone()).collect();
-    let served = stream::iter(paths.into_iter().map(look)).buffer_unordered(options.jobs.max(1));
+    let unknown = diff::unknown(&content, &there);
+    let served = stream::iter(unknown.into_iter().map(look)).buffer_unordered(options.jobs.max(1));
     let served: BTreeMap<_, _> = served.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
-    let there = There { live, release: &release, shared: &shared, served: &served };
-    let steps = diff::steps(&content, id, &there)?;
+    let steps = diff::steps(&content, id, &There { served: &served, ..there })?;
     let all = || [&steps.shared, &steps.others, &steps.pages].into_iter().flatten();
-    let sent = |step: &&Step| step.how == How::Upload;
+    // How many bytes there are when they are compressed, nobody knows yet.
+    let sent = |step: &&Step| step.how == How::Upload && step.encoding.is_none();
     let size = |step: &Step| content.files.get(&step.path).map_or(0, |file| file.size);
     watch(Event::Begin { objects: all().count(), bytes: all().filter(sent).map(size).sum() });
     for phase in [&steps.shared, &steps.others, &steps.pages] {
@@ -265,8 +269,7 @@ async fn fill(
             let file = content.files.get(&step.path).cloned();
             async move {
                 let Some(file) = file else { return Ok((step, 0)) };
-                let step = make(place, tree, step, &file).await?;
-                let bytes = if step.how == How::Upload { file.size } else { 0 };
+                let (step, bytes) = make(place, tree, compressor, step, &file).await?;
                 watch(Event::Made { bytes });
                 Ok::<_, Error>((step, bytes))
             }
@@ -283,40 +286,66 @@ async fn fill(
         }
     }
     let touched = steps.shared.iter().filter(|step| matches!(step.how, How::Retouch(_)));
-    let touched: BTreeSet<&String> = touched.map(|step| &step.path).collect();
+    let touched: BTreeSet<String> = touched.flat_map(|step| known_as(&step.path, step.encoding)).collect();
     if touched.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let others = content.files.keys().chain(shared.keys()).filter(|path| !touched.contains(path));
-    let others = others.flat_map(|path| known_as(path)).collect();
-    let touched = touched.into_iter().flat_map(|path| known_as(path)).collect();
+    let others = content.files.keys().chain(shared.keys()).flat_map(|path| known_as(path, None));
+    let others = others.filter(|path| !touched.contains(path)).collect();
     Ok(invalidate::cover(&touched, &others, invalidate::MOST_FILES, invalidate::MOST_WILDCARDS))
 }
 
 /// How the edge knows an immutable file: by its URL, in both spellings of a page, and by what the function makes of it.
 /// CloudFront asks for all of them.
-fn known_as(path: &str) -> BTreeSet<String> {
+fn known_as(path: &str, encoding: Option<Encoding>) -> BTreeSet<String> {
     let url = crate::spelling::spelled(path);
     let made = format!("/{}{url}", layout::SHARED.trim_end_matches('/'));
+    let made = layout::form(&made, encoding);
     invalidate::both_spellings([url]).into_iter().chain([made]).collect()
 }
 
-/// Makes one object. Returns how it was made in the end.
-async fn make(place: &Place, tree: &Tree, step: Step, file: &File) -> Result<Step, Error> {
+/// Makes one object. Returns how it was made in the end, and how many bytes were sent.
+async fn make(
+    place: &Place,
+    tree: &Tree,
+    compressor: &Compressor,
+    step: Step,
+    file: &File,
+) -> Result<(Step, u64), Error> {
+    let served = Served { file, encoding: step.encoding };
     let copied = match &step.how {
         How::Upload => false,
         How::Copy(from) => place.objects.copy(from, &step.key, None).await?,
-        How::Retouch(from) => place.objects.copy(from, &step.key, Some(file)).await?,
+        How::Retouch(from) => place.objects.copy(from, &step.key, Some(served)).await?,
     };
     if copied {
-        return Ok(step);
+        return Ok((step, 0));
     }
     // Also where what was to be copied is gone.
-    place.objects.upload(&step.key, &tree.local(&step.path), file).await?;
-    Ok(Step { how: How::Upload, ..step })
+    let step = Step { how: How::Upload, ..step };
+    let local = tree.local(&step.path);
+    let Some(encoding) = step.encoding else {
+        let local = Local { path: &local, size: file.size, sha256: &file.sha256 };
+        place.objects.upload(&step.key, local, served).await?;
+        return Ok((step, file.size));
+    };
+    let bytes = match compressor.file(local, file, encoding).await? {
+        Compressed::Memory(body) => {
+            let bytes = body.len() as u64;
+            place.objects.put(&step.key, body, served).await?;
+            bytes
+        }
+        Compressed::Disk(path, size, sha256) => {
+            let local = Local { path: &path, size, sha256: &sha256 };
+            place.objects.upload(&step.key, local, served).await?;
+            size
+        }
+    };
+    Ok((step, bytes))
 }
 
-async fn write_manifest(place: &Place, manifest: &Manifest) -> Result<(), Error> {
+/// Writes the manifest, compressed first: once it is there as it is, the release is complete.
+async fn write_manifest(place: &Place, compressor: &Compressor, manifest: &Manifest) -> Result<(), Error> {
     let body = encoded(manifest, "the manifest")?.into_bytes();
     let file = File {
         sha256: hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body)),
@@ -326,40 +355,53 @@ async fn write_manifest(place: &Place, manifest: &Manifest) -> Result<(), Error>
         headers: BTreeMap::new(),
         immutable: false,
     };
-    place.objects.put(&layout::object(&manifest.release.id, layout::MANIFEST), body, &file).await
+    let key = layout::object(&manifest.release.id, layout::MANIFEST);
+    let plain: Arc<[u8]> = body.as_slice().into();
+    for encoding in layout::forms(&manifest.release.encodings, layout::MANIFEST).flatten() {
+        let smaller = compressor.bytes("the manifest", plain.clone(), encoding).await?;
+        let served = Served { file: &file, encoding: Some(encoding) };
+        place.objects.put(&layout::form(&key, Some(encoding)), smaller, served).await?;
+    }
+    place.objects.put(&key, body, &file).await
 }
 
-/// Shows that all of a release is there.
+/// Shows that all of a release is there. Returns what the edge has to know of it.
 ///
 /// # Errors
 /// [`Error::Incomplete`]
-pub(crate) async fn prove(place: &Place, manifest: &Manifest) -> Result<(), Error> {
-    let id = &manifest.release.id;
-    let prefix = layout::object(id, "");
-    let (release, shared) = futures::try_join!(place.objects.list(&prefix), shared_objects(place, manifest))?;
-    let mut missing = diff::missing(manifest, &release, &shared);
-    if !release.contains_key(layout::MANIFEST) {
-        missing.push(layout::object(id, layout::MANIFEST));
+pub(crate) async fn prove(place: &Place, manifest: &Manifest) -> Result<Release, Error> {
+    let (release, shared) = objects(place, manifest).await?;
+    let missing = diff::missing(manifest, &release, &shared);
+    if !missing.is_empty() {
+        return Err(Error::Incomplete { id: manifest.release.id.clone(), missing });
     }
-    if missing.is_empty() { Ok(()) } else { Err(Error::Incomplete { id: id.clone(), missing }) }
+    Ok(diff::at_the_edge(manifest, &shared))
 }
 
-/// The immutable objects, if the release has such.
-async fn shared_objects(place: &Place, manifest: &Manifest) -> Result<BTreeMap<String, Listed>, Error> {
-    match manifest.files.values().any(|file| file.immutable) {
-        true => place.objects.list(layout::SHARED).await,
-        false => Ok(BTreeMap::new()),
-    }
+/// The objects of a release, and the immutable ones if it has such, or has to know how all of them are there.
+async fn objects(
+    place: &Place,
+    manifest: &Manifest,
+) -> Result<(BTreeMap<String, Listed>, BTreeMap<String, Listed>), Error> {
+    let prefix = layout::object(&manifest.release.id, "");
+    let shared = async {
+        let asked = !manifest.release.encodings.is_empty();
+        match asked || manifest.files.values().any(|file| file.immutable) {
+            true => place.objects.list(layout::SHARED).await,
+            false => Ok(BTreeMap::new()),
+        }
+    };
+    futures::try_join!(place.objects.list(&prefix), shared)
 }
 
 /// What the edge has to know of a release, by key.
-fn keys(manifest: &Manifest) -> Result<Vec<(String, String)>, Error> {
+fn keys(manifest: &Manifest, release: &Release) -> Result<Vec<(String, String)>, Error> {
     let id = &manifest.release.id;
     let exact =
         manifest.redirects.iter().map(|(path, value)| (layout::redirect_key(id, path), value.clone()));
     let chunks = Redirects::chunks(&manifest.rules).into_iter().enumerate();
     let rules = chunks.map(|(n, chunk)| (layout::rules_key(id, n), chunk));
-    let release = (layout::release_key(id), encoded(&manifest.release, "the release")?);
+    let release = (layout::release_key(id), encoded(release, "the release")?);
     Ok(exact.chain(rules).chain([release]).collect())
 }
 

@@ -7,7 +7,7 @@ use crate::{
     progress::{Event, Watch},
     publish::{self, PREVIOUS, Published},
 };
-use causeway_site::{Manifest, ReleaseId};
+use causeway_site::{Encoding, Manifest, ReleaseId};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -29,8 +29,10 @@ pub struct Kept {
     pub previous: bool,
     /// Its files; `None` if it was never finished.
     pub files: Option<usize>,
-    /// Their bytes.
+    /// Their bytes, before they are compressed.
     pub bytes: Option<u64>,
+    /// How its text is there compressed besides.
+    pub encodings: Vec<Encoding>,
 }
 
 /// All releases, oldest first.
@@ -49,7 +51,8 @@ pub async fn releases(place: &Place) -> Result<Vec<Kept>, Error> {
             let manifest = publish::manifest(place, &id).await?;
             let files = manifest.as_ref().map(|m| m.files.len());
             let bytes = manifest.as_ref().map(|m| m.files.values().map(|file| file.size).sum());
-            Ok::<_, Error>(Kept { made: publish::made(&id), live, previous, files, bytes, id })
+            let encodings = manifest.map(|m| m.release.encodings).unwrap_or_default();
+            Ok::<_, Error>(Kept { made: publish::made(&id), live, previous, files, bytes, encodings, id })
         });
     }
     stream::iter(kept).buffered(AT_ONCE).try_collect().await
@@ -80,11 +83,11 @@ pub async fn rollback(
         seen
     } else {
         watch(Event::Proving);
-        publish::prove(place, &manifest).await?;
+        let release = publish::prove(place, &manifest).await?;
         let before = publish::manifest(place, &live).await?;
         done.changed = publish::changed(before.as_ref(), &crate::wanted::Content::published(&manifest));
-        let value = publish::encoded(&manifest.release, "the release")?;
-        let seen = place.keys.switch(seen, &manifest.release, value).await?;
+        let value = publish::encoded(&release, "the release")?;
+        let seen = place.keys.switch(seen, &release, value).await?;
         done.switched = true;
         watch(Event::Switched);
         seen

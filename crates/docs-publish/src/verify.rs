@@ -6,16 +6,24 @@ use crate::{
     spelling,
     wanted::Content,
 };
-use causeway_site::{File, Manifest, ReleaseId, Style, layout};
+use causeway_site::{Encoding, File, Manifest, ReleaseId, Style, layout};
+use flate2::write::GzDecoder;
 use futures::{StreamExt, stream};
 use reqwest::{Client, Response, header, redirect};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Between two looks while the edge catches up.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Bytes that are decompressed at once.
+const PIECE: usize = 16 * 1024;
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -76,8 +84,8 @@ pub struct Wrong {
 
 /// A question, and the answer to it.
 enum Question {
-    /// A file, by its URL.
-    File(String, Box<File>),
+    /// A file, by its URL, in one of its forms.
+    File(String, Box<File>, Option<Encoding>),
     /// Where a URL leads: status and target.
     Lead(String, u16, String),
     /// What there is not: the digest of the error page, where the site has one.
@@ -113,15 +121,16 @@ impl Edge {
             url: format!("{}{path}", self.base),
             source: source.into(),
         };
-        let answer = self.ask(&path).await.map_err(failed)?.error_for_status().map_err(failed)?;
+        let answer = self.ask(&path, None).await.map_err(failed)?.error_for_status().map_err(failed)?;
         let body = answer.bytes().await.map_err(failed)?;
         let what = format!("{}{path}", self.base);
         serde_json::from_slice(&body).map_err(|source| Error::Decode { what, source })
     }
 
-    async fn ask(&self, path: &str) -> Result<Response, reqwest::Error> {
+    async fn ask(&self, path: &str, encoding: Option<Encoding>) -> Result<Response, reqwest::Error> {
+        let accepted = encoding.map_or("identity", Encoding::name);
         let request =
-            self.client.get(format!("{}{path}", self.base)).header(header::ACCEPT_ENCODING, "identity");
+            self.client.get(format!("{}{path}", self.base)).header(header::ACCEPT_ENCODING, accepted);
         match &self.host {
             Some(host) => request.header(header::HOST, host),
             None => request,
@@ -197,7 +206,8 @@ fn questions(manifest: &Manifest, changed: &[String], sample: usize) -> Vec<Ques
         let url = spelling::url(content.style, path);
         // What a redirect hides cannot be seen.
         if let Some(file) = content.files.get(path).filter(|_| !leads_away(&url) && !ruled(&content, &url)) {
-            questions.push(Question::File(url, Box::new(file.clone())));
+            let ask = |encoding| Question::File(url.clone(), Box::new(file.clone()), encoding);
+            questions.extend(layout::forms(&content.encodings, path).map(ask));
         }
     }
     let exact = content.redirects.iter().filter_map(|(path, lead)| {
@@ -231,44 +241,65 @@ fn ruled(content: &Content, url: &str) -> bool {
 /// What is wrong with the answer to a question.
 async fn wrong(edge: &Edge, question: &Question) -> Option<Wrong> {
     let url = match question {
-        Question::File(url, _) | Question::Lead(url, ..) | Question::Nothing(url, _) => url.clone(),
+        Question::File(url, ..) | Question::Lead(url, ..) | Question::Nothing(url, _) => url.clone(),
     };
+    let asked = if let Question::File(_, _, encoding) = question { *encoding } else { None };
     let mut lasting = false;
-    let why = match edge.ask(&url).await {
+    let why = match edge.ask(&url, asked).await {
         Err(error) => Some(format!("does not answer: {error}")),
         Ok(answer) => match question {
-            Question::File(_, file) => match wrong_headers(&answer, file) {
-                Some(why) => {
-                    lasting = answer.status().as_u16() == 200;
-                    Some(why)
+            Question::File(_, file, encoding) => {
+                // Immutable files are there as they are until all of them are compressed, those of other releases, too.
+                let plain = file.immutable && !answer.headers().contains_key(header::CONTENT_ENCODING);
+                let encoding = encoding.filter(|_| !plain);
+                match wrong_headers(&answer, file, encoding) {
+                    Some(why) => {
+                        lasting = answer.status().as_u16() == 200;
+                        Some(why)
+                    }
+                    None => wrong_content(answer, file, encoding).await,
                 }
-                None => wrong_content(answer, file).await,
-            },
+            }
             Question::Lead(_, status, target) => wrong_lead(&answer, *status, target),
             Question::Nothing(_, page) => wrong_error(answer, page.as_deref()).await,
         },
     };
+    let why = why.map(|why| asked.map_or(why.clone(), |encoding| format!("{why}, to who takes {encoding}")));
     why.map(|why| Wrong { url, why, lasting })
 }
 
-fn wrong_headers(answer: &Response, file: &File) -> Option<String> {
+fn wrong_headers(answer: &Response, file: &File, encoding: Option<Encoding>) -> Option<String> {
     let status = answer.status().as_u16();
     if status != 200 {
         return Some(format!("answers {status} instead of 200"));
     }
-    let wanted = [("content-type", &file.content_type), ("cache-control", &file.cache_control)];
-    let others = file.headers.iter().map(|(name, value)| (name.as_str(), value));
-    for (name, value) in wanted.into_iter().chain(others) {
-        let said = answer.headers().get(name).and_then(|said| said.to_str().ok());
-        if said != Some(value) {
-            return Some(format!("has `{name}: {}` instead of `{value}`", said.unwrap_or_default()));
+    let mut wanted = vec![
+        ("content-type", file.content_type.as_str()),
+        ("cache-control", &file.cache_control),
+        ("content-encoding", encoding.map_or("", Encoding::name)),
+    ];
+    wanted.extend(encoding.map(|_| ("vary", "accept-encoding")));
+    wanted.extend(file.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    for (name, value) in wanted {
+        let said = answer.headers().get(name).and_then(|said| said.to_str().ok()).unwrap_or_default();
+        // The edge adds to what is said to vary.
+        let right = if name == "vary" { lists(said, value) } else { said == value };
+        if !right {
+            return Some(format!("has `{name}: {said}` instead of `{value}`"));
         }
     }
     None
 }
 
-async fn wrong_content(answer: Response, file: &File) -> Option<String> {
-    match digest(answer).await {
+/// Whether a list has all that another has.
+fn lists(all: &str, wanted: &str) -> bool {
+    let words =
+        |list: &str| list.split(',').map(|word| word.trim().to_ascii_lowercase()).collect::<BTreeSet<_>>();
+    words(all).is_superset(&words(wanted))
+}
+
+async fn wrong_content(answer: Response, file: &File, encoding: Option<Encoding>) -> Option<String> {
+    match digest(answer, encoding).await {
         Ok(digest) if digest == file.sha256 => None,
         Ok(_) => Some("is not what was published".to_owned()),
         Err(error) => Some(format!("ends early: {error}")),
@@ -288,7 +319,7 @@ async fn wrong_error(answer: Response, page: Option<&str>) -> Option<String> {
     if status != 404 {
         return Some(format!("answers {status} for what there is not, instead of 404"));
     }
-    match (page, digest(answer).await) {
+    match (page, digest(answer, None).await) {
         (Some(page), Ok(digest)) if digest != page => {
             Some("is not the error page that was published".to_owned())
         }
@@ -297,12 +328,55 @@ async fn wrong_error(answer: Response, page: Option<&str>) -> Option<String> {
     }
 }
 
-async fn digest(mut answer: Response) -> Result<String, reqwest::Error> {
-    let mut hash = Sha256::new();
-    while let Some(piece) = answer.chunk().await? {
-        hash.update(&piece);
+/// The digest of what an answer holds, decompressed.
+async fn digest(mut answer: Response, encoding: Option<Encoding>) -> Result<String, String> {
+    let mut plain: Box<dyn Plain> = match encoding {
+        None => Box::new(Hash(Sha256::new())),
+        Some(Encoding::Gzip) => Box::new(GzDecoder::new(Hash(Sha256::new()))),
+        Some(Encoding::Br) => Box::new(brotli::DecompressorWriter::new(Hash(Sha256::new()), PIECE)),
+    };
+    while let Some(piece) = answer.chunk().await.map_err(|error| error.to_string())? {
+        plain.write_all(&piece).map_err(|error| error.to_string())?;
     }
-    Ok(hex::encode(hash.finalize()))
+    plain.digest().map_err(|error| error.to_string())
+}
+
+/// Takes an answer piece by piece.
+trait Plain: Write + Send {
+    fn digest(self: Box<Self>) -> io::Result<String>;
+}
+
+struct Hash(Sha256);
+
+impl Write for Hash {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.0.update(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Plain for Hash {
+    fn digest(self: Box<Self>) -> io::Result<String> {
+        Ok(hex::encode(self.0.finalize()))
+    }
+}
+
+impl Plain for GzDecoder<Hash> {
+    fn digest(self: Box<Self>) -> io::Result<String> {
+        Box::new((*self).finish()?).digest()
+    }
+}
+
+impl Plain for brotli::DecompressorWriter<Hash> {
+    fn digest(mut self: Box<Self>) -> io::Result<String> {
+        self.close()?;
+        let hash = (*self).into_inner().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        Box::new(hash).digest()
+    }
 }
 
 #[cfg(test)]
@@ -323,7 +397,7 @@ mod tests {
         let questions = questions(&manifest, &changed, 10);
         let files: Vec<&String> = questions
             .iter()
-            .filter_map(|q| if let Question::File(url, _) = q { Some(url) } else { None })
+            .filter_map(|q| if let Question::File(url, ..) = q { Some(url) } else { None })
             .collect();
         assert!(files.contains(&&"/3/".to_owned()));
         assert!(

@@ -8,9 +8,9 @@ use crate::{
     scan::Tree,
     spelling::{self, Pages},
 };
-use causeway_site::{Encoding, File, Manifest, Release, ReleaseId};
+use causeway_site::{File, Manifest, Release, ReleaseId, layout};
 
-pub use causeway_site::Style;
+pub use causeway_site::{Encoding, Style};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,6 +24,8 @@ pub struct Choices {
     pub style: Option<Style>,
     /// What the paths of immutable files start with; [`PREFIXES`] if left out.
     pub immutable: Option<Vec<String>>,
+    /// How text is there compressed besides as it is.
+    pub encodings: Vec<Encoding>,
 }
 
 /// What a release holds, but for its name and time: two releases of the same content are the same to visitors.
@@ -33,7 +35,7 @@ pub struct Content {
     pub style: Style,
     /// What the paths of immutable files start with.
     pub immutable: Vec<String>,
-    /// How its text is there besides as it is.
+    /// How its text is there compressed besides as it is; each once, in order.
     pub encodings: Vec<Encoding>,
     /// Its files by path.
     pub files: BTreeMap<String, File>,
@@ -70,6 +72,16 @@ pub enum ContentError {
     /// A prefix that is none.
     #[error("`{0}` is no beginning of paths; one has a slash at its start and its end")]
     Prefix(String),
+    /// A file that has the name under which another is there compressed.
+    #[error(
+        "`{path}` has the name under which `{of}` is there compressed; let the build leave such files out, or take `precompress` out"
+    )]
+    Taken {
+        /// The file.
+        path: String,
+        /// The other.
+        of: String,
+    },
 }
 
 impl Content {
@@ -110,6 +122,9 @@ impl Content {
             }
         };
         let Redirects { exact: mut leads, rules } = redirects;
+        let mut encodings = choices.encodings.clone();
+        encodings.sort();
+        encodings.dedup();
         let mut files = BTreeMap::new();
         for (path, found) in &tree.files {
             let file = served(path, found.size, found.sha256.clone(), style, &immutable, &headers)?;
@@ -117,9 +132,14 @@ impl Content {
                 let rewrite = format!("200 {}", spelling::spelled(path));
                 leads.entry(spelling::url(style, path)).or_insert(rewrite);
             }
+            let compressed = layout::forms(&encodings, path).filter(Option::is_some);
+            let mut names = compressed.map(|encoding| layout::form(path, encoding));
+            if let Some(taken) = names.find(|name| tree.files.contains_key(name)) {
+                return Err(ContentError::Taken { path: taken, of: path.clone() });
+            }
             files.insert(path.clone(), file);
         }
-        Ok(Content { style, immutable, encodings: vec![], files, redirects: leads, rules })
+        Ok(Content { style, immutable, encodings, files, redirects: leads, rules })
     }
 
     /// What a manifest says of it.
@@ -152,11 +172,13 @@ impl Content {
                 exact: !self.redirects.is_empty(),
                 rules: Redirects::chunks(&self.rules).len(),
                 encodings: self.encodings.clone(),
+                shared: vec![],
             },
             made,
             files: self.files.clone(),
             redirects: self.redirects.clone(),
             rules: self.rules.clone(),
+            encoded: BTreeMap::new(),
         }
     }
 
@@ -229,12 +251,33 @@ mod tests {
     fn what_is_unclear_is_asked() {
         let both = tree(&["index.html", "a.html", "b/index.html"]);
         assert!(matches!(Content::of(&both, &Choices::default()), Err(ContentError::Mixture { .. })));
-        let chosen = Choices { style: Some(Style::File), immutable: None };
+        let chosen = Choices { style: Some(Style::File), ..Choices::default() };
         assert_eq!(Content::of(&both, &chosen).unwrap().style, Style::File);
-        let wrong = Choices { style: None, immutable: Some(vec!["/".into()]) };
+        let wrong = Choices { immutable: Some(vec!["/".into()]), ..Choices::default() };
         assert!(matches!(Content::of(&tree(&["a"]), &wrong), Err(ContentError::Prefix(_))));
         let mut large = tree(&["index.html"]);
         large.headers = Some(format!("/*\n  a: {}\n  b: {}", "x".repeat(1000), "x".repeat(1000)));
         assert!(matches!(Content::of(&large, &Choices::default()), Err(ContentError::Headers { .. })));
+    }
+
+    #[test]
+    fn a_site_that_is_compressed_otherwise_is_another_and_needs_the_names_for_it() {
+        let of = |paths: &[&str], encodings: &[Encoding]| {
+            let encodings = encodings.to_vec();
+            Content::of(&tree(paths), &Choices { encodings, ..Choices::default() })
+        };
+        let (br, gzip) = (Encoding::Br, Encoding::Gzip);
+        let plain = of(&["index.html"], &[]).unwrap();
+        let both = of(&["index.html"], &[gzip, br, gzip]).unwrap();
+        assert_eq!(both.encodings, [br, gzip]);
+        assert_ne!(plain.digest().unwrap(), both.digest().unwrap());
+        assert_eq!(of(&["index.html"], &[br, gzip]).unwrap(), both);
+        let taken = |paths: &[&str], encodings: &[Encoding]| match of(paths, encodings) {
+            Err(ContentError::Taken { path, of }) => Some((path, of)),
+            _ => None,
+        };
+        let built = ["index.html", "app.js", "app.js.br", "a.png", "a.png.br"];
+        assert_eq!(taken(&built, &[br]), Some(("app.js.br".into(), "app.js".into())));
+        assert_eq!((taken(&built, &[gzip]), taken(&built, &[])), (None, None));
     }
 }

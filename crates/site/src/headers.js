@@ -7,7 +7,8 @@ function handler(event) {
         if (name.startsWith('x-amz-meta-header-')) headers[name.substring(18)] = { value: headers[name].value };
         delete headers[name];
     });
-    // One address stands for the object as it is and compressed.
-    if (headers['content-encoding'] && !headers.vary) headers.vary = { value: 'accept-encoding' };
+    // One address stands for a file as it is and compressed. A 304 does not show what it is about, so all say it.
+    const said = headers.vary ? (headers.vary.multiValue || [headers.vary]).map((v) => v.value).join(', ') : '';
+    if (!/\*|accept-encoding/i.test(said)) headers.vary = { value: said ? said + ', accept-encoding' : 'accept-encoding' };
     return event.response;
 }

@@ -1,6 +1,6 @@
 //! Keys of objects, and of the key value store.
 
-use crate::ReleaseId;
+use crate::{Encoding, ReleaseId};
 
 /// Releases, each under its id.
 pub const RELEASES: &str = "releases/";
@@ -14,6 +14,27 @@ pub const MANIFEST: &str = ".well-known/release.json";
 pub const LIVE: &str = "live";
 /// What a header's name is kept under in an object's metadata, without `x-amz-meta-`.
 pub const HEADER: &str = "header-";
+
+/// What the names of files end in that are there compressed, too, in a release that has such: the router leads there by the name
+/// alone, so none of them may be left out, however small.
+pub const TEXT: [&str; 10] =
+    [".html", ".css", ".js", ".mjs", ".json", ".svg", ".xml", ".txt", ".wasm", ".webmanifest"];
+
+/// Whether a file is there compressed, in a release that has such.
+pub fn is_text(path: &str) -> bool {
+    TEXT.iter().any(|ending| path.ends_with(ending))
+}
+
+/// How a file is there in a release that has `encodings`: as it is, `None`, and compressed.
+pub fn forms(encodings: &[Encoding], path: &str) -> impl Iterator<Item = Option<Encoding>> {
+    let encodings = if is_text(path) { encodings } else { &[] };
+    [None].into_iter().chain(encodings.iter().copied().map(Some))
+}
+
+/// What a form of a file is called: `name` may be its path, or the key of its object.
+pub fn form(name: &str, encoding: Option<Encoding>) -> String {
+    format!("{name}{}", encoding.map_or("", Encoding::ending))
+}
 
 /// The object of a file of a release; `path` has no slash at its start.
 pub fn object(id: &ReleaseId, path: &str) -> String {

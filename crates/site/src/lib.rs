@@ -5,6 +5,7 @@
 //! | `releases/<id>/<path>` | one release: every file of it that is not immutable |
 //! | `releases/<id>/.well-known/release.json` | its [`Manifest`], written last: a release without one is not complete |
 //! | `shared/<path>` | immutable files of all releases: their names change with their content |
+//! | `….br`, `….gz` | the same compressed, where [`Release::encodings`] has it, of every file whose name ends as [`layout::TEXT`] says |
 //! | `_errors/404.html` | the error page. CloudFront fetches it without asking a function, so it is in no release |
 //!
 //! | key in the key value store | value |
@@ -31,6 +32,16 @@ pub const HEADERS: &str = include_str!("headers.js");
 
 #[cfg(test)]
 mod tests {
+    use super::layout;
+
+    #[test]
+    fn the_router_and_the_layout_agree_on_what_is_compressed() {
+        let endings = layout::TEXT.map(|ending| &ending[1..]).join("|");
+        assert!(super::ROUTER.contains(&format!(r"/\.({endings})$/.test(path)")));
+        assert!(layout::is_text("a/index.html") && layout::is_text(layout::MANIFEST));
+        assert!(!layout::is_text("a.png") && !layout::is_text("a.js.map") && !layout::is_text("html"));
+    }
+
     #[test]
     fn functions_are_as_small_and_as_plain_as_cloudfront_takes_them() {
         for function in [super::ROUTER, super::HEADERS] {

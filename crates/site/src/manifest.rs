@@ -1,6 +1,6 @@
 //! What a release consists of.
 
-use crate::Release;
+use crate::{Encoding, Release};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,6 +21,10 @@ pub struct Manifest {
     /// Patterns, in their order: pattern, status, target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<(String, u16, String)>,
+    /// The bytes of each file that is there compressed, too, by how it is. Nothing of it says what visitors get, so two releases may
+    /// differ in it and be the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub encoded: BTreeMap<String, BTreeMap<Encoding, u64>>,
 }
 
 /// One file of a release: its content, and what it is served with.

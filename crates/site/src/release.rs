@@ -79,9 +79,13 @@ pub struct Release {
     /// How many chunks of rules it has.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rules: usize,
-    /// How its text is there besides as it is.
+    /// How each file that [`layout::is_text`](crate::layout::is_text) names is there besides as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub encodings: Vec<Encoding>,
+    /// How all immutable files are there compressed: also those of other releases, which pages that are still open ask for. It
+    /// is found out when visitors are led to a release, so manifests do not have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<Encoding>,
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -106,6 +110,33 @@ pub enum Encoding {
     Br,
     /// Gzip; the objects end in `.gz`.
     Gzip,
+}
+
+impl Encoding {
+    /// All that there are.
+    pub const ALL: [Encoding; 2] = [Encoding::Br, Encoding::Gzip];
+
+    /// As `Accept-Encoding` and `Content-Encoding` spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::Br => "br",
+            Encoding::Gzip => "gzip",
+        }
+    }
+
+    /// What the keys of objects end in that are compressed so.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Encoding::Br => ".br",
+            Encoding::Gzip => ".gz",
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 #[cfg(test)]

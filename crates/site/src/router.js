@@ -38,7 +38,7 @@ async function handler(event) {
     const shared = (release.immutable || []).some((prefix) => path.startsWith(prefix));
     // S3 takes a plus sign for a space.
     path = path.replace(/\+/g, '%2B');
-    request.uri = (shared ? '/shared' : '/releases/' + release.id) + path + encoded(release, path, request.headers['accept-encoding']);
+    request.uri = (shared ? '/shared' : '/releases/' + release.id) + path + encoded(shared ? release.shared : release.encodings, path, request.headers['accept-encoding']);
     return request;
 }
 
@@ -107,11 +107,12 @@ function filled(target, values) {
     return text[0] === '/' ? local(text) : text;
 }
 
-// The ending of the object that is compressed as the visitor likes best, where the release has such.
-function encoded(release, path, accepted) {
-    if (!release.encodings || !accepted || !/\.(html|css|js|mjs|json|svg|xml|txt|wasm|webmanifest)$/.test(path)) return '';
-    if (release.encodings.indexOf('br') >= 0 && likes(accepted.value, 'br')) return '.br';
-    if (release.encodings.indexOf('gzip') >= 0 && likes(accepted.value, 'gzip')) return '.gz';
+// The ending of the object that is compressed as the visitor takes it, where the release has such: with Brotli before gzip, as
+// CloudFront itself does. All that ends so is there compressed; nothing else could be known here.
+function encoded(encodings, path, accepted) {
+    if (!encodings || !accepted || !/\.(html|css|js|mjs|json|svg|xml|txt|wasm|webmanifest)$/.test(path)) return '';
+    if (encodings.indexOf('br') >= 0 && likes(accepted.value, 'br')) return '.br';
+    if (encodings.indexOf('gzip') >= 0 && likes(accepted.value, 'gzip')) return '.gz';
     return '';
 }
 

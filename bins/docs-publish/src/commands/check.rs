@@ -1,8 +1,8 @@
 //! `docs-publish check`: what speaks against publishing a folder.
 
-use super::{Session, allowed};
-use crate::{config::StyleName, document, failure::Failure};
-use causeway_docs_publish::{Error, check, wanted::Content};
+use super::{Chosen, Session, allowed};
+use crate::{document, failure::Failure};
+use causeway_docs_publish::check;
 use causeway_ending::Code;
 use std::path::PathBuf;
 
@@ -10,9 +10,8 @@ use std::path::PathBuf;
 pub(crate) struct Flags {
     /// The folder; `folder` of the configuration if left out.
     folder: Option<PathBuf>,
-    /// How pages are spelled. Seen from the files if left out.
-    #[arg(long, value_enum)]
-    style: Option<StyleName>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Let this rule pass; may be repeated.
     #[arg(long, value_name = "RULE", value_parser = allowed)]
     allow: Vec<String>,
@@ -20,9 +19,7 @@ pub(crate) struct Flags {
 
 pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Failure> {
     let tree = session.tree(session.folder(flags.folder.as_deref())?).await?;
-    let mut choices = session.config.choices();
-    choices.style = flags.style.map(StyleName::style).or(choices.style);
-    let content = Content::of(&tree, &choices).map_err(Error::from)?;
+    let content = session.content(&tree, &flags.chosen)?;
     let found = check::look(&tree, &content, &session.config.rules(&flags.allow))?;
     session.screen.findings(&found);
     let refused = found.iter().filter(|finding| finding.refuses).count();

@@ -1,8 +1,8 @@
 //! `docs-publish diff`: what `publish` would change.
 
-use super::Session;
-use crate::{config::StyleName, document, failure::Failure};
-use causeway_docs_publish::{Error, releases, wanted::Content};
+use super::{Chosen, Session};
+use crate::{document, failure::Failure};
+use causeway_docs_publish::{releases, wanted::Content};
 use causeway_ending::Code;
 use std::path::PathBuf;
 
@@ -10,9 +10,8 @@ use std::path::PathBuf;
 pub(crate) struct Flags {
     /// The folder; `folder` of the configuration if left out.
     folder: Option<PathBuf>,
-    /// How pages are spelled. Seen from the files if left out.
-    #[arg(long, value_enum)]
-    style: Option<StyleName>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// End with 2 where there are changes.
     #[arg(long)]
     detailed_exitcode: bool,
@@ -20,9 +19,7 @@ pub(crate) struct Flags {
 
 pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Failure> {
     let tree = session.tree(session.folder(flags.folder.as_deref())?).await?;
-    let mut choices = session.config.choices();
-    choices.style = flags.style.map(StyleName::style).or(choices.style);
-    let wanted = Content::of(&tree, &choices).map_err(Error::from)?;
+    let wanted = session.content(&tree, &flags.chosen)?;
     let place = session.place().await?;
     let live = releases::live(&place).await?;
     let before = live.as_ref().map(Content::published);
@@ -44,6 +41,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
             || before.style != wanted.style
             || before.immutable != wanted.immutable
     });
+    let compressed = before.as_ref().is_some_and(|before| before.encodings != wanted.encodings);
     let same = before.as_ref() == Some(&wanted);
     let screen = session.screen;
     for (mark, paths) in [("+", &added), ("~", &changed), ("h", &headers), ("-", &removed)] {
@@ -54,12 +52,19 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
     if rules {
         screen.say("redirects, or how pages are spelled");
     }
+    if compressed {
+        let all: Vec<&str> = wanted.encodings.iter().map(|encoding| encoding.name()).collect();
+        screen.say(&format!(
+            "what is compressed: {}",
+            if all.is_empty() { "nothing".into() } else { all.join(", ") }
+        ));
+    }
     if same && !screen.quiet {
         screen.say("nothing to do");
     }
     let code = if flags.detailed_exitcode && !same { Code::Changes } else { Code::Done };
     let live = live.map(|live| live.release.id.to_string());
-    let differences = document::Differences { live, added, changed, headers, removed, rules };
+    let differences = document::Differences { live, added, changed, headers, removed, rules, compressed };
     screen.document(&document::done("diff", code, differences));
     Ok(code)
 }

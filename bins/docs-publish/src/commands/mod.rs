@@ -12,7 +12,7 @@ pub(crate) mod verify;
 
 use crate::{
     cli::{Cli, Command, Global},
-    config::Config,
+    config::{Config, EncodingName, StyleName},
     failure::Failure,
     screen::Screen,
 };
@@ -24,9 +24,13 @@ use causeway_docs_publish::{
     releases as kept,
     scan::{self, Tree},
     verify::{Edge, Verified, verify as verify_edge},
+    wanted::{Choices, Content},
 };
 use causeway_ending::Code;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
     if let Command::Schema(flags) = &cli.command {
@@ -47,6 +51,17 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<Code, Failure> {
     }
 }
 
+/// What people choose about a site.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Chosen {
+    /// How pages are spelled. Seen from the files if left out.
+    #[arg(long, value_enum)]
+    style: Option<StyleName>,
+    /// How text is there compressed besides as it is, like `br,gzip`.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ENCODINGS")]
+    precompress: Option<Vec<EncodingName>>,
+}
+
 /// What every command works with.
 pub(crate) struct Session<'a> {
     config: Config,
@@ -63,6 +78,15 @@ impl Session<'_> {
             self.screen.warn(
                 "note",
                 &format!("the distribution {} is switched off: nobody sees this", place.distribution),
+            );
+        }
+        if place.deploying {
+            self.screen.warn(
+                "note",
+                &format!(
+                    "the distribution {} is being deployed: edges know it in some minutes",
+                    place.distribution
+                ),
             );
         }
         Ok(place)
@@ -98,9 +122,18 @@ impl Session<'_> {
         Ok((config, target))
     }
 
-    /// Asks the edge for the release that was switched to, at the distribution's own name, which is there without DNS of ours.
-    async fn verify(&self, place: &Place, done: &Published) -> Result<Verified, Failure> {
+    /// Asks the edge for the release that was switched to, at the distribution's own name, which is there without DNS of ours. A
+    /// distribution that is being deployed is waited for, up to `patience`.
+    async fn verify(&self, place: &Place, done: &Published, patience: Duration) -> Result<Verified, Failure> {
         let Some(id) = &done.release else { return Ok(Verified::default()) };
+        if place.deploying && !place.deployed(patience, &|event| self.screen.watch(event)).await? {
+            let text = format!(
+                "the distribution {} is still being deployed after {} s: edges may not serve {id} yet",
+                place.distribution,
+                patience.as_secs()
+            );
+            self.screen.warn("note", &text);
+        }
         let manifest = kept::manifest(place, id).await?;
         let edge = Edge::new(&place.domain, self.global.edge_url.as_deref())?;
         let depth = self.config.depth();
@@ -130,6 +163,18 @@ impl Session<'_> {
         let scanned = tokio::task::spawn_blocking(move || scan::scan(&folder)).await;
         let scanned = scanned.map_err(|error| Failure::bug(&error))?;
         Ok(scanned.map_err(causeway_docs_publish::Error::from)?)
+    }
+
+    /// What is to be published of it, as flags and the configuration choose.
+    fn content(&self, tree: &Tree, chosen: &Chosen) -> Result<Content, Failure> {
+        let publish = &self.config.publish;
+        let encodings = chosen.precompress.as_ref().unwrap_or(&publish.precompress);
+        let choices = Choices {
+            style: chosen.style.or(publish.style).map(StyleName::style),
+            immutable: publish.immutable.clone(),
+            encodings: encodings.iter().copied().map(Into::into).collect(),
+        };
+        Ok(Content::of(tree, &choices).map_err(causeway_docs_publish::Error::from)?)
     }
 }
 

@@ -1,13 +1,11 @@
 //! `docs-publish publish` and `preview`: a folder becomes a release.
 
-use super::{Session, allowed, verify};
-use crate::{config::StyleName, document, failure::Failure};
+use super::{Chosen, Session, allowed, verify};
+use crate::{document, failure::Failure};
 use causeway_core::error::chain;
 use causeway_docs_publish::{
-    Error,
     place::Place,
     publish::{self, Options, Published},
-    wanted::Content,
 };
 use causeway_ending::Code;
 use indicatif::HumanBytes;
@@ -20,9 +18,8 @@ pub(crate) struct Flags {
     /// Run this first, like "pnpm build".
     #[arg(long, value_name = "COMMAND")]
     build: Option<String>,
-    /// How pages are spelled. Seen from the files if left out.
-    #[arg(long, value_enum)]
-    style: Option<StyleName>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Publish although the release that visitors get now is damaged, so that one cannot go back to it.
     #[arg(long)]
     without_way_back: bool,
@@ -35,7 +32,7 @@ pub(crate) struct Flags {
     /// How many objects are made at once.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     jobs: Option<u32>,
-    /// For how many seconds an invalidation is waited for.
+    /// For how many seconds an invalidation, or a distribution that is being deployed, is waited for.
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     patience: u64,
 }
@@ -47,9 +44,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags, switch: bool) -> R
         build(session, command).await?;
     }
     let tree = session.tree(folder).await?;
-    let mut choices = session.config.choices();
-    choices.style = flags.style.map(StyleName::style).or(choices.style);
-    let content = Content::of(&tree, &choices).map_err(Error::from)?;
+    let content = session.content(&tree, &flags.chosen)?;
     let place = session.place().await?;
     let options = Options {
         jobs: flags.jobs.unwrap_or(config.jobs) as usize,
@@ -71,7 +66,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags, switch: bool) -> R
     let mut document = document::Release::of(&done, url);
     let mut code = Code::Done;
     if done.switched && !place.staged && !flags.no_verify {
-        let verified = session.verify(&place, &done).await?;
+        let verified = session.verify(&place, &done, options.patience).await?;
         if !session.screen.quiet {
             session.screen.say(&format!("{} answers of the edge seen", verified.asked));
         }

@@ -19,7 +19,8 @@ pub(crate) async fn run(session: &Session<'_>) -> Result<Code, Failure> {
             (false, true) => "  live before",
             _ => "",
         };
-        session.screen.say(&format!("{}  {what}{mark}", one.id));
+        let encodings: String = one.encodings.iter().map(|encoding| format!(", {encoding}")).collect();
+        session.screen.say(&format!("{}  {what}{encodings}{mark}", one.id));
     }
     if kept.is_empty() {
         session.screen.say("nothing is published yet");

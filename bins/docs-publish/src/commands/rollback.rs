@@ -13,7 +13,7 @@ pub(crate) struct Flags {
     /// Do not ask the edge afterwards.
     #[arg(long)]
     no_verify: bool,
-    /// For how many seconds an invalidation is waited for.
+    /// For how many seconds an invalidation, or a distribution that is being deployed, is waited for.
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     patience: u64,
 }
@@ -36,7 +36,7 @@ pub(crate) async fn run(session: &Session<'_>, flags: &Flags) -> Result<Code, Fa
     let mut document = document::Release::of(&done, url);
     let mut code = Code::Done;
     if done.switched && !place.staged && !flags.no_verify {
-        let verified = session.verify(&place, &done).await?;
+        let verified = session.verify(&place, &done, patience).await?;
         code = verify::code_of(&verified);
         document.verified = Some((&verified).into());
     }

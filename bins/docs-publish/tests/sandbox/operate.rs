@@ -68,6 +68,17 @@ async fn twice_is_once_and_a_change_is_what_changed() {
         (&json!(1), &json!(4), &json!(0))
     );
     assert_eq!(changed["bytes"], json!(text.len()));
+    // The page and the manifest; what the edge knows of the release, and the switch.
+    let expected = |put: usize, copied: usize| {
+        let counts = [
+            ("cloudfront-keyvaluestore:PutKey", 1),
+            ("cloudfront-keyvaluestore:UpdateKeys", 1),
+            ("s3:CopyObject", copied),
+            ("s3:PutObject", put),
+        ];
+        counts.map(|(name, n)| (name.to_owned(), n)).into_iter().collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(world.changes(), expected(2, 4));
     assert_eq!((&changed["error_page"], &changed["invalidated"]), (&json!(false), &json!([])));
     assert!(world.visit("/guide/").await.body.contains("guide two"));
     assert!(world.visit("/").await.body.contains("home one"));
@@ -75,6 +86,7 @@ async fn twice_is_once_and_a_change_is_what_changed() {
     // One header.
     world.write("_headers", "/guide/\n  X-Robots-Tag: noindex\n");
     let headers = world.publish().await;
+    assert_eq!(world.changes(), expected(1, 5), "the manifest is all that is sent");
     assert_eq!(
         (&headers["uploaded"], &headers["copied"], &headers["retouched"]),
         (&json!(0), &json!(4), &json!(1))

@@ -10,6 +10,7 @@ use causeway_sandbox::{
 use serde_json::Value as Json;
 use std::{
     collections::BTreeMap,
+    io::Read,
     path::PathBuf,
     process::Stdio,
     sync::atomic::{AtomicUsize, Ordering},
@@ -52,7 +53,10 @@ impl Ran {
 pub(crate) struct Seen {
     pub(crate) status: u16,
     pub(crate) headers: BTreeMap<String, String>,
+    /// As text, decompressed.
     pub(crate) body: String,
+    /// As it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 pub(crate) struct World {
@@ -73,16 +77,21 @@ impl World {
     }
 
     pub(crate) async fn with(n: u16, lacks: Lacks) -> World {
+        World::made(n, lacks, Pending::default()).await
+    }
+
+    /// Where things pend for so long; but what visitors see is looked at right after it is written.
+    pub(crate) async fn made(n: u16, lacks: Lacks, pending: Pending) -> World {
         let sandbox = causeway_sandbox::shared().unwrap();
         let (key, secret) = sandbox.credentials(&format!("0000008{n:05}")).unwrap();
+        let pending = Pending { key_value_store: Duration::ZERO, ..pending };
+        sandbox.gateway().set_pending_of(&key, pending);
         let config = aws_config::defaults(BehaviorVersion::latest())
             .endpoint_url(sandbox.endpoint())
             .credentials_provider(Credentials::new(&key, &secret, None, None, "sandbox"))
             .region(Region::new("us-east-1"))
             .load()
             .await;
-        // What visitors see is looked at right after it is written.
-        sandbox.gateway().set_pending(Pending { key_value_store: Duration::ZERO, ..Pending::default() });
         let site = site::make(&config, &format!("docs-{n}"), lacks).await;
         let folder = tempfile::tempdir().unwrap();
         World { sandbox, config, key, site, folder, secret, looked: AtomicUsize::new(0) }
@@ -166,8 +175,10 @@ impl World {
         let header = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
             (name.to_string(), value.to_str().unwrap_or_default().to_owned())
         };
-        let headers = answer.headers().iter().map(header).collect();
-        Seen { status, headers, body: answer.text().await.unwrap() }
+        let headers: BTreeMap<String, String> = answer.headers().iter().map(header).collect();
+        let bytes = answer.bytes().await.unwrap().to_vec();
+        let body = plain(&bytes, headers.get("content-encoding").map_or("", String::as_str));
+        Seen { status, headers, body, bytes }
     }
 
     /// The calls of this account since the last look, in the order of their ends.
@@ -206,6 +217,21 @@ impl World {
     pub(crate) async fn remove_object(&self, key: &str) {
         self.s3().delete_object().bucket(&self.site.bucket).key(key).send().await.unwrap();
     }
+}
+
+/// What an answer holds, as text.
+fn plain(bytes: &[u8], encoding: &str) -> String {
+    let mut plain = Vec::new();
+    let mut reader: Box<dyn Read> = match encoding {
+        // A 304 says how it would be.
+        _ if bytes.is_empty() => Box::new(bytes),
+        "br" => Box::new(brotli::Decompressor::new(bytes, 4096)),
+        "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),
+        "" => Box::new(bytes),
+        other => panic!("{other}"),
+    };
+    reader.read_to_end(&mut plain).unwrap();
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// Beside the folder of this test. Cargo names it in a variable too, which no shell hands on, as it has a hyphen.

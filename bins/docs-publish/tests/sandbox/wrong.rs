@@ -1,7 +1,9 @@
 //! What people, builds and AWS get wrong: a message that says so, an exit code, and visitors who get what they got before.
 
 use crate::{site::Lacks, world::World};
-use causeway_sandbox::gateway::{Act, Rule};
+use aws_sdk_cloudfront::types::{InvalidationBatch, Paths};
+use causeway_sandbox::gateway::{Act, Pending, Rule};
+use jiff::SignedDuration;
 use std::time::Duration;
 
 /// Files that are written, arguments, exit code, what is said.
@@ -22,6 +24,17 @@ const INPUTS: &[Row] = &[
     (&[("_redirects", "/* /index.html 200")], &["publish", "site"], 64, "in the place of every file below"),
     (&[], &["publish"], 64, "no folder is named"),
     (&[], &["publish", "site", "--style", "both"], 64, "invalid value 'both'"),
+    (&[], &["publish", "site", "--precompress", "zstd"], 64, "invalid value 'zstd'"),
+    (
+        &[
+            ("../bad.toml", "[publish]\nprecompress = [\"br\", \"gzip\"]"),
+            ("app.js", "x"),
+            ("app.js.br", "y"),
+        ],
+        &["publish", "site", "-f", "bad.toml"],
+        64,
+        "`app.js.br` has the name under which `app.js` is there compressed",
+    ),
     (&[], &["publish", "site", "--jobs", "0"], 64, "0 is not in 1..=256"),
     (&[], &["publish", "site", "--distribution", "ENOWHERE"], 64, "there is no distribution ENOWHERE"),
     (
@@ -244,4 +257,123 @@ async fn a_folder_that_changes_meanwhile_is_not_published() {
     assert_eq!(ended.status.code(), Some(100), "{said}");
     assert!(said.contains("index.html changed while it was published"), "{said}");
     assert!(world.visit("/").await.body.contains("home one"));
+}
+
+/// Until something of the gateway is so.
+async fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_invalidations_are_waited_for_and_visitors_have_the_release_meanwhile() {
+    let lasts =
+        |invalidation| Pending { invalidation, key_value_store: Duration::ZERO, ..Pending::default() };
+    let world = World::made(50, Lacks::Nothing, lasts(Duration::from_secs(3600))).await;
+    world.write_site("one");
+    world.publish().await;
+    assert!(world.visit("/nowhere/").await.body.contains("nothing one"));
+    // As many as CloudFront takes, for an hour.
+    let paths: Vec<String> = (0..3_000).map(|n| format!("/{n}")).collect();
+    let paths = Paths::builder().quantity(3_000).set_items(Some(paths)).build().unwrap();
+    let batch = InvalidationBatch::builder().paths(paths).caller_reference("others").build().unwrap();
+    let cloudfront = aws_sdk_cloudfront::Client::new(&world.config);
+    let call = cloudfront.create_invalidation().distribution_id(&world.site.distribution);
+    call.invalidation_batch(batch).send().await.unwrap();
+    world.write_site("two");
+    world.calls();
+    let ran = world.run(&["publish", "site", "--patience", "5"]).await.ends_with(100);
+    let ran = ran.says("for 5 s as many were in progress as CloudFront takes at once");
+    ran.says("but what there is not may still show an older error page")
+        .says("`--patience SECONDS` waits longer");
+    assert!(world.visit("/").await.body.contains("home two"), "all else is the new release");
+    assert!(world.visit("/nowhere/").await.body.contains("nothing one"), "as the edge has it");
+    assert!(
+        world.changes()["cloudfront:CreateInvalidation"] > 1,
+        "it was asked again before it was given up"
+    );
+    // The next run has nothing to send, waits, and makes it whole.
+    let refused = || {
+        let calls = world.sandbox.gateway().calls();
+        let ours = calls.iter().filter(|call| call.access_key == world.key && call.status == 400);
+        ours.filter(|call| call.operation == "CreateInvalidation").count()
+    };
+    let before = refused();
+    let next = world.spawn(&["publish", "site", "--json"]);
+    until("the next run is refused as well", || refused() > before).await;
+    world.sandbox.gateway().set_pending_of(&world.key, lasts(Duration::from_millis(500)));
+    let next = next.wait_with_output().await.unwrap();
+    assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stderr));
+    assert!(!world.changes().contains_key("s3:PutObject"), "all of it was there");
+    assert!(world.visit("/nowhere/").await.body.contains("nothing two"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_is_made_up_for_or_told() {
+    let world = World::new(51).await;
+    world.write_site("one");
+    for (ahead, said) in [(3723, "1h 2m"), (-1803, "30m")] {
+        world.sandbox.gateway().set_clock(&world.key, SignedDuration::from_secs(ahead));
+        let side = if ahead < 0 { "ahead" } else { "behind" };
+        world.calls();
+        let mut command = world.command(&["publish", "site"]);
+        let output = command.env("AWS_DISABLE_CLOCK_SKEW_CORRECTION", "true").output().await.unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{text}");
+        assert!(text.contains("SignatureDoesNotMatch: Signature "), "{text}");
+        let hint = text.lines().find(|line| line.starts_with("hint: ")).unwrap();
+        assert!(
+            hint.contains(&format!("the clock of this machine is {said}")) && hint.contains(side),
+            "{hint}"
+        );
+        assert!(world.calls().iter().all(|call| !call.forwarded), "nobody saw it");
+        // The SDK signs anew, with the time that it was told.
+        world.write("index.html", format!("home {ahead}"));
+        world.publish().await;
+        let refused = world.calls().iter().filter(|call| call.status == 403).count();
+        assert!(refused > 0, "or it was not looked at");
+        assert_eq!(world.visit("/").await.body, format!("home {ahead}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distribution_that_is_being_deployed_is_waited_for_before_the_edge_is_asked() {
+    let pending = Pending { distribution: Duration::from_secs(3600), ..Pending::default() };
+    let world = World::made(52, Lacks::Nothing, pending).await;
+    world.write_site("one");
+    world.write("../quick.toml", "[verify]\npatience = 1");
+    let arguments = ["publish", "site", "-f", "quick.toml"];
+    let ran = world.run(&[&arguments[..], &["--patience", "1"]].concat()).await.ends_with(100);
+    let ran = ran
+        .says("is being deployed: edges know it in some minutes")
+        .says("is still being deployed after 1 s");
+    ran.says("is published, and was not seen at the edge");
+    assert_eq!(world.visit("/").await.status, 403, "no edge knows it yet");
+    // All of it is there; it is waited for as long as it takes, and not for the second that the edge is given.
+    world.write("index.html", "home two");
+    world.calls();
+    let run = world.spawn(&arguments);
+    let looks = || {
+        world
+            .sandbox
+            .gateway()
+            .calls()
+            .iter()
+            .filter(|call| call.access_key == world.key && call.name() == "cloudfront:GetDistribution")
+            .count()
+    };
+    let before = looks();
+    until("it waits for the distribution", || looks() > before + 2).await;
+    world
+        .sandbox
+        .gateway()
+        .set_pending_of(&world.key, Pending { key_value_store: Duration::ZERO, ..Pending::default() });
+    let ended = run.wait_with_output().await.unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(world.visit("/").await.body, "home two");
 }

@@ -238,11 +238,15 @@ fn encodings_and_headers_of_a_release() {
     for (ending, encoding) in [("", ""), (".br", "br"), (".gz", "gzip")] {
         let key = object(ONE, &format!("index.html{ending}"));
         all[key] = json!({ "body": format!("as{ending}"), "more": more("text/html", encoding) });
+        let key = format!("shared/_next/a.js{ending}");
+        all[key] = json!({ "body": format!("script{ending}"), "more": more("text/javascript", encoding) });
     }
+    let varies = json!({ "ContentType": "text/css", "Metadata": { "header-vary": "Origin" } });
+    all[object(ONE, "a.css")] = json!({ "body": "style", "more": varies });
     all[object(ONE, "a.png")] = json!({ "body": "picture", "more": more("image/png", "") });
     let site = Site::released(
         "000000007105",
-        &json!({ "id": ONE, "style": "directory", "encodings": ["br", "gzip"] }),
+        &json!({ "id": ONE, "style": "directory", "immutable": ["/_next/"], "encodings": ["br", "gzip"], "shared": ["gzip"] }),
         all,
     );
     for (accepted, body, encoding) in [
@@ -256,10 +260,14 @@ fn encodings_and_headers_of_a_release() {
         assert_eq!((answer.status, answer.text().as_str()), (200, body), "{accepted}");
         assert_eq!(answer.header("content-encoding"), encoding, "{accepted}");
         assert_eq!(answer.header("content-type"), "text/html");
-        assert_eq!(answer.header("vary"), if encoding.is_empty() { "" } else { "accept-encoding" });
+        assert_eq!(answer.header("vary"), "accept-encoding");
         assert_eq!(answer.header("x-frame-options"), "DENY");
         assert!(!answer.headers.keys().any(|name| name.starts_with("x-amz-meta")), "{:?}", answer.headers);
     }
+    assert_eq!(site.get("/a.css").header("vary"), "Origin, accept-encoding");
+    // Immutable files are of all releases: what is there of them is told apart.
+    assert_eq!(site.with("/_next/a.js", &[("Accept-Encoding", "br, gzip")]).text(), "script.gz");
+    assert_eq!(site.with("/_next/a.js", &[("Accept-Encoding", "br")]).text(), "script");
     let picture = site.with("/a.png", &[("Accept-Encoding", "br")]);
     assert_eq!((picture.text().as_str(), picture.header("content-encoding")), ("picture", ""));
 }
