@@ -46,6 +46,7 @@ const PENDING: Pending = Pending {
     addon: Duration::from_millis(400),
     invalidation: Duration::ZERO,
     key_value_store: Duration::ZERO,
+    distribution: Duration::ZERO,
 };
 
 /// The kinds that are waited for, and how long what they stand for takes.
