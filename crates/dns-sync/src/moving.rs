@@ -146,7 +146,7 @@ impl From<EngineError> for MoveError {
 impl Moving {
     /// The move that `record` is in, if it is in one.
     fn of(record: &Record) -> Option<Self> {
-        Moving::parse(&record.name, record.tags.0.get(MOVE)?)
+        Moving::parse(record.name.get().ok()?, record.tags.0.get(MOVE)?)
     }
 
     /// The move of `name` that a tag tells.
@@ -455,9 +455,10 @@ impl Sync {
         }
         let mut stack = Stack::new(self.config().owner.clone());
         for (address, record) in specs {
-            let name = Name::parse(&record.name).ok();
-            let Some(zone) = name.and_then(|name| self.config().zone_of(&name).map(str::to_owned)) else {
-                return Err(MoveError::Unknown(record.name.clone()));
+            let name = named(record);
+            let zone = Name::parse(name).ok().and_then(|name| self.config().zone_of(&name));
+            let Some(zone) = zone.map(str::to_owned) else {
+                return Err(MoveError::Unknown(name.to_owned()));
             };
             stack.at(&place_of(self.config(), &zone), |stack| stack.add(&address.0, record.clone()));
         }
@@ -490,9 +491,14 @@ fn restored(state: &State, address: &Address, moving: &Moving, mut record: Recor
     record
 }
 
+/// Its name: no record of a move waits for one.
+fn named(record: &Record) -> &str {
+    record.name.get().map(String::as_str).unwrap_or_default()
+}
+
 /// What was done, for people.
 fn told(record: &Record) -> String {
-    let (name, leads) = (&record.name, values_of(record).into_iter().collect::<Vec<_>>().join(", "));
+    let (name, leads) = (named(record), values_of(record).into_iter().collect::<Vec<_>>().join(", "));
     match Moving::of(record) {
         None => format!("`{name}` leads to {leads}, and its TTL is what it was"),
         Some(Moving { stage: Stage::Lowered, low, wait, .. }) => {

@@ -250,7 +250,7 @@ pub fn wanted(config: &Config, reads: &[Read], unsettled: &[Left], state: &State
     left.dedup();
     let mut stack = Stack::new(config.owner.clone());
     for (address, (record, _)) in records.into_iter().filter(|(address, _)| !held.contains(address)) {
-        let zone = Name::parse(&record.name).ok().and_then(|name| config.zone_of(&name));
+        let zone = record.name.get().ok().and_then(|name| config.zone_of(&Name::parse(name).ok()?));
         let Some(zone) = zone else { continue };
         stack.at(&place_of(config, zone), |stack| stack.add(&address.0, record));
     }

@@ -24,7 +24,7 @@ const AUTOMATIC: u32 = 0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The name, in the zone that it is added in.
-    pub name: String,
+    pub name: Value<String>,
     /// What it is about.
     pub class: Class,
     /// What it says. For [`Class::Address`]: IPv4 and IPv6 addresses, or one other name. Text as it is, or as in a zone
@@ -76,9 +76,9 @@ impl Record {
     /// Where `name` leads: addresses, or one other name.
     ///
     /// # Errors
-    /// When `name` is no name.
+    /// When `name` is known, and no name.
     pub fn address<V: Into<Value<String>>>(
-        name: &str,
+        name: impl Into<Value<String>>,
         values: impl IntoIterator<Item = V>,
     ) -> Result<Self, crate::name::NameError> {
         Record::new(name, Class::Address, values)
@@ -87,14 +87,17 @@ impl Record {
     /// What `name` says of one class.
     ///
     /// # Errors
-    /// When `name` is no name.
+    /// When `name` is known, and no name.
     pub fn new<V: Into<Value<String>>>(
-        name: &str,
+        name: impl Into<Value<String>>,
         class: Class,
         values: impl IntoIterator<Item = V>,
     ) -> Result<Self, crate::name::NameError> {
         Ok(Record {
-            name: Name::parse(name)?.to_string(),
+            name: match name.into() {
+                Value::Known(name) => Value::Known(Name::parse(&name)?.to_string()),
+                later => later,
+            },
             class,
             values: values.into_iter().collect(),
             ttl: None,
@@ -108,7 +111,7 @@ impl Record {
 
     /// Its name, if it may be changed here.
     fn name_in(&self, zone: &Zone) -> Result<Name, Error> {
-        let name = Name::parse(&self.name).map_err(|e| Error::Invalid(e.to_string()))?;
+        let name = Name::parse(self.name.get()?).map_err(|e| Error::Invalid(e.to_string()))?;
         if !name.is_in(&zone.name) {
             return Err(Error::Invalid(format!(
                 "`{name}` is not in the zone `{}`; add it in the zone that it belongs to",
@@ -129,9 +132,8 @@ impl Record {
         Some((tag(Tags::STACK)?, tag(Tags::ADDRESS)?))
     }
 
-    fn mark(&self) -> Result<Mark, Error> {
-        Mark::of(&self.tags)
-            .ok_or_else(|| Error::Invalid(format!("nobody said whose `{}` would be", self.name)))
+    fn mark(&self, name: &Name) -> Result<Mark, Error> {
+        Mark::of(&self.tags).ok_or_else(|| Error::Invalid(format!("nobody said whose `{name}` would be")))
     }
 
     async fn look(&self, cx: &Cx<'_, Self>) -> Result<Option<Live<Self>>, Error> {
@@ -227,7 +229,7 @@ impl Record {
         let limits = cx.client.limits().clone();
         let name = self.name_in(&zone)?;
         let after = wanted::entries(self, &name, &zone.name, &limits)?;
-        let (record, mark, seen) = (self.clone(), self.mark()?, seen.cloned());
+        let (record, mark, seen) = (self.clone(), self.mark(&name)?, seen.cloned());
         cx.client
             .change(Box::new(move |listing| {
                 let there = There::find(listing, &name, record.class, &zone.name, record.us());

@@ -60,7 +60,7 @@ async fn a_certificate_for_a_name_and_its_wildcard_is_issued_through_our_provide
     let place = DnsZone { name: ZONE.into(), account: "a".into(), id: None };
     let stack = |texts: &Challenges| {
         let records = texts.iter().map(|(name, texts)| {
-            let mut record = Record::new(name, Class::Txt, texts.iter().cloned()).unwrap();
+            let mut record = Record::new(name.as_str(), Class::Txt, texts.iter().cloned()).unwrap();
             record.ttl = Some(60);
             (name.clone(), record)
         });

@@ -1,7 +1,7 @@
 //! Records under the engine, on a provider in memory that keeps the documented rules.
 
-use crate::world::{World, ZONE, address, at, registry, stack};
-use causeway_core::{Stack, plan::Action, plan::PlanOptions, testing::Lifecycle};
+use crate::world::{World, ZONE, address, at, registry, stack, zone};
+use causeway_core::{Stack, plan::Action, plan::PlanOptions, testing::Lifecycle, text};
 use causeway_dns::{
     Class, Name, Record, ZoneClient,
     provider::memory::{Cut, Manner, Memory},
@@ -71,6 +71,36 @@ async fn every_class_is_made_and_read_back() {
         world.settle(&stack).await;
         assert_eq!(world.said().len(), 8);
         assert_eq!(world.marks().len(), 6);
+        world.settle(&Stack::new("prod")).await;
+        assert_eq!(world.zone.entries(), []);
+    }
+}
+
+/// As of the record that proves a certificate: only ACM knows its name.
+#[tokio::test]
+async fn a_name_that_another_resource_tells_is_known_in_time() {
+    for manner in BOTH {
+        let world = world(manner);
+        let proved_by = |label: &str| {
+            let mut stack = Stack::new("prod");
+            stack.at(&zone(), |stack| {
+                let first = stack.add("first", address("ai.example.com", &["10.0.0.1"])).name.clone();
+                let proof = Record::address(text!(label, ".", first), ["Proof.example.net".to_owned()]);
+                stack.add("proof", proof.unwrap());
+            });
+            stack
+        };
+        world.settle(&proved_by("_a")).await;
+        let said = |label: &str| {
+            [format!("{label}.ai.example.com CNAME proof.example.net"), "ai.example.com A 10.0.0.1".into()]
+        };
+        assert_eq!((world.said(), world.marks().len()), (said("_a").to_vec(), 2));
+        world.zone.put("_b.ai.example.com", Kind::A, "192.0.2.1");
+        let report = world.apply(&proved_by("_b")).await.unwrap();
+        assert!(!report.is_complete() && world.said().contains(&"_b.ai.example.com A 192.0.2.1".to_owned()));
+        world.zone.remove("_b.ai.example.com", &Kind::A);
+        world.settle(&proved_by("_b")).await;
+        assert_eq!((world.said(), world.marks().len()), (said("_b").to_vec(), 2));
         world.settle(&Stack::new("prod")).await;
         assert_eq!(world.zone.entries(), []);
     }

@@ -41,28 +41,33 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
+fn named(record: &Record) -> &str {
+    record.name.get().unwrap()
+}
+
 /// What one stack wants: at most one record at each address, no two of the same class at one name, nothing beside a CNAME.
 fn wanted() -> impl Strategy<Value = Vec<(String, Record)>> {
     let one = (0..NAMES.len(), record());
     proptest::collection::vec(one, 0..6).prop_map(|records| {
         let mut out: Vec<(String, Record)> = vec![];
         for (name, mut record) in records {
-            record.name = NAMES[name].to_owned();
+            record.name = NAMES[name].into();
             let alone = |r: &Record| {
                 r.class == Class::Address && r.values.get().unwrap().iter().any(|v| v.contains("example.net"))
             };
             // Marks of the one are at the name of the other.
             let meets = |r: &Record| {
                 let near = |a: &str, b: &str| a == "ai.example.com" && b == "a-ai.example.com";
-                (alone(r) || alone(&record)) && (near(&r.name, &record.name) || near(&record.name, &r.name))
+                (alone(r) || alone(&record))
+                    && (near(named(r), named(&record)) || near(named(&record), named(r)))
             };
             let clash = |(_, r): &(String, Record)| {
                 r.name == record.name && (r.class == record.class || alone(r) || alone(&record)) || meets(r)
             };
             // Where the name servers of others are.
-            let at_apex = record.name == ZONE && alone(&record);
+            let at_apex = named(&record) == ZONE && alone(&record);
             if !at_apex && !out.iter().any(clash) {
-                out.push((format!("{}/{}", record.name.replace('*', "all"), record.class), record));
+                out.push((format!("{}/{}", named(&record).replace('*', "all"), record.class), record));
             }
         }
         out
@@ -116,7 +121,7 @@ pub(crate) async fn settle_random_stacks<P: Provider>(provider: Arc<P>, zone: &Z
     for _ in 0..cases {
         let mut records = wanted().new_tree(&mut random).unwrap().current();
         // Where others have records of these classes.
-        records.retain(|(_, record)| record.name != ZONE);
+        records.retain(|(_, record)| named(record) != ZONE);
         for (_, record) in &mut records {
             record.proxied = record.proxied.filter(|_| provider.limits().proxies);
             if record.values.get().unwrap() == [String::new()] {
