@@ -27,6 +27,7 @@ use causeway_sandbox::{
     Options, Sandbox, account,
     background::{self, Running},
     cache::Cache,
+    cloudflare,
     install::Progress,
 };
 use causeway_stacks::eks::Connection;
@@ -184,13 +185,14 @@ impl Session {
 
     async fn open(global: &Global, mut file: File, screen: &Screen) -> Result<Self, Failure> {
         let (name, region) = (file.config.stack.name.clone(), file.config.stack.region.clone());
-        let (sdk, lasts, beside, sandbox) = if global.sandbox {
-            let (endpoint, folder, own) = sandbox(&region, screen).await?;
+        let (sdk, lasts, beside, cloudflare, sandbox) = if global.sandbox {
+            let (endpoint, folder, cloudflare, own) = sandbox(&region, screen).await?;
             let lasts = preflight::Session::LongLived;
-            (sandboxed(&endpoint, &region).await?, lasts, folder.join("journals").join(&name), own)
+            let beside = folder.join("journals").join(&name);
+            (sandboxed(&endpoint, &region).await?, lasts, beside, Some(cloudflare), own)
         } else {
             let (sdk, lasts) = credentials::config(global, &region, screen).await?;
-            (sdk, lasts, journal::beside(&file), None)
+            (sdk, lasts, journal::beside(&file), None, None)
         };
         let cloud = identify(&sdk, &region, global.sandbox).await?;
         credentials::are_for(&file, &cloud)?;
@@ -214,7 +216,7 @@ impl Session {
             Some(coder) => Some(clusters::definitions(&file, coder.vendored.as_deref())?),
         };
         clusters::register(&mut registry, &sdk, bundles, secrets);
-        names::register(&mut registry, &sdk, &file)?;
+        names::register(&mut registry, &sdk, &file, cloudflare.as_ref()).await?;
         let store = place.store(&sdk);
         let engine = Engine::new(registry, Arc::clone(&store)).account(&cloud.account);
         let engine = engine.at_once(usize::from(global.parallelism));
@@ -243,12 +245,15 @@ impl Session {
     }
 }
 
-/// The address of the sandbox, its folder, and itself if it is only for this command.
-async fn sandbox(region: &str, screen: &Screen) -> Result<(String, PathBuf, Option<Sandbox>), Failure> {
+/// The address of the sandbox, its folder, where its Cloudflare is, and itself if it is only for this command.
+async fn sandbox(
+    region: &str,
+    screen: &Screen,
+) -> Result<(String, PathBuf, cloudflare::Place, Option<Sandbox>), Failure> {
     let running = Cache::find().and_then(|cache| Running::find(&cache, background::NAME));
     if let Some(running) = running {
         screen.note(&format!("sandbox at {}; its journal lasts as long as it does", running.endpoint));
-        return Ok((running.endpoint, running.run_dir, None));
+        return Ok((running.endpoint, running.run_dir, running.cloudflare, None));
     }
     let options = Options { region: region.to_owned(), ..Options::default() };
     let sandbox = Sandbox::start_with(options, installing(screen)).await?;
@@ -256,7 +261,8 @@ async fn sandbox(region: &str, screen: &Screen) -> Result<(String, PathBuf, Opti
         "sandbox at {} for this command only: a rehearsal, and its journal goes with it",
         sandbox.endpoint()
     ));
-    Ok((sandbox.endpoint().to_owned(), sandbox.run_dir().to_owned(), Some(sandbox)))
+    let cloudflare = sandbox.cloudflare_place().clone();
+    Ok((sandbox.endpoint().to_owned(), sandbox.run_dir().to_owned(), cloudflare, Some(sandbox)))
 }
 
 /// Shows how an installation gets on: the steps, and on a terminal what they are at.

@@ -17,6 +17,14 @@ impl File {
             (path.iter().map(|&key| key.to_owned()).collect(), source)
         }
         let ecs = self.config.ecs.iter().flat_map(|ecs| &ecs.secrets);
+        let dns = self
+            .config
+            .ecs
+            .iter()
+            .filter_map(|ecs| Some(at(&["ecs", "dns", "token"], ecs.dns.token.as_ref()?)));
+        let docs = self.config.docs.iter();
+        let dns =
+            dns.chain(docs.filter_map(|docs| Some(at(&["docs", "dns", "token"], docs.dns.token.as_ref()?))));
         let eks = self.config.eks.iter();
         let proxies = eks.clone().flat_map(|eks| &eks.regions);
         let proxies = proxies.filter_map(|(name, region)| {
@@ -37,14 +45,15 @@ impl File {
             };
             one.sets.iter().map(move |(set, one)| (at(set), &one.key))
         });
-        let dns = coder.clone().filter_map(|coder| coder.dns.as_ref()?.token.as_ref());
+        let names = coder.clone().filter_map(|coder| coder.dns.as_ref()?.token.as_ref());
         let token = coder.filter_map(|coder| coder.certificates.cloudflare_token.as_ref());
         ecs.map(|(name, source)| at(&["ecs", "secrets", name], source))
             .chain(secrets.map(|(name, source)| at(&["eks", "coder", "secrets", name], source)))
             .chain(keys)
             .chain(sets)
             .chain(token.map(|source| at(&["eks", "coder", "certificates", "cloudflare_token"], source)))
-            .chain(dns.map(|source| at(&["eks", "coder", "dns", "token"], source)))
+            .chain(names.map(|source| at(&["eks", "coder", "dns", "token"], source)))
+            .chain(dns)
             .chain(proxies)
     }
 

@@ -16,6 +16,7 @@ use causeway_settings::nearest;
 use causeway_stacks::{
     cloudfront,
     config::{Copied, Given, Problem},
+    dns::{Dns, DnsAccount, DnsProvider},
     ecs::{self, Architecture},
     eks::{self, Mirrored},
 };
@@ -50,6 +51,14 @@ impl Config {
 }
 
 impl Config {
+    /// The zones that records are written into one by one, each with the mark of its owner.
+    pub fn dns_accounts(&self) -> impl Iterator<Item = DnsAccount<'_>> {
+        let ecs = self.ecs.as_ref().and_then(|ecs| ecs.dns_account());
+        let docs = self.docs.as_ref().and_then(|docs| docs.dns_account());
+        let eks = self.eks.as_ref().and_then(|eks| eks.coder.as_ref()?.dns_account());
+        [ecs, eks, docs].into_iter().flatten()
+    }
+
     /// Tells `stack` what is claimed; answers with what cannot be.
     fn claims(&self, stack: &mut Stack) -> Vec<Problem> {
         let mut problems = vec![];
@@ -164,10 +173,11 @@ impl File {
         self.config.docs.as_ref()?.url()
     }
 
-    /// The zone of `[docs]`, where `[ecs]` has the same one.
+    /// The hosted zone of `[docs]`, where `[ecs]` has the same one.
     fn zone_of_both(&self) -> Option<Value<HostedZoneId>> {
-        let of_docs = self.config.docs.as_ref()?.dns.zone.as_deref()?;
-        let of_ecs = self.config.ecs.as_ref()?.dns.zone.as_deref()?;
+        let of = |dns: &'_ Dns| dns.zone.clone().filter(|_| dns.provider == DnsProvider::Route53);
+        let of_docs = of(&self.config.docs.as_ref()?.dns)?;
+        let of_ecs = of(&self.config.ecs.as_ref()?.dns)?;
         let same = of_docs.trim_end_matches('.') == of_ecs.trim_end_matches('.');
         same.then(|| Value::reference(&Address::from(ecs::ZONE), "zone_id"))
     }

@@ -114,6 +114,26 @@ fn coder_is_told_where_its_documentation_is() {
     assert_eq!(record["zone_id"], serde_json::json!({ "$ref": "dns/zone#zone_id" }));
 }
 
+/// Under `[eks]` it is a variable of the server like any other.
+#[test]
+fn coder_in_a_cluster_is_told_where_its_documentation_is() {
+    const DOCS: &str = "\n[docs]\ndomain = \"docs.example.com\"\n[docs.dns]\nzone = \"example.com\"\n";
+    let alone = include_str!("../../../examples/single-region.toml").to_owned();
+    let told = |text: &str| {
+        let server = wanted(text, "us-east-2/coder/deployment");
+        let variables = server.pointer("/object/spec/template/spec/containers/0/env").unwrap();
+        let named = |one: &&serde_json::Value| one["name"] == "CODER_DOCS_URL";
+        let all: Vec<_> =
+            variables.as_array().unwrap().iter().filter(named).map(|one| one["value"].clone()).collect();
+        all
+    };
+    assert_eq!(told(&alone), Vec::<serde_json::Value>::new());
+    let both = alone.clone() + DOCS;
+    assert_eq!(told(&both), ["https://docs.example.com"]);
+    let written = "\n[eks.coder.environment]\nCODER_DOCS_URL = \"https://other.example.com\"\n";
+    assert_eq!(told(&(both + written)), ["https://other.example.com"]);
+}
+
 #[test]
 fn secrets_are_looked_up_where_the_file_says() {
     let folder = tempfile::tempdir().unwrap();

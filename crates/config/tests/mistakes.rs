@@ -190,6 +190,18 @@ const CASES: &[Wrong] = &[
         &[(16, "`coder.example.com` is not in the zone `example.org`")],
     ),
     wrong(
+        "nobody who keeps zones",
+        "zone = \"example.com\"",
+        "zone = \"example.com\"\nprovider = \"gandi\"",
+        &[(17, "`provider` has to be `cloudflare` or `route53`")],
+    ),
+    wrong(
+        "a zone at Cloudflare without a token",
+        "zone = \"example.com\"",
+        "zone = \"example.com\"\nprovider = \"cloudflare\"",
+        &[(15, "there is no token for Cloudflare")],
+    ),
+    wrong(
         "the key is not written down",
         "cpu = 1024\nmemory = 2048",
         "[ecs.logs]\ndays = 31\n[ecs.database]\nbackup_days = 40",

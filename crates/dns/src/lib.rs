@@ -40,10 +40,11 @@ pub fn register(registry: &mut Registry, accounts: BTreeMap<String, Arc<dyn Prov
             let Some(provider) = accounts.get(&zone.account) else {
                 let known: Vec<&str> = accounts.keys().map(String::as_str).collect();
                 return Err(Error::Invalid(format!(
-                    "the zone `{}` is said to be in the account `{}`, and there is none of that name; there is {}",
-                    zone.name,
+                    "nothing says how the account `{}` is reached, which has the zone `{}`; known is {}. Put back what said so, \
+                     until no record is there",
                     zone.account,
-                    if known.is_empty() { "none at all".to_owned() } else { known.join(", ") }
+                    zone.name,
+                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
                 )));
             };
             ZoneClient::connect(Arc::clone(provider), &zone).await

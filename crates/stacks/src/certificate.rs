@@ -1,8 +1,9 @@
-//! A certificate that is requested, proved in a zone of Route 53, and waited for.
+//! A certificate that is requested, proved in the zone of its names, and waited for.
 
+use crate::dns::Zone;
 use causeway_aws::{
     acm::{Certificate, CertificateIssued},
-    id::{Arn, HostedZoneId},
+    id::Arn,
     route53::Record,
 };
 use causeway_core::{Set, Stack, Value};
@@ -16,7 +17,8 @@ pub(crate) struct Issued {
 }
 
 /// Requests a certificate for `host` and `more` names, proves the right to them in `zone`, and waits until it is issued.
-pub(crate) fn issued(stack: &mut Stack, host: &str, more: Vec<String>, zone: &Value<HostedZoneId>) -> Issued {
+/// The proofs stay: ACM looks at them again for each renewal.
+pub(crate) fn issued(stack: &mut Stack, host: &str, more: Vec<String>, zone: &Zone<'_>) -> Issued {
     let mut wanted = Certificate::of(host);
     wanted.subject_alternative_names = Set(more.into_iter().map(Value::Known).collect());
     let domains = wanted.validation_domains();
@@ -24,8 +26,16 @@ pub(crate) fn issued(stack: &mut Stack, host: &str, more: Vec<String>, zone: &Va
     let proofs = domains.iter().enumerate().map(|(i, domain)| {
         let name: Value<String> = certificate.validation.at(&format!("{i}/name"));
         let value: Value<String> = certificate.validation.at(&format!("{i}/value"));
-        let proof = Record::new(zone.clone(), name, "CNAME", [value]);
-        stack.add(&format!("proof-{domain}"), proof).fqdn.clone()
+        match zone {
+            Zone::Route53(zone) => {
+                let proof = Record::new(zone.clone(), name, "CNAME", [value]);
+                stack.add(&format!("proof-{domain}"), proof).fqdn.clone()
+            }
+            // Behind Cloudflare's proxy nobody would see a CNAME.
+            Zone::Elsewhere(account) => {
+                account.lead(stack, &format!("cname-proof-{domain}"), name, &value, Some(false))
+            }
+        }
     });
     let validated_by = Set(proofs.collect());
     let issued = stack.add(

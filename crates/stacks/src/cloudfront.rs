@@ -7,7 +7,7 @@ mod config;
 mod legal;
 mod names;
 
-use crate::config::StackConfig;
+use crate::{config::StackConfig, dns::Zone};
 use causeway_aws::{
     AwsStack,
     cloudfront::{
@@ -37,7 +37,7 @@ pub fn group(name: &str) -> Option<&'static [&'static str]> {
     (name == "docs").then_some(&["docs/*"])
 }
 
-/// Builds the stack. `zone` is the zone of its names, where another part of the stack has it already.
+/// Builds the stack. `zone` is the hosted zone of its names, where another part of the stack has it already.
 pub fn docs(stack: &mut Stack, common: &StackConfig, config: &Docs, zone: Option<Value<HostedZoneId>>) {
     for (key, value) in &common.tags {
         stack.tag(key, value);
@@ -51,7 +51,9 @@ pub fn docs(stack: &mut Stack, common: &StackConfig, config: &Docs, zone: Option
     });
     let distribution = stack.region(REGION, |stack| {
         stack.scope("docs", |stack| {
-            let zone = zone.or_else(|| names::zone(stack, config));
+            let hosted =
+                zone.or_else(|| config.dns.hosted_zone(stack, "docs_name_servers")).map(Zone::Route53);
+            let zone = hosted.or_else(|| config.dns_account().map(Zone::Elsewhere));
             let certificate = names::certificate(stack, config, zone.as_ref());
             let control = stack.add("access", OriginAccessControl::s3(prefix.as_str()));
             let origin = Origin::private_bucket(PRIVATE, bucket.domain.clone(), control.id.clone());

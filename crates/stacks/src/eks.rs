@@ -20,8 +20,8 @@ pub use config::*;
 pub use roles::llm_key_name;
 use workloads::Here;
 pub use workloads::{
-    Alerts, Certificates, Coder, Dns, DnsProvider, Jobs, LoadBalancer, NAMES, Nodes, Organization, Pool,
-    ProvisionerKind, ProvisionerSet, Proxy,
+    Alerts, Certificates, Coder, Dns, Jobs, LoadBalancer, Nodes, Organization, Pool, ProvisionerKind,
+    ProvisionerSet, Proxy,
 };
 
 impl Eks {

@@ -4,6 +4,7 @@
 mod certificate;
 pub mod cloudfront;
 pub mod config;
+pub mod dns;
 pub mod ecs;
 pub mod eks;
 mod legal;

@@ -9,6 +9,9 @@ use crate::{
 use causeway_aws::preflight::{Extent, Finding, Growth, Identity, Preflight, Subject, Verdict};
 use causeway_config::Config;
 use causeway_core::{engine::Planned, plan::Action};
+use causeway_dns::provider::route53;
+use causeway_stacks::dns::{DnsAccount, DnsProvider};
+use std::collections::BTreeSet;
 
 /// The flags.
 #[derive(Debug, clap::Args)]
@@ -78,9 +81,15 @@ pub(crate) fn of(session: &Session, planned: &Planned) -> Preflight {
             [Some(ecs.host().to_owned()), ecs.wildcard_access_url.clone()].into_iter().flatten()
         });
     let removed = planned.plan.steps.iter().filter(|s| s.action == Action::Delete);
+    let in_route53 = |a: DnsAccount<'_>| a.provider == DnsProvider::Route53;
+    let also = match session.file.config.dns_accounts().any(in_route53) {
+        true => BTreeSet::from(route53::ACTIONS),
+        false => BTreeSet::new(),
+    };
     let subject = Subject {
         wanted,
         removed: removed.map(|s| (s.kind.clone(), s.action)).collect(),
+        also,
         identity,
         hosts: hosts.collect(),
         growth: growth(&session.file.config),
@@ -170,7 +179,7 @@ mod tests {
         let example = include_str!("../../../../examples/ai-coder.toml");
         let config = Config::parse("causeway.toml", example).unwrap();
         let growth = growth(&config);
-        let regions: std::collections::BTreeSet<&str> = growth.iter().map(|g| g.region.as_str()).collect();
+        let regions: BTreeSet<&str> = growth.iter().map(|g| g.region.as_str()).collect();
         assert_eq!(Vec::from_iter(regions), ["eu-west-2", "us-east-2", "us-west-2"]);
         let workspaces = growth.iter().find(|g| g.name == "eks.coder.nodes.workspaces").unwrap();
         assert!(growth.len() == 9 && workspaces.spot && workspaces.processors > 0.0);

@@ -1,9 +1,12 @@
 //! What cannot come up inside a cluster: told with its real reason, with exit code 100, and the rest of the plan is done.
+//!
+//! The same cluster has its names in Route 53, as boto3 tells them.
 
 use crate::{destroyed, kubernetes, list_of, text, vendored, world::World};
 use causeway_sandbox::shared;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -29,6 +32,46 @@ fn fails(world: &World) -> String {
     let told = world.deploy(&["apply", "--yes"]).exits(100);
     assert!(begun.elapsed() < SOON, "after {:?}: {told}", begun.elapsed());
     told
+}
+
+/// The names of this deployment, in a zone that is there before it.
+const DNS: &str = "[eks.coder.dns]\nprovider = \"route53\"\nzone = \"example.com\"\nttl = 60\n\n";
+const ZONE: &str = "boto3.client('route53').create_hosted_zone(Name='example.com', CallerReference='names')";
+const NAMES: &str = r#"
+import json
+dns, balancers = boto3.client("route53"), boto3.client("elbv2", region_name="us-east-2")
+zone = dns.list_hosted_zones()["HostedZones"][0]["Id"]
+records = dns.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+print(json.dumps({
+    "records": [[r["Name"].replace("\052", "*"), r["Type"], r["TTL"], [v["Value"] for v in r["ResourceRecords"]]]
+                for r in records if r["Type"] not in ("NS", "SOA")],
+    "balancers": [b["DNSName"] for b in balancers.describe_load_balancers()["LoadBalancers"]],
+}))
+"#;
+
+/// Both names lead to the one load balancer, each with the mark of its owner; and nothing was called that a policy of
+/// `deploy iam-policy` would not allow.
+fn names_lead_there(world: &World) {
+    let called: BTreeSet<String> = world.calls().iter().map(|call| call.name()).collect();
+    let seen: Json = serde_json::from_str(&world.boto3(NAMES)).unwrap();
+    let mut expected: Vec<Json> = vec![];
+    for (name, mark) in [("coder", "cname-coder"), ("*.coder", "cname-any.coder")] {
+        expected.push(json!([format!("{name}.example.com."), "CNAME", 60, seen["balancers"]]));
+        let marks = seen["records"].as_array().unwrap().iter();
+        let mark = marks.filter(|one| one[0] == format!("{mark}.example.com.") && one[1] == "TXT");
+        let mark: Vec<&Json> = mark.collect();
+        assert!(mark.len() == 1 && mark[0].to_string().contains("external-dns/owner=coder,"), "{seen:#}");
+    }
+    let records = seen["records"].as_array().unwrap();
+    assert_eq!(records.len(), 4, "{seen:#}");
+    assert!(expected.iter().all(|one| records.contains(one)), "{expected:?} {seen:#}");
+    let policy = world.stdout(&["iam-policy"]);
+    // The zone is people's.
+    let called =
+        called.iter().filter(|name| name.starts_with("route53:") && !name.ends_with(":CreateHostedZone"));
+    let called: Vec<&String> = called.collect();
+    assert!(called.len() >= 4, "{called:?}");
+    assert!(called.iter().all(|name| policy.contains(name.as_str())), "{called:?} {policy}");
 }
 
 /// The lines that are about an address.
@@ -84,6 +127,8 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     let world = World::with(NUMBER, EXAMPLE);
     world.edit("[eks.coder]\n", "[eks.coder]\nvendored = \"vendor\"\n");
     vendored(&world);
+    world.boto3(ZONE);
+    world.edit("[eks.coder.certificates]\n", &format!("{DNS}[eks.coder.certificates]\n"));
     world.edit(
         "[eks.coder.certificates]\n",
         "[eks.coder.organizations.coder]\nprovisioner_key = \"aws-secret:nobodys\"\n\n[eks.coder.certificates]\n",
@@ -136,6 +181,7 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     world.edit("[eks.coder.certificates]\n", &format!("{ALERTS}\n[eks.coder.certificates]\n"));
     world.deploy(&["apply", "--yes"]).succeeds();
     world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+    names_lead_there(&world);
     let objects = list_of(std::slice::from_ref(&cluster)).remove(0);
     provisioners(&objects);
     let rules = objects.iter().find(|one| one["kind"] == "PrometheusRule").unwrap();
@@ -147,4 +193,6 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     let service = about(&told, &format!("{REGION}/coder/service"));
     assert!(service.contains("holds a protected load balancer") && !service.contains("holds data"), "{told}");
     destroyed(&world);
+    let left: Json = serde_json::from_str(&world.boto3(NAMES)).unwrap();
+    assert_eq!(left["records"], json!([]), "{left:#}");
 }

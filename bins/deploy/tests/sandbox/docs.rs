@@ -1,6 +1,10 @@
 //! A static site: from the empty account and back, and from the public website bucket that people begin with.
 
 use crate::{changes, clean_plan, world::World};
+use causeway_sandbox::{
+    cloudflare::{Token, Zone},
+    shared,
+};
 use serde_json::{Value as Json, json};
 use std::{
     collections::BTreeMap,
@@ -91,6 +95,206 @@ fn a_site_from_an_empty_account_and_back() {
     for (what, left) in left.as_object().unwrap() {
         assert!(*left == json!([]) || *left == json!(0), "{what}: {left}");
     }
+}
+
+/// A site whose names are at Cloudflare: that of the zone itself, and one in it.
+fn at_cloudflare(zone: &str, api: &str) -> String {
+    format!(
+        r#"[stack]
+name = "elsewhere"
+region = "us-east-1"
+
+[docs]
+domain = "{zone}"
+aliases = ["docs.{zone}"]
+
+[docs.dns]
+provider = "cloudflare"
+zone = "{zone}"
+token = "file:token"
+api = "{api}"
+"#
+    )
+}
+
+/// A world with such a site, whose zone is there, and a token that may change it.
+fn world_at_cloudflare(number: u64, zone: &str) -> World {
+    let cloudflare = shared().unwrap().cloudflare();
+    cloudflare.add_zone(Zone::new(zone)).unwrap();
+    let world = World::with(number, &at_cloudflare(zone, &cloudflare.endpoint()));
+    world.write("token", &cloudflare.add_token(Token::dns(zone)));
+    world
+}
+
+/// What is in a zone at Cloudflare beside marks, and how many marks of the stack there are.
+fn led(zone: &str) -> (BTreeMap<String, String>, usize) {
+    let records = shared().unwrap().cloudflare().records(zone);
+    let (marks, names): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.kind == "TXT");
+    let ours = marks.iter().filter(|mark| mark.content.contains("external-dns/owner=elsewhere"));
+    let names = names.into_iter().map(|record| {
+        let proxied = if record.proxied { " behind the proxy" } else { "" };
+        (record.name, format!("{} {}{proxied}", record.kind, record.content))
+    });
+    (names.collect(), ours.count())
+}
+
+/// What somebody does at Cloudflare with `call`, in the `records` of a zone.
+fn by_hand(world: &World, zone: &str, script: &str) {
+    let begins = format!(
+        "import json, os, urllib.request\n\
+         def call(method, path, body=None):\n    \
+         asked = urllib.request.Request(os.environ['CLOUDFLARE_BASE_URL'] + path, method=method, \
+         data=body and json.dumps(body).encode())\n    \
+         asked.add_header('Authorization', 'Bearer ' + os.environ['CLOUDFLARE_API_TOKEN'])\n    \
+         asked.add_header('Content-Type', 'application/json')\n    \
+         return json.load(urllib.request.urlopen(asked))['result']\n\
+         records = '/zones/' + call('GET', '/zones?name={zone}')[0]['id'] + '/dns_records'\n"
+    );
+    world.boto3(&(begins + script));
+}
+
+const PERMITS: [&str; 6] = ["destroy", "--yes", "--permit", "docs/bucket", "--permit", "docs/store"];
+
+#[test]
+fn a_site_whose_names_are_at_cloudflare_and_back() {
+    let zone = "example.com";
+    let world = world_at_cloudflare(381, zone);
+    let cloudflare = shared().unwrap().cloudflare();
+    // Whatever else it could ask in time.
+    let asked = world.deploy(&["preflight"]).text();
+    assert!(
+        asked.contains("Preflight:") && !asked.contains("\n! ") && !asked.contains("hosted zone"),
+        "{asked}"
+    );
+    let policy = world.stdout(&["iam-policy"]);
+    assert!(policy.contains("acm:RequestCertificate") && !policy.contains("route53:"), "{policy}");
+
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let there = inventory(&world);
+    assert_eq!(there["certificates"], json!([zone]));
+    assert_eq!((&there["zones"], &there["records"]), (&json!([]), &json!([])));
+    let told = outputs(&world);
+    assert_eq!(told["docs_url"], "https://example.com", "{told}");
+    let id = told["docs_distribution"].as_str().unwrap();
+    let names = json!({"Quantity": 2, "Items": ["docs.example.com", "example.com"]});
+    let mut aliases = distribution(&world, id)["Aliases"].clone();
+    aliases["Items"].as_array_mut().unwrap().sort_by_key(Json::to_string);
+    assert_eq!(aliases, names);
+    let (leads, marks) = led(zone);
+    let edge = format!("CNAME {}", told["docs_distribution_name"].as_str().unwrap());
+    let proofs: Vec<&String> = leads.keys().filter(|name| name.starts_with('_')).collect();
+    assert_eq!((leads.len(), marks, proofs.len()), (4, 4, 2), "{leads:#?}");
+    for name in names["Items"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()) {
+        assert_eq!(leads[name], edge, "{leads:#?}");
+        assert!(proofs.iter().any(|proof| proof.split_once('.').unwrap().1 == name), "{leads:#?}");
+    }
+    for proof in proofs {
+        assert!(leads[proof].ends_with(".acm-validations.aws"), "{leads:#?}");
+    }
+
+    world.forget_calls();
+    world.deploy(&["apply", "--yes"]).succeeds();
+    let asked =
+        || cloudflare.calls().into_iter().filter(|call| call.token == zone).map(|call| call.operation);
+    let before = asked().count();
+    clean_plan(&world, "a site with names at Cloudflare", PLAN);
+    let asked: Vec<String> = asked().skip(before).collect();
+    assert_eq!(asked, ["zones:list", "records:list"]);
+    assert_eq!(changes(&world), Vec::<String>::new());
+
+    // Somebody has Cloudflare stand in front: that is seen, and taken back.
+    by_hand(
+        &world,
+        zone,
+        "docs = call('GET', records + '?name=docs.example.com&type=CNAME')[0]['id']\n\
+         call('PATCH', f'{records}/{docs}', {'proxied': True})",
+    );
+    assert_eq!(led(zone).0["docs.example.com"], format!("{edge} behind the proxy"));
+    let drift = world.deploy(&["drift"]).exits(2);
+    assert!(drift.contains("docs/cname-docs.example.com") && drift.contains("proxied"), "{drift}");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!(led(zone), (leads, 4));
+
+    world.deploy(&PERMITS).succeeds();
+    assert!(cloudflare.records(zone).is_empty(), "{:#?}", cloudflare.records(zone));
+    let left = inventory(&world);
+    assert_eq!((&left["distributions"], &left["certificates"]), (&json!([]), &json!([])));
+}
+
+#[test]
+fn what_somebody_else_has_at_cloudflare_is_left_alone() {
+    let zone = "example.net";
+    let world = world_at_cloudflare(382, zone);
+    let theirs = |name: &str| {
+        format!(
+            "call('POST', records, {{'type': 'CNAME', 'name': '{name}', 'content': 'theirs.example.org', 'ttl': 300}})"
+        )
+    };
+    // The name itself: the plan sees it.
+    by_hand(&world, zone, &theirs("docs.example.net"));
+    let refused = world.deploy(&["apply", "--yes"]).exits(101);
+    assert!(
+        refused.contains("! docs/cname-docs.example.net  is there already and was not made"),
+        "{refused}"
+    );
+    assert_eq!(changes(&world), Vec::<String>::new());
+    assert_eq!(
+        led(zone),
+        (BTreeMap::from([("docs.example.net".into(), "CNAME theirs.example.org".into())]), 0)
+    );
+    by_hand(&world, zone, "call('DELETE', records + '/' + call('GET', records)[0]['id'])");
+
+    // The name of a proof, which nobody knows before the certificate is requested.
+    let proof = "_d930b28be6c5927595552b219965053e.docs.example.net";
+    by_hand(&world, zone, &theirs(proof));
+    let failed = world.deploy(&["apply", "--yes"]).exits(100);
+    assert!(
+        failed.contains("docs/cname-proof-docs.example.net") && failed.contains("was not made by this stack"),
+        "{failed}"
+    );
+    assert_eq!(led(zone).0[proof], "CNAME theirs.example.org");
+    let planned = world.deploy(&["plan"]).succeeds();
+    assert!(planned.contains("! docs/cname-proof-docs.example.net  is there already"), "{planned}");
+    by_hand(
+        &world,
+        zone,
+        &format!("call('DELETE', records + '/' + call('GET', records + '?name={proof}')[0]['id'])"),
+    );
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert_eq!((led(zone).0.len(), led(zone).1), (4, 4));
+
+    // Without the token nothing is left behind: it is told what it is that is missing.
+    std::fs::remove_file(world.folder().join("token")).unwrap();
+    let missing = world.deploy(&["plan"]).exits(64);
+    assert!(missing.contains("cannot read the secret in") && missing.contains("token"), "{missing}");
+    let closed = world.deploy(&PERMITS).text();
+    println!("{closed}");
+    let cloudflare = shared().unwrap().cloudflare();
+    world.write("token", &cloudflare.add_token(Token::dns("of others").zones(["example.org"])));
+    let closed = world.deploy(&PERMITS).text();
+    println!("{closed}");
+    assert_eq!((led(zone).0.len(), led(zone).1), (4, 4));
+    world.write("token", &cloudflare.add_token(Token::dns(zone)));
+
+    // To Route 53, where the file speaks of Cloudflare no more: the token is where its own programs look.
+    let dns = "provider = \"cloudflare\"\nzone = \"example.net\"\ntoken = \"file:token\"\n";
+    world.edit(dns, "zone = \"example.net\"\ncreate_zone = true\n");
+    world.edit(&format!("api = \"{}\"\n", cloudflare.endpoint()), "");
+    world.deploy(&["apply", "--yes"]).succeeds();
+    assert!(cloudflare.records(zone).is_empty(), "{:#?}", cloudflare.records(zone));
+    assert_eq!(inventory(&world)["records"].as_array().unwrap().len(), 4);
+    world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
+}
+
+/// A rehearsal changes nothing outside: what the file says of Cloudflare does not even have to make sense.
+#[test]
+fn a_rehearsal_knows_no_cloudflare_but_its_own() {
+    let world = World::with(383, &at_cloudflare("example.org", "no address"));
+    world.write("token", "of the real one");
+    let said = world.deploy(&["plan"]).exits(64);
+    assert!(said.contains("look at `api` in `[docs.dns]`"), "{said}");
+    let planned = world.deploy(&["plan", "--sandbox"]).succeeds();
+    assert!(planned.contains("+ docs/cname-docs.example.org"), "{planned}");
 }
 
 const NAMELESS: &str = "[stack]\nname = \"lost\"\nregion = \"us-east-1\"\n\n[docs]\n";

@@ -94,7 +94,7 @@ pub(crate) const FILES: &[Wrong] = &[
     row("with a path", "https://coder.example.com", "https://coder.example.com/coder", 6, "is not a bare host", "without a port or a path"),
     row("an illegal name", "https://coder.example.com", "https://coder_1.example.com", 6, "is not a bare host", "like `https://coder.example.com`"),
     row("another zone", "zone = \"example.com\"", "zone = \"example.org\"", 20, "`coder.example.com` is not in the zone `example.org`", "name the zone that holds the access URL"),
-    row("no zone and no certificate", "zone = \"example.com\"", "", 19, "neither a `zone` nor a `certificate_arn`", "name the Route 53 zone"),
+    row("no zone and no certificate", "zone = \"example.com\"", "", 19, "neither a `zone` nor a `certificate_arn`", "name the zone"),
     row("a zone is made and not named", "zone = \"example.com\"", "create_zone = true\ncertificate_arn = \"arn:aws:acm:us-east-1:123456789012:certificate/1\"", 20, "there is no `zone` to create", "remove create_zone"),
     row("a wildcard without a star", "\"*.coder.example.com\"", "\"coder.example.com\"", 7, "is not a wildcard name", "write a star and a name"),
     row("a wildcard as a URL", "\"*.coder.example.com\"", "\"https://*.coder.example.com\"", 7, "is not a wildcard name", "without https://"),

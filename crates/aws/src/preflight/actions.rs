@@ -474,6 +474,9 @@ const ASKED: &[&str] = &[
     "servicequotas:GetServiceQuota",
 ];
 
+/// What the actions of Route 53 begin with.
+const ZONES: &str = "route53:";
+
 /// What tells of many things at once. Without these, each is asked for alone.
 const SHARED: &[&str] = &[
     "iam:GetAccountAuthorizationDetails",
@@ -486,7 +489,10 @@ const SHARED: &[&str] = &[
 /// are not known before a create. Roles go to the services that need them and to no others.
 pub fn policy(actions: &BTreeSet<&'static str>) -> PolicyDocument {
     let mut services: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let all: BTreeSet<&str> = actions.iter().chain(ASKED).chain(SHARED).copied().collect();
+    // Names may be kept elsewhere, and then Route 53 is asked for nothing.
+    let zones = actions.iter().any(|action| action.starts_with(ZONES));
+    let asked = ASKED.iter().filter(|action| zones || !action.starts_with(ZONES));
+    let all: BTreeSet<&str> = actions.iter().chain(asked).chain(SHARED).copied().collect();
     for action in all.iter().filter(|a| !NARROW.contains(a)) {
         services.entry(action.split(':').next().unwrap_or_default()).or_default().push(action);
     }

@@ -47,6 +47,8 @@ pub struct Subject {
     pub wanted: Vec<Wanted>,
     /// The kinds of what is removed besides, and how.
     pub removed: Vec<(String, Action)>,
+    /// IAM actions that are needed besides: of what is none of AWS's kinds and works with the same credentials.
+    pub also: BTreeSet<&'static str>,
     /// Who works.
     pub identity: Identity,
     /// The names that people type, which a certificate has to cover: hosts, and wildcards like `*.coder.example.com`.
@@ -61,6 +63,7 @@ pub struct Subject {
 pub struct Preflight {
     wanted: Vec<Wanted>,
     removed: Vec<(String, Action)>,
+    also: BTreeSet<&'static str>,
     clients: BTreeMap<String, Aws>,
     identity: Identity,
     hosts: Vec<String>,
@@ -193,7 +196,7 @@ const CHECKS: &[Check] = &[
 impl Preflight {
     /// Looks at `subject`.
     pub fn new(config: &SdkConfig, subject: Subject) -> Self {
-        let Subject { wanted, removed, identity, hosts, growth, takes } = subject;
+        let Subject { wanted, removed, also, identity, hosts, growth, takes } = subject;
         // Reads may be repeated, so here the SDK does it.
         let config = config.to_builder().retry_config(RetryConfig::standard()).build();
         let clients = wanted
@@ -201,7 +204,7 @@ impl Preflight {
             .filter_map(region_of)
             .map(|region| (region.clone(), Aws::new(&config, &Region::new(region))))
             .collect();
-        Preflight { wanted, removed, clients, identity, hosts, growth, takes, touched: false }
+        Preflight { wanted, removed, also, clients, identity, hosts, growth, takes, touched: false }
     }
 
     /// Runs the checks, all at once.

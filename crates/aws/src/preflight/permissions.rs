@@ -49,7 +49,7 @@ const BY_HAND: &str = "compare its policies with `deploy iam-policy`";
 
 /// The actions of everything that is looked at or changed, and the kinds of which they are not known.
 pub(super) fn needed(preflight: &Preflight) -> (BTreeSet<&'static str>, BTreeSet<String>) {
-    let (mut needed, mut undeclared) = (BTreeSet::new(), BTreeSet::new());
+    let (mut needed, mut undeclared) = (preflight.also.clone(), BTreeSet::new());
     let wanted = preflight.wanted.iter().map(|w| (w.kind, w.action));
     for (kind, action) in
         wanted.chain(preflight.removed.iter().map(|(kind, action)| (kind.as_str(), *action)))

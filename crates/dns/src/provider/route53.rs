@@ -33,6 +33,14 @@ const INSYNC: Duration = Duration::from_secs(300);
 /// The pauses between two looks: all calls of an account share five a second.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
 
+/// The IAM actions that it needs. The id of a zone saves `route53:ListHostedZones`.
+pub const ACTIONS: [&str; 4] = [
+    "route53:ListHostedZones",
+    "route53:ListResourceRecordSets",
+    "route53:ChangeResourceRecordSets",
+    "route53:GetChange",
+];
+
 /// An account at AWS.
 pub struct Route53 {
     client: Client,

@@ -101,7 +101,7 @@ impl Default for Options {
     }
 }
 
-/// What can go wrong when a Cloudflare starts.
+/// What can go wrong around a Cloudflare.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -113,6 +113,15 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// It could not be asked for a zone.
+    #[error("add the zone {zone} to the sandbox's Cloudflare")]
+    AddZone {
+        /// The zone.
+        zone: String,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
     },
 }
 

@@ -3,11 +3,11 @@
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::State;
 use super::answer::Answer;
 use super::fault::Rule;
 use super::token::Token;
 use super::zone::Zone;
+use super::{Error, Place, State};
 use crate::gateway::{RuleId, lock};
 
 /// Answers `/_causeway/PAGE`.
@@ -70,6 +70,24 @@ pub(super) fn answer(state: &State, method: &Method, page: &str, body: &[u8]) ->
             StatusCode::NOT_FOUND,
             json!({ "error": "no such page; there are calls, rules, release, zones, tokens" }),
         ),
+    }
+}
+
+impl Place {
+    /// Adds the zone, unless it is there.
+    ///
+    /// # Errors
+    /// Nobody answers, or `zone` is no name.
+    pub async fn add_zone(&self, zone: &str) -> Result<(), Error> {
+        let failed = |source| Error::AddZone { zone: zone.to_owned(), source };
+        let page = self.endpoint.replace("/client/v4", "/_causeway/zones");
+        let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
+        let form = json!({ "name": zone }).to_string();
+        let answer = client.post(page).body(form).send().await.map_err(failed)?;
+        match answer.status() {
+            StatusCode::CONFLICT => Ok(()),
+            _ => answer.error_for_status().map(drop).map_err(failed),
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! `[docs]`: what people choose about a static site.
 
-use crate::config::{Problem, StackConfig};
+use crate::{
+    config::{Problem, StackConfig},
+    dns::{Dns, DnsAccount},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,20 +61,6 @@ impl Default for Docs {
             website: None,
         }
     }
-}
-
-/// `[docs.dns]`: its names and their certificate.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dns {
-    /// The Route 53 hosted zone that holds all names, like `example.com`. Without it DNS is kept elsewhere, and
-    /// `certificate_arn` is needed.
-    pub zone: Option<String>,
-    /// Makes the zone; see `[ecs.dns]`.
-    pub create_zone: bool,
-    /// An ACM certificate in us-east-1 that is there already and covers all names. One is requested and validated if left
-    /// out.
-    pub certificate_arn: Option<String>,
 }
 
 /// Which edges serve a site: <https://aws.amazon.com/cloudfront/pricing/>.
@@ -164,6 +153,11 @@ impl Docs {
     /// Where it is, if it has a name.
     pub fn url(&self) -> Option<String> {
         self.names().first().map(|name| format!("https://{name}"))
+    }
+
+    /// Who keeps the zone of its names, where that is not Route 53.
+    pub fn dns_account(&self) -> Option<DnsAccount<'_>> {
+        self.dns.account("docs.dns", "docs")
     }
 
     /// What cannot work in a stack like `common`, all of it.

@@ -82,16 +82,13 @@ fn names(config: &Docs, out: &mut Vec<Problem>) {
         Some(_) if zone.is_none() && dns.certificate_arn.is_none() => out.push(missing(
             "docs.dns",
             "there is neither a `zone` nor a `certificate_arn`",
-            "name the Route 53 zone that holds the domain. Where DNS is kept elsewhere, as at Cloudflare: request the \
-             certificate in us-east-1 yourself, give its `certificate_arn`, and let `dns-sync` keep the CNAME that leads \
-             to the output `docs_distribution_name`",
+            "name the zone that holds the domain, in Route 53, or at Cloudflare with `provider = \"cloudflare\"`. Where \
+             DNS is kept elsewhere: request the certificate in us-east-1 yourself, give its `certificate_arn`, and let \
+             `dns-sync` keep the CNAME that leads to the output `docs_distribution_name`",
         )),
         _ => {}
     }
-    if dns.create_zone && dns.zone.is_none() {
-        let help = "name it: `zone = \"example.com\"`; or remove create_zone";
-        out.push(missing("docs.dns.create_zone", "there is no `zone` to create", help));
-    }
+    out.extend(dns.problems("docs.dns"));
 }
 
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding-response-headers-policies.html>
@@ -216,6 +213,38 @@ mod tests {
         assert_eq!(
             told(r#"{"aliases": ["a.example.org"]}"#),
             ["docs.aliases: there are more names, and no `domain`"]
+        );
+    }
+
+    #[test]
+    fn a_zone_at_cloudflare_needs_a_token_and_is_there_already() {
+        let dns = |dns: &str| told(&format!(r#"{{"domain": "docs.example.com", "dns": {{{dns}}}}}"#));
+        let right = r#""provider": "cloudflare", "zone": "example.com", "token": "env:T""#;
+        assert_eq!(dns(right), [""; 0]);
+        assert_eq!(
+            dns(r#""provider": "cloudflare", "zone": "example.com""#),
+            ["docs.dns: there is no token for Cloudflare"]
+        );
+        let sealed = dns(r#""provider": "cloudflare", "zone": "example.com", "token": "aws-secret:x""#);
+        assert!(sealed[0].contains("where this program can read it"), "{sealed:?}");
+        assert_eq!(
+            dns(r#""provider": "cloudflare", "zone": "example.org", "token": "env:T""#),
+            ["docs.domain: `docs.example.com` is not in the zone `example.org`"]
+        );
+        assert_eq!(
+            dns(&format!(r#"{right}, "create_zone": true"#)),
+            ["docs.dns.create_zone: only zones of Route 53 are made"]
+        );
+        let arn = "arn:aws:acm:us-east-1:123456789012:certificate/1";
+        assert_eq!(
+            dns(&format!(r#""provider": "cloudflare", "certificate_arn": "{arn}""#)),
+            ["docs.dns.provider: there is no `zone` that it would keep"]
+        );
+        assert_eq!(dns(&format!(r#"{right}, "certificate_arn": "{arn}""#)), [""; 0]);
+        assert_eq!(
+            dns(r#""zone": "example.com", "id": "1", "token": "env:T", "ttl": 60, "api": "http://a""#),
+            ["id", "token", "ttl", "api"]
+                .map(|key| format!("docs.dns.{key}: a zone at Route 53 has no `{key}`"))
         );
     }
 

@@ -1,31 +1,12 @@
-//! The names of a site: zone, certificate, and records.
+//! The names of a site: certificate, and records.
 
 use super::Docs;
-use crate::certificate;
-use causeway_aws::{
-    cloudfront::DistributionRefs,
-    id::{Arn, HostedZoneId},
-    route53::{ExistingHostedZone, HostedZone, Record},
-};
+use crate::{certificate, dns::Zone};
+use causeway_aws::{cloudfront::DistributionRefs, id::Arn, route53::Record};
 use causeway_core::{Stack, Value};
 
-/// The zone, if DNS is kept in Route 53.
-pub(super) fn zone(stack: &mut Stack, config: &Docs) -> Option<Value<HostedZoneId>> {
-    let name = config.dns.zone.as_ref()?;
-    if !config.dns.create_zone {
-        return Some(stack.add("zone", ExistingHostedZone::holding(name)).zone_id.clone());
-    }
-    let zone = stack.add("zone", HostedZone::public(name));
-    stack.output("docs_name_servers", &zone.name_servers);
-    Some(zone.zone_id.clone())
-}
-
 /// The certificate of the names, if there are any.
-pub(super) fn certificate(
-    stack: &mut Stack,
-    config: &Docs,
-    zone: Option<&Value<HostedZoneId>>,
-) -> Option<Value<Arn>> {
+pub(super) fn certificate(stack: &mut Stack, config: &Docs, zone: Option<&Zone<'_>>) -> Option<Value<Arn>> {
     let mut names = config.names().into_iter();
     let host = names.next()?;
     if let Some(arn) = &config.dns.certificate_arn {
@@ -37,20 +18,29 @@ pub(super) fn certificate(
     Some(issued.arn)
 }
 
-/// The names that people type, as aliases of the distribution.
+/// The names that people type: aliases of the distribution, and elsewhere than in Route 53 other names for its own.
 pub(super) fn records(
     stack: &mut Stack,
     config: &Docs,
-    zone: Option<&Value<HostedZoneId>>,
+    zone: Option<&Zone<'_>>,
     distribution: &DistributionRefs,
 ) {
     let Some(zone) = zone else { return };
     for host in config.names() {
-        for record_type in ["A", "AAAA"] {
-            let (name, at) = (distribution.domain_name.clone(), distribution.hosted_zone_id.clone());
-            let mut record = Record::alias(zone.clone(), host.as_str(), name, at);
-            record.r#type = record_type.into();
-            stack.add(&format!("{}-{host}", record_type.to_lowercase()), record);
+        match zone {
+            Zone::Route53(zone) => {
+                for record_type in ["A", "AAAA"] {
+                    let (name, at) = (distribution.domain_name.clone(), distribution.hosted_zone_id.clone());
+                    let mut record = Record::alias(zone.clone(), host.as_str(), name, at);
+                    record.r#type = record_type.into();
+                    stack.add(&format!("{}-{host}", record_type.to_lowercase()), record);
+                }
+            }
+            // Cloudflare's proxy would keep files by their path alone, whichever release they are of.
+            Zone::Elsewhere(account) => {
+                let at = format!("cname-{host}");
+                account.lead(stack, &at, host.into(), &distribution.domain_name, Some(false));
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{Problem, SecretSource, StackConfig},
+    dns::{Dns, DnsAccount},
     legal,
 };
 use schemars::JsonSchema;
@@ -187,22 +188,6 @@ impl Default for Network {
     }
 }
 
-/// `[ecs.dns]`: its name and certificate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Dns {
-    /// The Route 53 hosted zone that holds the access URL's name, like `example.com`. Without it DNS is kept elsewhere,
-    /// and `certificate_arn` is needed.
-    pub zone: Option<String>,
-    /// Makes the zone. Its name servers must then be entered where the domain is registered before a certificate can
-    /// be issued, so it is meant for delegated subdomains and for trying things out.
-    #[serde(default)]
-    pub create_zone: bool,
-    /// An ACM certificate that is there already and covers the access URL and the wildcard URL. One is requested and
-    /// validated if left out.
-    pub certificate_arn: Option<String>,
-}
-
 /// `[ecs.database]`: its database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -323,6 +308,11 @@ impl Ecs {
         legal::host(&self.access_url)
     }
 
+    /// Who keeps the zone of its names, where that is not Route 53.
+    pub fn dns_account(&self) -> Option<DnsAccount<'_>> {
+        self.dns.account("ecs.dns", "ecs")
+    }
+
     /// What cannot work in a stack like `common`, all of it.
     pub fn problems(&self, common: &StackConfig) -> Vec<Problem> {
         let mut out = vec![];
@@ -343,7 +333,8 @@ impl Ecs {
             None if self.dns.certificate_arn.is_none() => out.push(Problem::at(
                 "ecs.dns",
                 "there is neither a `zone` nor a `certificate_arn`",
-                "name the Route 53 zone that holds the access URL, or give a certificate and keep DNS elsewhere",
+                "name the zone that holds the access URL, in Route 53, or at Cloudflare with `provider = \"cloudflare\"`; or \
+                 give a certificate and keep DNS elsewhere",
             )),
             Some(zone) if !in_zone(host) => out.push(Problem::at(
                 "ecs.dns.zone",

@@ -1,17 +1,15 @@
 //! The name and the certificate.
 
 use super::{Ecs, balancer::Balancer};
-use crate::certificate;
-use causeway_aws::{
-    id::{Arn, HostedZoneId},
-    route53::{ExistingHostedZone, HostedZone, Record},
-};
+use crate::{certificate, dns::Zone};
+use causeway_aws::{id::Arn, route53::Record};
 use causeway_core::{Stack, Value};
 
-/// The zone, if DNS is kept in Route 53, and the certificate.
-pub(super) fn certificate(stack: &mut Stack, config: &Ecs) -> (Option<Value<HostedZoneId>>, Value<Arn>) {
+/// The zone, if it is ours to write, and the certificate.
+pub(super) fn certificate<'c>(stack: &mut Stack, config: &'c Ecs) -> (Option<Zone<'c>>, Value<Arn>) {
     stack.scope("dns", |stack| {
-        let zone = config.dns.zone.as_ref().map(|name| zone(stack, name, config.dns.create_zone));
+        let hosted = config.dns.hosted_zone(stack, "name_servers").map(Zone::Route53);
+        let zone = hosted.or_else(|| config.dns_account().map(Zone::Elsewhere));
         let certificate = match (&config.dns.certificate_arn, &zone) {
             (Some(arn), _) => Arn::from(arn.as_str()).into(),
             (None, Some(zone)) => requested(stack, config, zone),
@@ -22,38 +20,30 @@ pub(super) fn certificate(stack: &mut Stack, config: &Ecs) -> (Option<Value<Host
     })
 }
 
-fn zone(stack: &mut Stack, name: &str, create: bool) -> Value<HostedZoneId> {
-    if !create {
-        return stack.add("zone", ExistingHostedZone::holding(name)).zone_id.clone();
-    }
-    let zone = stack.add("zone", HostedZone::public(name));
-    stack.output("name_servers", &zone.name_servers);
-    zone.zone_id.clone()
-}
-
 /// The certificate that is requested for its names.
-fn requested(stack: &mut Stack, config: &Ecs, zone: &Value<HostedZoneId>) -> Value<Arn> {
+fn requested(stack: &mut Stack, config: &Ecs, zone: &Zone<'_>) -> Value<Arn> {
     let more = Vec::from_iter(config.wildcard_access_url.clone());
     let issued = certificate::issued(stack, config.host(), more, zone);
     stack.output("certificate_expires", &issued.not_after);
     issued.arn
 }
 
-/// The names that people type, as aliases of the load balancer.
-pub(super) fn records(
-    stack: &mut Stack,
-    config: &Ecs,
-    zone: Option<Value<HostedZoneId>>,
-    balancer: &Balancer,
-) {
+/// The names that people type: aliases of the load balancer, and elsewhere than in Route 53 other names for its own.
+pub(super) fn records(stack: &mut Stack, config: &Ecs, zone: Option<Zone<'_>>, balancer: &Balancer) {
     let Some(zone) = zone else { return };
     let names = [("access", Some(config.host())), ("wildcard", config.wildcard_access_url.as_deref())];
     stack.scope("dns", |stack| {
         for (name, host) in names {
             let Some(host) = host else { continue };
-            let record =
-                Record::alias(zone.clone(), host, balancer.dns_name.clone(), balancer.dns_zone.clone());
-            stack.add(name, record);
+            let target = balancer.dns_name.clone();
+            match &zone {
+                Zone::Route53(zone) => {
+                    stack.add(name, Record::alias(zone.clone(), host, target, balancer.dns_zone.clone()));
+                }
+                Zone::Elsewhere(account) => {
+                    account.lead(stack, &format!("cname-{name}"), host.into(), &target, None);
+                }
+            }
         }
     });
 }

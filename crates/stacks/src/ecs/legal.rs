@@ -29,10 +29,7 @@ pub(super) fn problems(config: &Ecs, common: &StackConfig) -> Vec<Problem> {
         let help = "write it as a browser takes it, like `https://docs.example.com`";
         out.push(Problem::at("ecs.docs_url", format!("`{url}` is not a URL"), help));
     }
-    if config.dns.create_zone && config.dns.zone.is_none() {
-        let help = "name it: `zone = \"example.com\"`; or remove create_zone";
-        out.push(Problem::at("ecs.dns.create_zone", "there is no `zone` to create", help));
-    }
+    out.extend(config.dns.problems("ecs.dns"));
     out
 }
 

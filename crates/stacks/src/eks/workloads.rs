@@ -10,7 +10,6 @@ mod platform;
 pub(super) use applications::set_account;
 pub use config::*;
 pub(super) use legal::problems;
-pub use names::NAMES;
 
 use super::{
     Built,

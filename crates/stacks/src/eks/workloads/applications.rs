@@ -261,7 +261,7 @@ fn language_models(
     let added = litellm::proxy::add(stack, &settings);
     all_after(stack, added.ingress.address(), &platform.load_balancers);
     stack.output("litellm_load_balancer", &added.ingress.address);
-    let in_zone = wanted.coder.dns.as_ref().is_some_and(|dns| dns.has(host(url)));
+    let in_zone = wanted.coder.dns_account().is_some_and(|account| account.has(host(url)));
     names::lead(stack, wanted, in_zone.then_some(("name", host(url))), &added.ingress.address.cast());
     // Its keys are in a Secret that is there before it.
     let after = [&added.namespace[..], &[added.deployment.address().clone()]].concat();

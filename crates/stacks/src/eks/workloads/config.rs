@@ -1,6 +1,9 @@
 //! `[eks.coder]`: what people choose about what runs inside the clusters.
 
-use crate::config::SecretSource;
+use crate::{
+    config::SecretSource,
+    dns::{DnsAccount, DnsProvider},
+};
 use causeway_k8s::litellm::keys::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,20 +94,20 @@ pub struct Dns {
     pub api: Option<String>,
 }
 
-/// Who keeps a zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DnsProvider {
-    /// Cloudflare.
-    Cloudflare,
-    /// Route 53, in the account that is deployed to.
-    Route53,
-}
-
-impl Dns {
-    /// Whether Cloudflare keeps it.
-    pub fn is_cloudflare(&self) -> bool {
-        self.provider == DnsProvider::Cloudflare
+impl Coder {
+    /// Who keeps the zone of its names.
+    pub fn dns_account(&self) -> Option<DnsAccount<'_>> {
+        let dns = self.dns.as_ref()?;
+        Some(DnsAccount {
+            table: "eks.coder.dns",
+            name: "names",
+            provider: dns.provider,
+            zone: &dns.zone,
+            id: dns.id.as_deref(),
+            token: dns.token.as_ref().or(self.certificates.cloudflare_token.as_ref()),
+            ttl: dns.ttl,
+            api: dns.api.as_deref(),
+        })
     }
 }
 

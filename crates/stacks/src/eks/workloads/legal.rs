@@ -30,8 +30,8 @@ pub(in crate::eks) fn problems(config: &Eks, out: &mut Vec<Problem>) {
         ));
     }
     certificates(&coder.certificates, config, out);
-    if let Some(dns) = &coder.dns {
-        names::problems(dns, config, out);
+    if let Some((dns, account)) = coder.dns.as_ref().zip(coder.dns_account()) {
+        names::problems(dns, &account, config, out);
     }
     let from = coder.load_balancer.from.iter();
     out.extend(from.filter_map(|range| legal::range("eks.coder.load_balancer.from", range)));
