@@ -25,6 +25,7 @@ const PART: Part = Part {
     version: PEBBLE,
     module: include_str!("../acme/go.mod"),
     sums: include_str!("../acme/go.sum"),
+    main: None,
     stamps: &[],
     numbers: None,
     renames: &[],

@@ -17,6 +17,8 @@ pub(crate) struct Part {
     pub(crate) version: &'static str,
     pub(crate) module: &'static str,
     pub(crate) sums: &'static str,
+    /// A `main.go` of ours, where upstream has none that can be had.
+    pub(crate) main: Option<&'static str>,
     /// Where linker flags write the version.
     pub(crate) stamps: &'static [&'static str],
     /// The package of Kubernetes that keeps the version's first two numbers apart.
@@ -74,7 +76,8 @@ impl Steps<'_> {
     fn part(&mut self, number: u32, part: &Part) -> Result<(), Error> {
         let source = self.stage("source")?;
         let made = self.stage("made")?;
-        for (name, text) in [("go.mod", part.module), ("go.sum", part.sums)] {
+        let main = part.main.map(|text| ("main.go", text));
+        for (name, text) in [("go.mod", part.module), ("go.sum", part.sums)].into_iter().chain(main) {
             fs::write(source.join(name), text).map_err(io("write", &source.join(name)))?;
         }
         check_version(&source)?;

@@ -239,7 +239,7 @@ async fn heal(told: Told, stop: Stop, all: usize) {
         ("fits", "exceeded quota: all"),
         ("volume", "FailedMount: MountVolume.SetUp failed for volume \"token\" : secret \"late\" not found"),
         ("probe", "Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 500"),
-        ("balanced", "its load balancer has no name yet: FailedDeployModel: "),
+        ("balanced", "its load balancer has no name yet: FailedBuildModel: "),
     ] {
         told.until(words, |told| told.first(address, words).is_some()).await;
     }

@@ -18,7 +18,7 @@
 //! | 404, 7003 | an id that is none |
 //! | 400, 7000; 405, 7001 | a path or a method that is not there |
 //! | 404, 81044 | a record that is not there |
-//! | 400, 9207 | a body that is not JSON, does not say so in its header, is empty, or has values of other types |
+//! | 400, 9207 | a body that is not JSON, says in its header that it is something else, is empty, or has values of other types |
 //! | 400, 9000, 9002, 9005, 9006, 9007, 9009, 9039 | name, type, content of A, AAAA, CNAME and MX, a CNAME to itself |
 //! | 400, 9021 | a TTL that is not 1 and not from 60 (30 for Enterprise) to 86,400 |
 //! | 400, 9003, 9004 | proxied: an address that nobody reaches, a type that cannot be |

@@ -13,7 +13,7 @@
 //! - webhooks and the metrics API, by any pod that is ready: it allows everything, and knows no metrics,
 //! - what kubelets log.
 //!
-//! [`Cluster::set`] makes a stand-in slow, has it fail, or turns it off.
+//! [`Cluster::set`] makes a stand-in slow, has it fail, or turns it off; [`Cluster::run`] runs a controller's own program instead.
 //!
 //! # Images
 //!
@@ -31,6 +31,7 @@ mod access;
 mod api_server;
 pub(crate) mod authority;
 mod client;
+mod controllers;
 mod definitions;
 mod install;
 mod kubeconfig;
@@ -61,6 +62,7 @@ use crate::install::Progress;
 use crate::supervise::{Ground, Process, Processes};
 
 pub use api_server::ApiServer;
+pub use controllers::{CERT_MANAGER, Controllers, LOAD_BALANCER_CONTROLLER, Program, controllers};
 pub use definitions::definitions;
 pub use install::{ETCD, KUBERNETES, KWOK, OLDEST, Programs, Version, install, installed};
 
@@ -190,6 +192,7 @@ impl Kubernetes {
             cut: Mutex::new(CancellationToken::new()),
             running: OnceCell::new(),
             behaviours: Mutex::default(),
+            programs: Mutex::default(),
             issuer: told.issuer.clone(),
         }));
         let endpoint = gateway::Endpoint {
@@ -248,6 +251,8 @@ struct Inner {
     running: OnceCell<Running>,
     /// What was told of stand-ins; the others work.
     behaviours: Mutex<BTreeMap<Controller, Behaviour>>,
+    /// Where the programs are that run for pods, by image.
+    programs: Mutex<BTreeMap<String, SocketAddr>>,
 }
 
 /// A controller that the sandbox stands in for.
@@ -282,6 +287,8 @@ pub enum Behaviour {
 
 /// A control plane that has started.
 struct Running {
+    /// Its administrator.
+    client: Client,
     /// Of its API server.
     address: SocketAddr,
     kubeconfig: PathBuf,
@@ -402,14 +409,14 @@ impl Inner {
         step.take(&client, &self.aws).await;
         self.meanwhile(step.keep(client.clone(), self.aws.clone(), self.processes.clone()));
         self.meanwhile(world.clone().follow(client.clone()));
-        let stage = Stage { world, client, aws: self.aws.clone(), vouching };
+        let stage = Stage { world, client: client.clone(), aws: self.aws.clone(), vouching };
         self.meanwhile(standin::play(stage, self.clone()));
         let admin = self.authority.client("admin", Some("system:masters")).map_err(|e| failed(e.into()))?;
         let url = format!("https://{}", self.address);
         let text = kubeconfig::kubeconfig(&self.prefix, &url, self.authority.certificate(), &admin);
         let kubeconfig =
             programs::write(self.folder.join("kubeconfig"), &text).map_err(|error| failed(error.into()))?;
-        Ok(Running { address, kubeconfig })
+        Ok(Running { client, address, kubeconfig })
     }
 }
 

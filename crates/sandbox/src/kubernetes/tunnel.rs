@@ -1,8 +1,9 @@
 //! What an API server reaches inside its cluster: it dials pods and kubelets through this proxy, and here they are played.
 //!
 //! A pod that is ready answers as a webhook that allows everything, converts by changing the version, and is a metrics API
-//! without metrics; with the certificate of the first TLS secret that it mounts, or with one of cert-manager's stand-in. A
-//! kubelet gives logs. Nobody answers at any other address, as when no pod is behind a Service.
+//! without metrics; with the certificate of the first TLS secret that it mounts, or with one of cert-manager's stand-in. Where
+//! a program runs for it ([`Cluster::run`](super::Cluster::run)), that one answers. A kubelet gives logs. Nobody answers at any
+//! other address, as when no pod is behind a Service.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -82,6 +83,15 @@ impl Tunnel {
         let Some(pod) = found.filter(|_| self.behaviour() != Behaviour::Down) else {
             return refuse(&mut stream, &format!("dial tcp {address}: connect: connection refused")).await;
         };
+        if let Some(program) = self.cluster.upgrade().and_then(|cluster| cluster.program_of(pod)) {
+            let mut program = match TcpStream::connect(program).await {
+                Ok(program) => program,
+                Err(error) => return refuse(&mut stream, &format!("dial tcp {address}: {error}")).await,
+            };
+            stream.write_all(ESTABLISHED).await?;
+            tokio::io::copy_bidirectional(&mut stream, &mut program).await?;
+            return Ok(());
+        }
         stream.write_all(ESTABLISHED).await?;
         self.pod(stream, pod).await
     }

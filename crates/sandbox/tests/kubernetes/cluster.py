@@ -47,6 +47,7 @@ def describe(name):
         "authority": base64.b64decode(cluster["certificateAuthority"]["data"]).decode(),
         "issuer": cluster["identity"]["oidc"]["issuer"],
         "subnets": cluster["resourcesVpcConfig"]["subnetIds"],
+        "vpc": cluster["resourcesVpcConfig"]["vpcId"],
     }
 
 

@@ -209,7 +209,7 @@ async fn a_service_gets_its_load_balancer_and_lets_it_go() {
     // Nothing happens without the controller, nor without subnets that are tagged for it.
     assert_eq!(cluster.aws("balancers", &[]), json!([]));
     controller(&cluster, "kube-system", "public.ecr.aws/eks/aws-load-balancer-controller:v2").await;
-    let events = "/api/v1/namespaces/default/events?fieldSelector=reason%3DFailedDeployModel";
+    let events = "/api/v1/namespaces/default/events?fieldSelector=reason%3DFailedBuildModel";
     let told = |list: &Value| list["items"][0]["message"].as_str().map(str::to_owned);
     let said = cluster.until("an event", events, told).await;
     assert!(said.contains("unable to resolve at least one subnet"), "{said}");

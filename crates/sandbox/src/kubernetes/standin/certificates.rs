@@ -51,6 +51,7 @@ async fn issuer_is_ready(
         Behaviour::Fails => {
             condition(issuer, "Ready", false, "ErrRegisterACMEAccount", "the sandbox was told to fail")
         }
+        _ if issuer["spec"]["acme"].is_null() => condition(issuer, "Ready", true, "IsReady", ""),
         _ => condition(
             issuer,
             "Ready",

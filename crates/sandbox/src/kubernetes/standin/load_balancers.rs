@@ -18,6 +18,10 @@ const VERSION: &str = "2015-12-01";
 /// What an object asks for.
 struct Wanted {
     name: String,
+    /// `NAMESPACE/NAME` of the object, or the name of its group.
+    stack: String,
+    /// What the tag with the part of the stack begins with.
+    prefix: &'static str,
     network: bool,
     internal: bool,
     subnets: Vec<String>,
@@ -102,14 +106,23 @@ impl LoadBalancers {
                 Ok(()) => drop(self.done.insert(uid, version)),
                 Err(error) => {
                     self.failed.insert(uid, Instant::now());
-                    let message = format!("Failed deploy model due to {error}");
-                    stage.event(kind.kind, object, "FailedDeployModel", &message).await?;
+                    let (reason, act) = match error.is::<Unclear>() {
+                        true => ("FailedBuildModel", "build"),
+                        false => ("FailedDeployModel", "deploy"),
+                    };
+                    let message = format!("Failed {act} model due to {error}");
+                    stage.event(kind.kind, object, reason, &message).await?;
                 }
             }
         }
         Ok(())
     }
 }
+
+/// What is to be made cannot be said, so that nothing is tried.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unclear(String);
 
 fn is_service(service: &Value) -> bool {
     let spec = &service["spec"];
@@ -164,9 +177,11 @@ fn stack(kind: &Kind, object: &Value) -> String {
     )
 }
 
-/// As the controller names load balancers that nobody has named: at most 32 characters.
+/// As the controller names what nobody has named, of one object or of a group: at most 32 characters.
 fn default_name(cluster: &str, stack: &str) -> String {
-    let short = |part: &str| -> String { part.chars().filter(char::is_ascii_alphanumeric).take(8).collect() };
+    let most = if stack.contains('/') { 8 } else { 17 };
+    let short =
+        |part: &str| -> String { part.chars().filter(char::is_ascii_alphanumeric).take(most).collect() };
     let parts: Vec<String> = stack.split('/').map(short).collect();
     let hash = format!("{:010x}", seed(&format!("{cluster}/{stack}")));
     format!("k8s-{}-{}", parts.join("-"), &hash[..10])
@@ -180,13 +195,14 @@ impl Wanted {
         let mut tags = vec![
             ("elbv2.k8s.aws/cluster".to_owned(), stage.aws.cluster().to_owned()),
             (format!("{}/stack", kind.tags), stack.clone()),
-            (format!("{}/resource", kind.tags), "LoadBalancer".to_owned()),
         ];
         tags.extend(pairs(told(if network { "additional-resource-tags" } else { "tags" })));
         let name = told(if network { "name" } else { "load-balancer-name" });
         let attributes = told(kind.attributes);
         Wanted {
             name: name.map_or_else(|| default_name(stage.aws.cluster(), &stack), str::to_owned),
+            stack,
+            prefix: kind.tags,
             network,
             internal: told("scheme") != Some("internet-facing"),
             subnets: list(told("subnets")),
@@ -195,6 +211,14 @@ impl Wanted {
             attributes: pairs(attributes),
             listeners: if network { ports(object) } else { listen_ports(object) },
         }
+    }
+}
+
+impl Wanted {
+    /// The tags of one part of the stack.
+    fn tags(&self, part: &str) -> Vec<(String, String)> {
+        let part = (format!("{}/resource", self.prefix), part.to_owned());
+        self.tags.iter().cloned().chain([part]).collect()
     }
 }
 
@@ -298,7 +322,7 @@ async fn make(stage: &Stage, wanted: &Wanted) -> Result<(String, String), BoxErr
     let vpc = described["cluster"]["resourcesVpcConfig"]["vpcId"].as_str().unwrap_or_default().to_owned();
     let subnets = match wanted.subnets.as_slice() {
         [] => discover(stage, &vpc, wanted.internal).await?,
-        given => given.to_vec(),
+        given => known(stage, given).await?,
     };
     let made = Form::default()
         .with("Name", &wanted.name)
@@ -306,7 +330,7 @@ async fn make(stage: &Stage, wanted: &Wanted) -> Result<(String, String), BoxErr
         .with("Scheme", if wanted.internal { "internal" } else { "internet-facing" })
         .members("Subnets", &subnets)
         .members("SecurityGroups", &wanted.groups)
-        .pairs("Tags", &wanted.tags)
+        .pairs("Tags", &wanted.tags("LoadBalancer"))
         .send(stage, "CreateLoadBalancer")
         .await?;
     let text = |name: &str| made.all(name).first().map(|element| element.text()).unwrap_or_default();
@@ -317,19 +341,19 @@ async fn make(stage: &Stage, wanted: &Wanted) -> Result<(String, String), BoxErr
             .with("LoadBalancerArn", &arn)
             .with("Protocol", listener.protocol)
             .with("Port", &port)
-            .pairs("Tags", &wanted.tags);
+            .pairs("Tags", &wanted.tags(&port));
         if let Some(certificate) = &listener.certificate {
             form = form.with("Certificates.member.1.CertificateArn", certificate);
         }
         form = if wanted.network {
-            let name = default_name(&wanted.name, &port);
+            let name = default_name(&format!("{}/{port}", wanted.name), &wanted.stack);
             let group = Form::default()
                 .with("Name", name)
                 .with("Protocol", if listener.protocol == "UDP" { "UDP" } else { "TCP" })
                 .with("Port", &port)
                 .with("VpcId", &vpc)
                 .with("TargetType", "ip")
-                .pairs("Tags", &wanted.tags)
+                .pairs("Tags", &wanted.tags(&format!("{}:{port}", wanted.stack)))
                 .send(stage, "CreateTargetGroup")
                 .await?;
             let group = group.all("TargetGroupArn").first().map(|element| element.text()).unwrap_or_default();
@@ -343,6 +367,15 @@ async fn make(stage: &Stage, wanted: &Wanted) -> Result<(String, String), BoxErr
         form.send(stage, "CreateListener").await?;
     }
     Ok((arn, address))
+}
+
+/// The subnets that an annotation names.
+async fn known(stage: &Stage, ids: &[String]) -> Result<Vec<String>, BoxError> {
+    let numbered: Vec<_> = (1..).zip(ids).map(|(number, id)| (format!("SubnetId.{number}"), id)).collect();
+    let asked: Vec<(&str, &str)> = numbered.iter().map(|(name, id)| (name.as_str(), id.as_str())).collect();
+    let found = stage.aws.query("ec2", "DescribeSubnets", "2016-11-15", &asked).await;
+    found.map_err(|refused| Unclear(refused.to_string()))?;
+    Ok(ids.to_vec())
 }
 
 /// The subnets that are tagged for load balancers.
@@ -359,10 +392,10 @@ async fn discover(stage: &Stage, vpc: &str, internal: bool) -> Result<Vec<String
     let found = stage.aws.query("ec2", "DescribeSubnets", "2016-11-15", &filter).await?;
     let found: Vec<String> = found.all("subnetId").into_iter().map(|element| element.text()).collect();
     if found.is_empty() {
-        return Err(format!(
+        let why = format!(
             "unable to resolve at least one subnet (0 match VPC and tags: [kubernetes.io/role/{role}])"
-        )
-        .into());
+        );
+        return Err(Unclear(why).into());
     }
     Ok(found)
 }
@@ -402,7 +435,8 @@ async fn remove(stage: &Stage, kind: &Kind, object: &Value) -> Result<(), BoxErr
     if pairs(annotation(kind, object, kind.attributes)).contains(&protection(true)) {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let kind = kind.kind.to_lowercase();
-        return Err(format!("deletion_protection is enabled, cannot delete the {kind}: {name}").into());
+        let why = format!("deletion_protection is enabled, cannot delete the {kind}: {name}");
+        return Err(Unclear(why).into());
     }
     let mine = stack(kind, object);
     let stays =
@@ -437,6 +471,7 @@ mod tests {
         let name = default_name("coder", "coder-system/coder-provisioner");
         assert!(name.starts_with("k8s-codersys-coderpro-") && name.len() <= 32, "{name}");
         assert_ne!(name, default_name("other", "coder-system/coder-provisioner"));
+        assert!(default_name("coder", "everything-of-ours").starts_with("k8s-everythingofours-"));
     }
 
     #[test]
