@@ -9,12 +9,27 @@ use std::{error::Error as StdError, io};
 pub(crate) trait Call<T> {
     /// `call` with the verb of the API: `kubernetes:patch`.
     fn call(self, call: &'static str) -> Result<T, Error>;
+
+    /// The same for what changes an object, and may be sent again whatever became of it. Where the API server fails inside, it is
+    /// mostly that a webhook is away which it has to ask. That is told at once, and waited for.
+    fn change(self, call: &'static str) -> Result<T, Error>;
 }
 
 impl<T> Call<T> for Result<T, kube::Error> {
     fn call(self, call: &'static str) -> Result<T, Error> {
         self.map_err(|error| Error::Call { call, class: class(&error), source: said(error) })
     }
+
+    fn change(self, call: &'static str) -> Result<T, Error> {
+        self.map_err(|error| {
+            let class = if is_inside(&error) { Class::NotNow } else { class(&error) };
+            Error::Call { call, class, source: said(error) }
+        })
+    }
+}
+
+fn is_inside(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 500 && status.reason == "InternalError")
 }
 
 fn class(error: &kube::Error) -> Class {

@@ -219,7 +219,7 @@ impl<K: Noun> Resource for Manifest<K> {
     async fn create(&self, cx: &Cx<'_, Self>) -> Result<(), Error> {
         let params = PatchParams::apply(MANAGER).validation_strict();
         let sent = self.sent(cx, false).await?;
-        self.apply(cx, &params, &sent).await.call("kubernetes:apply").map_err(|error| match error {
+        self.apply(cx, &params, &sent).await.change("kubernetes:apply").map_err(|error| match error {
             // Its namespace, or its kind, is as new as it is.
             Error::Call { call, class: Class::NotFound, source } => {
                 Error::Call { call, class: Class::NotNow, source }
@@ -241,7 +241,7 @@ impl<K: Noun> Resource for Manifest<K> {
             }
             answer => answer,
         }
-        .call("kubernetes:apply")
+        .change("kubernetes:apply")
     }
 
     async fn delete(&self, cx: &Cx<'_, Self>, live: &Live<Self>) -> Result<(), Error> {
@@ -252,10 +252,10 @@ impl<K: Noun> Resource for Manifest<K> {
         {
             let off = Patch::Merge(unprotected(&live.spec.object, annotation));
             let lifting = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-            objects.patch(&self.name, &lifting, &off).await.map(drop).call("kubernetes:patch").found()?;
+            objects.patch(&self.name, &lifting, &off).await.map(drop).change("kubernetes:patch").found()?;
         }
         let deleted: Result<_, kube::Error> = objects.delete(&self.name, &params).await;
-        deleted.map(drop).call("kubernetes:delete").found().map(drop)
+        deleted.map(drop).change("kubernetes:delete").found().map(drop)
     }
 }
 

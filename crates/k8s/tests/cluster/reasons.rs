@@ -1,12 +1,13 @@
 //! Rollouts that do not come up: the real reason is told within seconds, hopeless ones end early, the rest of the plan is done.
 
 use crate::control_plane::{access, api, registry};
-use crate::{namespace, stack};
+use crate::{namespace, settings, stack};
 use causeway_core::{Engine, Stack, Stop, engine::Run, event::Event, plan::PlanOptions, store::MemoryStore};
 use causeway_k8s::{
     Manifest,
     custom::Certificate,
     k8s_openapi::api::{
+        admissionregistration::v1::ValidatingWebhookConfiguration,
         apps::v1::{DaemonSet, Deployment, StatefulSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Namespace, Node, ResourceQuota, Secret, Service},
@@ -15,7 +16,7 @@ use causeway_k8s::{
 };
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value as Json, json};
 use std::{
@@ -29,6 +30,8 @@ const SPACE: &str = "reasons";
 const DENIED: &str = "reasons-denied";
 /// Pods have to be restricted in it.
 const GUARDED: &str = "reasons-guarded";
+/// A webhook that nobody answers is asked about what is in it.
+const SILENT: &str = "reasons-silent";
 /// No pod has room in it.
 const FULL: &str = "reasons-full";
 
@@ -56,7 +59,7 @@ fn deployment(space: &str, name: &str, image: &str, change: impl FnOnce(&mut Jso
 fn everything(stack: &mut Stack) {
     let guarded = json!({"metadata": {"name": GUARDED, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
     let guarded = stack.add("guarded", Manifest::<Namespace>::new(&object(guarded)));
-    for space in [SPACE, DENIED, FULL] {
+    for space in [SPACE, DENIED, SILENT, FULL] {
         stack.add(space, namespace(space));
     }
     let full = json!({"metadata": {"name": "all", "namespace": FULL}, "spec": {"hard": {"pods": "0"}}});
@@ -81,6 +84,9 @@ fn everything(stack: &mut Stack) {
     let more = json!({"serviceName": "set"});
     let set = workload(DENIED, "set", &pods("set", "web:1", |_| ()), &more);
     stack.add("set", Manifest::<StatefulSet>::new(&object(set)));
+    stack.add("unanswered", deployment(SILENT, "unanswered", "web:1", |_| ()));
+    let asked = json!({"metadata": {"name": "asked", "namespace": SILENT}, "data": {"a": "b"}});
+    stack.add("asked", Manifest::<ConfigMap>::new(&object(asked)));
     let daemon = workload(SPACE, "daemon", &pods("daemon", "crash:1", |_| ()), &json!({}));
     stack.add("daemon", Manifest::<DaemonSet>::new(&object(daemon)));
     let template = pods("job", "crash:1", |spec| spec["restartPolicy"] = json!("Never"));
@@ -128,6 +134,27 @@ fn everything(stack: &mut Stack) {
     let after = json!({"metadata": {"name": "after", "namespace": SPACE}, "data": {"a": "b"}});
     let after = stack.add("after", Manifest::<ConfigMap>::new(&object(after)));
     stack.after(after.address(), good.address());
+}
+
+/// A webhook that is away, without which nothing is made or changed in `space`, by the name of which it is called.
+async fn silence(space: &str) {
+    let operations = ["CREATE", "UPDATE"];
+    let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": operations, "resources": ["configmaps", "pods"]});
+    let made = json!({"metadata": {"name": space}, "webhooks": [{
+        "name": "silent.causeway.example",
+        // The port for what is thrown away.
+        "clientConfig": {"url": "https://127.0.0.1:9/"},
+        "rules": [rule],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space}},
+        "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+    }]});
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(api());
+    webhooks.create(&PostParams::default(), &object(made)).await.unwrap();
+}
+
+async fn hear_again(space: &str) {
+    let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(api());
+    webhooks.delete(space, &DeleteParams::default()).await.unwrap();
 }
 
 /// What the API server refuses, as an admission webhook would.
@@ -231,6 +258,8 @@ impl Drop for Abort {
     }
 }
 
+const UNANSWERED: &str = "failed calling webhook \"silent.causeway.example\": failed to call webhook: ";
+
 /// What may heal is waited for, and heals.
 async fn heal(told: Told, stop: Stop, all: usize) {
     let _end = Abort(stop);
@@ -240,12 +269,15 @@ async fn heal(told: Told, stop: Stop, all: usize) {
         ("volume", "FailedMount: MountVolume.SetUp failed for volume \"token\" : secret \"late\" not found"),
         ("probe", "Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 500"),
         ("balanced", "its load balancer has no name yet: FailedBuildModel: "),
+        ("asked", UNANSWERED),
+        ("unanswered", UNANSWERED),
     ] {
         told.until(words, |told| told.first(address, words).is_some()).await;
     }
     challenge().await;
     let words = "challenge for coder.example: Cloudflare says 403";
     told.until(words, |told| told.first("certificate", words).is_some()).await;
+    hear_again(SILENT).await;
     let quotas: Api<ResourceQuota> = Api::namespaced(api(), FULL);
     let room = Patch::Merge(json!({"spec": {"hard": {"pods": "1"}}}));
     quotas.patch("all", &PatchParams::default(), &room).await.unwrap();
@@ -262,6 +294,7 @@ async fn heal(told: Told, stop: Stop, all: usize) {
 async fn row_098_why_a_rollout_does_not_come_up_is_told_within_seconds() {
     let access = access();
     policy().await;
+    silence(SILENT).await;
     // Where no node has joined yet, a daemon set has nothing to run, and is done.
     let nodes: Api<Node> = Api::all(api());
     while nodes.list(&ListParams::default()).await.unwrap().items.len() < 2 {
@@ -277,7 +310,7 @@ async fn row_098_why_a_rollout_does_not_come_up_is_told_within_seconds() {
         Run { stop, listener: Arc::new(move |event| heard.hear(event, begun.elapsed())), ..Run::default() };
     let report = engine.apply(planned, &run).await.unwrap();
     let done: Vec<&str> = report.done.iter().map(|(address, _)| address.0.as_str()).collect();
-    for address in ["good", "after", "nowhere", "fits", "volume"] {
+    for address in ["good", "after", "nowhere", "fits", "volume", "asked", "unanswered"] {
         assert!(done.contains(&address), "`{address}`: {report:#?}");
     }
     healing.await.unwrap();
@@ -317,4 +350,39 @@ async fn row_098_why_a_rollout_does_not_come_up_is_told_within_seconds() {
             told.waits
         );
     }
+}
+
+/// Nothing else is going on that would show that the cluster is there.
+#[tokio::test]
+async fn a_change_that_waits_for_a_webhook_says_so_and_is_made_when_it_answers() {
+    let (access, space) = (access(), "reasons-changed");
+    let all = |value: &str| {
+        stack(&access, |stack| {
+            stack.add("namespace", namespace(space));
+            stack.add("settings", settings(space, json!({"a": value})));
+        })
+    };
+    let engine = Engine::new(registry(), Arc::new(MemoryStore::default()));
+    let apply = async |value: &str, run: Run| {
+        let planned = engine.plan(&all(value), &PlanOptions::default()).await.unwrap();
+        let report = engine.apply(planned, &run).await.unwrap();
+        assert!(report.is_complete(), "{report:#?}");
+    };
+    apply("1", Run::default()).await;
+    silence(space).await;
+    let maps: Api<ConfigMap> = Api::namespaced(api(), space);
+    let other = Patch::Merge(json!({"data": {"b": "2"}}));
+    let is_guarded =
+        async || maps.patch("settings", &PatchParams::default().dry_run(), &other).await.is_err();
+    while !is_guarded().await {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (told, begun) = (Told::default(), Instant::now());
+    let heard = told.clone();
+    let run = Run { listener: Arc::new(move |event| heard.hear(event, begun.elapsed())), ..Run::default() };
+    tokio::join!(apply("2", run), async {
+        told.until(UNANSWERED, |told| told.first("settings", UNANSWERED).is_some()).await;
+        hear_again(space).await;
+    });
+    assert!(told.first("settings", UNANSWERED).unwrap() < Duration::from_secs(30), "{:#?}", told.waits);
 }
