@@ -30,22 +30,31 @@ pub(crate) fn register(
     bundles: Option<Arc<dyn Bundles>>,
     vault: Arc<dyn Vault>,
 ) {
-    let credentials = sdk.credentials_provider();
+    let sdk = sdk.clone();
     causeway_k8s::register(registry, move |access: Access| {
-        let (credentials, bundles, vault) = (credentials.clone(), bundles.clone(), Arc::clone(&vault));
+        let kubernetes = connect(&sdk, &access);
+        let (bundles, vault) = (bundles.clone(), Arc::clone(&vault));
         async move {
-            let credentials = credentials.ok_or_else(|| Error::Connect {
-                place: access.name.clone(),
-                source: "there are no credentials to enter it with".into(),
-            })?;
-            let caller = Caller { credentials, region: access.region.clone(), cluster: access.name.clone() };
-            let kubernetes = Kubernetes::new(&access, caller)?.with_vault(vault);
+            let kubernetes = kubernetes?.with_vault(vault);
             Ok(match bundles {
                 Some(bundles) => kubernetes.with_bundles(bundles),
                 None => kubernetes,
             })
         }
     });
+}
+
+/// A client for a cluster, as whoever deploys.
+///
+/// # Errors
+/// There are no credentials, or where it is cannot be read.
+pub(crate) fn connect(sdk: &SdkConfig, access: &Access) -> Result<Kubernetes, Error> {
+    let credentials = sdk.credentials_provider().ok_or_else(|| Error::Connect {
+        place: access.name.clone(),
+        source: "there are no credentials to enter it with".into(),
+    })?;
+    let caller = Caller { credentials, region: access.region.clone(), cluster: access.name.clone() };
+    Kubernetes::new(access, caller)
 }
 
 /// The API of the cluster `name` in `region`, as whoever deploys.
@@ -69,11 +78,7 @@ pub(crate) async fn enter(
         endpoint: cluster.endpoint.ok_or_else(none)?.into(),
         certificate_authority: authority.into(),
     };
-    let credentials = sdk.credentials_provider();
-    let credentials =
-        credentials.ok_or_else(|| Failure::new(Code::Unavailable, "there are no credentials"))?;
-    let caller = Caller { credentials, region: region.to_owned(), cluster: name.to_owned() };
-    Ok(Kubernetes::new(&access, caller)?.client())
+    Ok(connect(sdk, &access)?.client())
 }
 
 /// Whoever deploys, at the door of one cluster.

@@ -4,13 +4,13 @@
 
 pub(crate) use causeway_ending::document::{Document, Error, Place, done, ended, failed};
 
-use causeway_aws::preflight::Finding;
 use causeway_core::{
     Address,
     away::Away,
     claim::Found,
     engine::Drift,
     estimate::Estimate,
+    finding::Finding,
     guard::Refusal,
     history::{Blame, Difference, PastRun},
     plan::{self, Action, Claimed},

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod error;
 pub mod estimate;
 pub mod event;
+pub mod finding;
 pub mod freeze;
 pub mod graph;
 pub mod guard;

@@ -3,7 +3,7 @@
 
 use crate::{
     engine::Planned,
-    place::PlaceData,
+    place::{PlaceData, PlaceSpec},
     plan::Action,
     registry::Registry,
     resource::{Resource, Status},
@@ -20,7 +20,7 @@ pub struct Wanted {
     pub address: Address,
     /// Its kind.
     pub kind: &'static str,
-    /// Where it lives.
+    /// Where it lives, with references left where that is not known yet.
     pub place: PlaceData,
     /// What is done; [`Action::Keep`] also for what the plan was told to leave out.
     pub action: Action,
@@ -93,11 +93,14 @@ impl Planned {
                 }
                 outputs
             });
-            let spec = resolve(&node.spec, &|r| lookup_in(r, |a| known.get(a)));
+            let lookup = |r: &str| lookup_in(r, |a| known.get(a));
+            let spec = resolve(&node.spec, &lookup);
+            let place = PlaceSpec::from(&resolve(&node.place.spec.json(), &lookup));
+            let place = PlaceData { provider: node.place.provider.clone(), spec: place };
             if let Some(outputs) = &outputs {
                 known.insert(address.clone(), outputs.clone());
             }
-            let (kind, place) = (node.kind, node.place.clone());
+            let kind = node.kind;
             out.push(Wanted { address, kind, place, action, outputs, spec });
         }
         out

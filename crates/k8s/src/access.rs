@@ -5,7 +5,7 @@ use causeway_core::{
     place::{Client, Place},
 };
 use futures::{FutureExt, future::BoxFuture};
-use http::{HeaderValue, Request, Uri, header::AUTHORIZATION};
+use http::{HeaderValue, Method, Request, Uri, header::AUTHORIZATION};
 use kube::{
     Config,
     client::{Body, ClientBuilder},
@@ -112,6 +112,20 @@ impl Kubernetes {
         Kubernetes { vault, ..self }
     }
 
+    /// The same, and changes nothing: whatever it sends, it asks for a dry run. Admission, validation, quotas and rights answer as
+    /// they would, and nothing is stored.
+    /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>
+    #[must_use]
+    pub fn dry(self) -> Self {
+        let api = self.api.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let api = api.clone();
+            async move { api.send(dry(request)?).await.map_err(BoxError::from) }
+        });
+        let api = kube::Client::new(service, self.api.default_namespace());
+        Kubernetes { looks: Arc::new(Looks::new(api.clone())), api, ..self }
+    }
+
     /// The client itself, for what is not a resource.
     pub fn client(&self) -> kube::Client {
         self.api.clone()
@@ -153,6 +167,16 @@ fn certificates(encoded: &str) -> Result<Vec<Vec<u8>>, BoxError> {
     }
 }
 
+/// A request that stores nothing.
+fn dry(mut request: Request<Body>) -> Result<Request<Body>, BoxError> {
+    if request.method() != Method::GET {
+        let uri = request.uri();
+        let asks = if uri.query().is_some_and(|query| !query.is_empty()) { '&' } else { '?' };
+        *request.uri_mut() = format!("{}{asks}dryRun=All", uri.to_string().trim_end_matches('?')).parse()?;
+    }
+    Ok(request)
+}
+
 struct Held {
     tokens: Box<dyn Tokens>,
     token: Mutex<Option<Token>>,
@@ -177,5 +201,25 @@ impl Held {
             Ok(request)
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_changes_something_is_a_dry_run() {
+        let asked = |method: &str, uri: &str| {
+            let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
+            dry(request).unwrap().uri().to_string()
+        };
+        assert_eq!(asked("GET", "/api/v1/nodes?limit=1"), "/api/v1/nodes?limit=1");
+        assert_eq!(
+            asked("PATCH", "/api/v1/nodes/a?&fieldManager=b"),
+            "/api/v1/nodes/a?&fieldManager=b&dryRun=All"
+        );
+        assert_eq!(asked("POST", "/api/v1/nodes?"), "/api/v1/nodes?dryRun=All");
+        assert_eq!(asked("DELETE", "/api/v1/nodes/a"), "/api/v1/nodes/a?dryRun=All");
     }
 }

@@ -81,9 +81,19 @@ pub(crate) fn caused(status: &Status, reason: &str) -> bool {
 
 /// The API server's own words, once.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-struct Said {
-    message: String,
+#[error("{}", .0.message)]
+struct Said(Status);
+
+/// What the API server said of a call that it refused, where it was the one that refused.
+pub(crate) fn answer(error: &Error) -> Option<&Status> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(Said(status)) = error.downcast_ref() {
+            return Some(status);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// What to do where somebody else answers.
@@ -97,9 +107,7 @@ struct Untrusted(#[source] kube::Error);
 fn said(error: kube::Error) -> Box<dyn StdError + Send + Sync> {
     match error {
         error if is_untrusted(&error) => Box::new(Untrusted(error)),
-        kube::Error::Api(status) if !status.message.is_empty() => {
-            Box::new(Said { message: status.message.clone() })
-        }
+        kube::Error::Api(status) if !status.message.is_empty() => Box::new(Said(*status)),
         other => Box::new(other),
     }
 }

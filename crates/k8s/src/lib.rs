@@ -21,6 +21,7 @@ pub mod mirror;
 mod noun;
 pub mod objects;
 pub mod platform;
+pub mod preflight;
 pub mod rbac;
 mod reasons;
 mod rollout;

@@ -9,7 +9,7 @@ use crate::{
     noun::{Noun, Scope},
     rollout,
     shown::{Owned, shown},
-    vault::filled,
+    vault::{STORED, filled},
 };
 use causeway_core::{
     Class, Cx, Error, Live, Owner, Recovery, Resource, Secret, Tags, Timing, diff::Diff, error::Found,
@@ -287,6 +287,18 @@ fn inside<'a>(object: &'a mut Map<String, Json>, field: &str) -> &'a mut Map<Str
     match at {
         Json::Object(map) => map,
         _ => unreachable!("it was just made an object"),
+    }
+}
+
+/// Whether a secret stands in it, or the name of one.
+pub(crate) fn holds_secret(json: &Json) -> bool {
+    match json {
+        Json::Object(fields) => {
+            let is = |key: &String| ["$secret", "$sealed", STORED].contains(&key.as_str());
+            fields.keys().any(is) || fields.values().any(holds_secret)
+        }
+        Json::Array(items) => items.iter().any(holds_secret),
+        _ => false,
     }
 }
 

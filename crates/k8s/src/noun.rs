@@ -69,6 +69,10 @@ pub trait Noun:
     }
 }
 
+fn definition_of<K: Noun>() -> String {
+    format!("{}.{}", K::URL_PATH_SEGMENT, K::GROUP)
+}
+
 macro_rules! nouns {
     ($($noun:literal $kind:ty $(: replace $replace:tt)? $(, data $data:literal)? $(, balanced $balanced:literal)? $(, timing $timing:expr)? $(, status $status:path)?;)+) => {
         $(impl Noun for $kind {
@@ -85,6 +89,14 @@ macro_rules! nouns {
         /// Every kind, for a registry.
         pub(crate) fn register(kinds: ProviderKinds<'_, Kubernetes>) -> ProviderKinds<'_, Kubernetes> {
             kinds$(.add::<Manifest<$kind>>())+.add::<crate::crds::Crds>()
+        }
+
+        /// What a definition of the kind `noun` is called where it is a custom resource: its plural, and its group.
+        pub(crate) fn definition(noun: &str) -> Option<String> {
+            match noun {
+                $($noun => Some(definition_of::<$kind>()),)+
+                _ => None,
+            }
         }
     };
     (@replace [$($field:literal),*]) => { &["namespace", "name", $(concat!("object.", $field)),*] };

@@ -41,7 +41,7 @@ pub struct Stored {
 }
 
 /// How a stored value is told from others in an object.
-const STORED: &str = "$stored";
+pub(crate) const STORED: &str = "$stored";
 
 impl Stored {
     pub(crate) fn placeholder(&self) -> Json {

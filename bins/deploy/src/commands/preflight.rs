@@ -2,13 +2,17 @@
 
 use super::{Run, plan};
 use crate::{
-    cli, document,
+    cli, clusters, document,
     failure::{Code, Failure},
     session::Session,
 };
-use causeway_aws::preflight::{Extent, Finding, Growth, Identity, Preflight, Subject, Verdict};
+use causeway_aws::preflight::{Extent, Growth, Identity, Preflight, Subject};
 use causeway_config::Config;
-use causeway_core::{engine::Planned, plan::Action};
+use causeway_core::{
+    engine::Planned,
+    finding::{Finding, Verdict},
+    plan::Action,
+};
 use causeway_dns::provider::route53;
 use causeway_stacks::dns::{DnsAccount, DnsProvider};
 use std::collections::BTreeSet;
@@ -22,7 +26,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(run: &Run<'_>, flags: &Args) -> Result<Code, Failure> {
     let work = async |session: &Session, planned: Planned| {
-        let findings = of(session, &planned).run(Extent::All).await;
+        let findings = findings(session, &planned, Extent::All).await;
         Ok((session.cloud.clone(), findings))
     };
     let (cloud, findings) = plan::planned(run, &flags.scope, work).await?;
@@ -43,7 +47,7 @@ pub(crate) async fn before(run: &Run<'_>, session: &Session, planned: &Planned) 
     if planned.plan.is_empty() {
         return Ok(());
     }
-    let mut findings = of(session, planned).run(Extent::Touched).await;
+    let mut findings = findings(session, planned, Extent::Touched).await;
     findings.retain(|f| f.verdict != Verdict::Passed);
     if findings.is_empty() {
         return Ok(());
@@ -64,6 +68,17 @@ pub(crate) async fn before(run: &Run<'_>, session: &Session, planned: &Planned) 
                 .hint("`deploy preflight` shows every answer; `--skip-preflight` applies all the same"))
         }
     }
+}
+
+/// What AWS says of `planned`, and what the API servers of its clusters say.
+async fn findings(session: &Session, planned: &Planned, extent: Extent) -> Vec<Finding> {
+    let wanted = planned.wanted(session.engine.registry());
+    let sdk = session.sdk.clone();
+    let connect = move |access| std::future::ready(clusters::connect(&sdk, &access));
+    let objects = causeway_k8s::preflight::ask(planned, &wanted, connect);
+    let (mut findings, objects) = tokio::join!(of(session, planned).run(extent), objects);
+    findings.extend(objects);
+    findings
 }
 
 /// A preflight of `planned`.

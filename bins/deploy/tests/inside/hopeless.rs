@@ -141,6 +141,7 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     assert!(logs.contains("exit") || logs.contains("CrashLoopBackOff"), "{told}");
     let key = about(&told, &format!("{REGION}/coder-ws/provisioners/secret-provisioner-key"));
     assert!(key.contains("nobodys"), "{told}");
+    assert!(!told.contains("objects  whether"), "there was no cluster to be asked: {told}");
     // What does not need them is there.
     let cluster = {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -159,6 +160,12 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
         assert!(now.iter().any(|one| one == name), "{name} of {now:?}: {told}");
     }
 
+    let dry_runs = || -> usize {
+        let counted = kubernetes("dry", std::slice::from_ref(&cluster));
+        String::from_utf8(counted).unwrap().trim().parse().unwrap()
+    };
+    assert_eq!(dry_runs(), 0, "before there was a cluster");
+
     // Somebody lets no pod of Coder in; all else is mended, and comes up.
     kubernetes("deny", std::slice::from_ref(&cluster));
     world.edit("\n[eks.coder.organizations.coder]\nprovisioner_key = \"aws-secret:nobodys\"\n", "\n");
@@ -169,9 +176,6 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     assert!(ready().iter().any(|one| one == "coder-logstream-kube"), "{told}");
 
     kubernetes("allow", std::slice::from_ref(&cluster));
-    let upstream = "vendor/definitions/raw.githubusercontent.com/prometheus-operator";
-    let definition = found(&world.folder().join(upstream));
-    kubernetes("operator", &[definition, cluster.clone()]);
     world.edit(
         "[eks.coder.certificates]\n",
         "[eks.coder.organizations.coder]\nprovisioner_key = \"file:token\"\nprovisioners = 2\nkind = \"stateful-set\"\n\n\
@@ -179,9 +183,27 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     );
     world.write("token", "token");
     world.edit("[eks.coder.certificates]\n", &format!("{ALERTS}\n[eks.coder.certificates]\n"));
+    // Nobody has brought what rules are: the API server says so before anything is changed.
+    world.forget_calls();
+    let before = dry_runs();
+    for command in [&["preflight"][..], &["apply", "--yes"]] {
+        let told = world.deploy(command).exits(101);
+        let rules = about(&told, "it knows no prometheusrules.monitoring.coreos.com");
+        assert!(rules.starts_with("! objects"), "{command:?}: {told}");
+        assert_eq!(told.matches("! objects").count(), 1, "{command:?}: {told}");
+        assert!(told.contains("[eks.coder.alerts]"), "{command:?}: {told}");
+    }
+    assert!(dry_runs() > before, "the others were asked");
+    assert_eq!(world.mutations().iter().map(|call| call.name()).collect::<Vec<_>>(), Vec::<String>::new());
+    let upstream = "vendor/definitions/raw.githubusercontent.com/prometheus-operator";
+    let definition = found(&world.folder().join(upstream));
+    kubernetes("operator", &[definition, cluster.clone()]);
     world.deploy(&["apply", "--yes"]).succeeds();
+    let asked = dry_runs();
     world.deploy(&["plan", "--detailed-exitcode"]).succeeds();
     names_lead_there(&world);
+    assert!(!world.deploy(&["preflight"]).text().contains("objects  whether"), "nothing changes");
+    assert_eq!(dry_runs(), asked, "a clean plan asks nothing");
     let objects = list_of(std::slice::from_ref(&cluster)).remove(0);
     provisioners(&objects);
     let rules = objects.iter().find(|one| one["kind"] == "PrometheusRule").unwrap();

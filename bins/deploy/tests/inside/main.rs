@@ -84,6 +84,8 @@ fn example() -> String {
 struct Seen {
     /// The addresses of Kubernetes that the plan of the empty account has.
     planned: BTreeSet<String>,
+    /// What a preflight found in the empty account.
+    preflight: Vec<Json>,
     /// All objects of each region, after the apply.
     objects: Vec<Vec<Json>>,
     /// Where names lead after the apply, and after the destroy.
@@ -119,6 +121,10 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let steps = plan["result"]["plan"]["steps"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
     let planned = steps.iter().filter(|step| step["kind"].as_str().unwrap().starts_with("k8s."));
     let planned = planned.map(|step| step["address"].as_str().unwrap().to_owned()).collect();
+    // A new account may not start as many machines.
+    let preflight = world.deploy(&["preflight", "--json"]).exits(101);
+    let preflight: Json = serde_json::from_str(preflight.lines().next().unwrap()).unwrap();
+    let preflight = preflight["result"]["findings"].as_array().unwrap().clone();
     let mut told = world.deploy(&["apply", "--yes"]).succeeds();
     let keys = jobs::keys(&world);
     let objects = objects();
@@ -139,7 +145,8 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
          .describe_load_balancers()['LoadBalancers']], end='')",
     );
     told += &fs::read_to_string(world.folder().join(".causeway/journal.jsonl")).unwrap();
-    Seen { planned, objects, names, names_left: self::names(), again, aws, keys, told, changed, left }
+    let names_left = self::names();
+    Seen { planned, preflight, objects, names, names_left, again, aws, keys, told, changed, left }
 });
 
 /// Puts the definitions beside the configuration that are fetched where there is internet.
@@ -214,6 +221,12 @@ fn the_plan_of_an_empty_account_lists_every_object_that_apply_makes() {
     let planned: BTreeSet<String> = SEEN.planned.iter().filter(|a| !is_file(a)).cloned().collect();
     let made: BTreeSet<String> = made.iter().filter(|a| !is_file(a)).cloned().collect();
     assert_eq!(planned, made);
+}
+
+#[test]
+fn before_there_are_clusters_nobody_is_asked_about_objects() {
+    let asked = SEEN.preflight.iter().filter(|f| f["check"] == "objects").collect::<Vec<_>>();
+    assert!(SEEN.preflight.len() > 20 && asked.is_empty(), "{asked:#?}");
 }
 
 #[test]

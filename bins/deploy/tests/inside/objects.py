@@ -1,5 +1,6 @@
 """What API servers have, as the administrators of their kubeconfigs see it: `list` prints every object, `clear` takes what is
-ours away and waits until it is gone, the definitions of custom resources excepted; `suspend` suspends all jobs; `deny` lets no pod of
+ours away and waits until it is gone, the definitions of custom resources excepted; `suspend` suspends all jobs; `dry`
+prints how many dry runs there were; `deny` lets no pod of
 Coder in until `allow`; `operator FILE` brings what the Prometheus operator brings. Nothing of ours is in it."""
 
 import base64
@@ -27,11 +28,11 @@ def connection(kubeconfig):
         context.load_cert_chain(pair.name)
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({}))
 
-    def call(path, method="GET", body=None):
+    def call(path, method="GET", body=None, read=json.load):
         sent = urllib.request.Request(cluster["server"] + path, method=method, data=body and json.dumps(body).encode())
         sent.add_header("Content-Type", "application/merge-patch+json" if method == "PATCH" else "application/json")
         with opener.open(sent, timeout=60) as answer:
-            return json.load(answer)
+            return read(answer)
 
     return call
 
@@ -170,7 +171,14 @@ def operator(call):
     call("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "POST", definition)
 
 
-OTHERS = {"deny": deny, "operator": operator, "allow": allow, "suspend": suspend}
+def dry(call):
+    """As the API server counts its requests."""
+    lines = call("/metrics", read=lambda answer: answer.read().decode()).splitlines()
+    counted = [line for line in lines if line.startswith("apiserver_request_total{") and 'dry_run="All"' in line]
+    print(sum(int(line.rsplit(" ", 1)[1]) for line in counted))
+
+
+OTHERS = {"deny": deny, "operator": operator, "allow": allow, "dry": dry, "suspend": suspend}
 if sys.argv[1] in OTHERS:
     for path in sys.argv[3 if sys.argv[1] == "operator" else 2 :]:
         OTHERS[sys.argv[1]](connection(path))

@@ -117,8 +117,8 @@ fn covers(name: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
     use aws_smithy_types::DateTime;
+    use causeway_core::finding::Verdict;
 
     fn certificate(status: CertificateStatus, names: &[&str], end: i64) -> CertificateDetail {
         CertificateDetail::builder()

@@ -102,7 +102,7 @@ fn judge(asked: String, market: &Market, names: &[&str], limit: f64, others: f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     #[test]
     fn what_does_not_fit_is_a_warning_that_names_what_to_lower() {

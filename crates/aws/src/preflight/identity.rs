@@ -73,7 +73,7 @@ fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     #[test]
     fn a_session_has_to_outlast_the_plan() {

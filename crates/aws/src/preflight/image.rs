@@ -1,13 +1,13 @@
 //! Whether the image is there, and was built for the processor that the task asks for.
 
-use super::{Finding, Preflight, Verdict};
+use super::{Finding, Preflight};
 use crate::{
     Aws, Call,
     ecr::{ExistingImage, Image, Layout, Repository, RepositoryOutputs},
     ecs::TaskDefinition,
 };
 use aws_sdk_ecr::types::ImageIdentifier;
-use causeway_core::{Error, error::Found, error::chain, value::references};
+use causeway_core::{Error, error::Found, error::chain, finding::Verdict, value::references};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 

@@ -80,7 +80,7 @@ async fn compatible(aws: &Aws, addons: &[AddonVersion]) -> Result<Option<Finding
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     #[test]
     fn a_version_is_offered_and_supported() {

@@ -5,7 +5,6 @@
 
 mod actions;
 mod certificate;
-mod finding;
 mod growth;
 mod identity;
 mod image;
@@ -24,13 +23,12 @@ mod subnets;
 mod zone;
 
 pub use actions::{actions, calls, policy};
-pub use finding::{Finding, Verdict};
 pub use growth::Growth;
 pub use identity::{Identity, Session};
 
 use crate::{Aws, Region};
 use aws_config::{SdkConfig, retry::RetryConfig};
-use causeway_core::{Error, Resource, plan::Action, wanted::Wanted};
+use causeway_core::{Error, Resource, finding::Finding, plan::Action, wanted::Wanted};
 use futures::future::{BoxFuture, join_all};
 use std::{
     collections::{BTreeMap, BTreeSet},

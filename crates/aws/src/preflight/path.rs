@@ -177,7 +177,7 @@ fn judge(asked: String, rules: &Rules, from: &[Json], to: &[Json], port: i32) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     fn rule(group: &str, direction: Direction, port: i32, peer: End) -> Rule {
         Rule { group: group.into(), direction, tcp: true, ports: Some((port, port)), peer }

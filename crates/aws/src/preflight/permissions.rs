@@ -140,7 +140,7 @@ fn named(results: &[&EvaluationResult]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     fn result(action: &str, decision: Decision, missing: &[&str]) -> EvaluationResult {
         let missing = missing.iter().map(ToString::to_string).collect();

@@ -332,7 +332,7 @@ fn tasks(preflight: &Preflight, region: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     #[test]
     fn what_is_used_and_what_is_needed_have_to_fit() {

@@ -46,7 +46,7 @@ fn judge(range: &Cidr, region: &str, taken: &[(String, Cidr)]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     #[test]
     fn a_network_that_shares_addresses_is_named() {

@@ -39,7 +39,7 @@ fn judge(region: &str, status: Option<&str>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
+    use causeway_core::finding::Verdict;
 
     #[test]
     fn a_region_has_to_be_there_and_enabled() {

@@ -179,7 +179,8 @@ fn allows(policy: &PolicyDocument, action: &str, resource: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{policy::Statement, preflight::Verdict};
+    use crate::policy::Statement;
+    use causeway_core::finding::Verdict;
 
     const ARN: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:oidc-AbCdEf";
 

@@ -210,8 +210,8 @@ fn way(subnet: &str, tables: &[types::RouteTable]) -> Way {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preflight::Verdict;
     use aws_sdk_ec2::types::{Route, RouteTableAssociation};
+    use causeway_core::finding::Verdict;
 
     fn subnet(id: &str, zone: &str, free: i32) -> Subnet {
         Subnet::builder().subnet_id(id).availability_zone(zone).available_ip_address_count(free).build()

@@ -1,7 +1,7 @@
 //! One control plane for all tests, behind an EKS cluster of the sandbox.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use causeway_core::{Registry, Secret};
+use causeway_core::{Error, Registry, Secret};
 use causeway_k8s::{
     Access, Kubernetes, Token, Tokens,
     crds::{Bundles, Folder},
@@ -79,13 +79,14 @@ pub(crate) fn definitions() -> PathBuf {
     kubernetes::definitions(&Cache::find().unwrap()).unwrap()
 }
 
+pub(crate) async fn connect(access: Access) -> Result<Kubernetes, Error> {
+    let bundles: Arc<dyn Bundles> = Arc::new(Folder(definitions()));
+    Ok(Kubernetes::new(&access, Signed)?.with_bundles(bundles))
+}
+
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
-    let bundles: Arc<dyn Bundles> = Arc::new(Folder(definitions()));
-    causeway_k8s::register(&mut registry, move |access| {
-        let bundles = Arc::clone(&bundles);
-        async move { Ok(Kubernetes::new(&access, Signed)?.with_bundles(bundles)) }
-    });
+    causeway_k8s::register(&mut registry, connect);
     registry
 }
 

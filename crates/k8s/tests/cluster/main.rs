@@ -9,6 +9,7 @@ mod balancers;
 mod control_plane;
 mod immutable;
 mod platform;
+mod preflight;
 mod reasons;
 mod rights;
 #[path = "../platform/settings.rs"]

@@ -1,6 +1,6 @@
-//! What a check found.
+//! What was found by looks before a change at whether it can work: each question with its answer.
 
-use causeway_core::{Class, Error};
+use crate::error::{Class, Error};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -41,44 +41,39 @@ impl Finding {
         Finding { check: "", asked: asked.into(), verdict, answer: answer.into(), remedy: None }
     }
 
-    pub(super) fn passed(asked: impl Into<String>, answer: impl Into<String>) -> Self {
+    /// All is well.
+    pub fn passed(asked: impl Into<String>, answer: impl Into<String>) -> Self {
         Finding::new(Verdict::Passed, asked, answer)
     }
 
-    pub(super) fn warning(
-        asked: impl Into<String>,
-        answer: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    /// It works now and may not for long, or only looks wrong.
+    pub fn warning(asked: impl Into<String>, answer: impl Into<String>, remedy: impl Into<String>) -> Self {
         Finding { remedy: Some(remedy.into()), ..Finding::new(Verdict::Warning, asked, answer) }
     }
 
-    pub(super) fn failed(
-        asked: impl Into<String>,
-        answer: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    /// An apply would fail.
+    pub fn failed(asked: impl Into<String>, answer: impl Into<String>, remedy: impl Into<String>) -> Self {
         Finding { remedy: Some(remedy.into()), ..Finding::new(Verdict::Failed, asked, answer) }
     }
 
-    pub(super) fn not_asked(
-        asked: impl Into<String>,
-        answer: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    /// It could not be asked; `answer` says why.
+    pub fn not_asked(asked: impl Into<String>, answer: impl Into<String>, remedy: impl Into<String>) -> Self {
         Finding { remedy: Some(remedy.into()), ..Finding::new(Verdict::NotAsked, asked, answer) }
     }
 
-    pub(super) fn unreachable(asked: impl Into<String>, answer: impl Into<String>) -> Self {
+    /// Nobody answered.
+    pub fn unreachable(asked: impl Into<String>, answer: impl Into<String>) -> Self {
         let finding = Finding::new(Verdict::Unreachable, asked, answer);
         Finding {
-            remedy: Some("try again; look at the network and at the AWS status page".into()),
+            remedy: Some(
+                "try again; look at the network, and at the status page of who did not answer".into(),
+            ),
             ..finding
         }
     }
 
     /// The call did not work, so the question is open.
-    pub(super) fn not_answered(asked: impl Into<String>, error: &Error) -> Self {
+    pub fn not_answered(asked: impl Into<String>, error: &Error) -> Self {
         let answer = error.chain();
         match (error.class(), error) {
             (Class::Denied, Error::Call { call, .. }) => {
@@ -89,7 +84,9 @@ impl Finding {
         }
     }
 
-    pub(super) fn of(self, check: &'static str) -> Self {
+    /// What the check of this name found.
+    #[must_use]
+    pub fn of(self, check: &'static str) -> Self {
         Finding { check, ..self }
     }
 }
