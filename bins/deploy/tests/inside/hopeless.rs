@@ -2,12 +2,14 @@
 //!
 //! The same cluster has its names in Route 53, as boto3 tells them.
 
-use crate::{destroyed, kubernetes, list_of, text, vendored, world::World};
+use crate::{OBJECTS, destroyed, kubernetes, list_of, text, vendored, world::World};
 use causeway_sandbox::shared;
 use serde_json::{Value as Json, json};
 use std::{
     collections::BTreeSet,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -122,6 +124,28 @@ fn provisioners(objects: &[Json]) {
     assert!(!objects.iter().any(|one| is_deployment(&one)));
 }
 
+/// A webhook that refuses, a server of its own that the API server asks.
+struct Guard(Child);
+
+impl Guard {
+    /// On guard when it returns.
+    fn begin(cluster: &Path) -> Guard {
+        let mut python = Command::new(&shared().unwrap().installed().python);
+        let guard = python.args(["-c", OBJECTS, "guard"]).arg(cluster);
+        let mut guard = guard.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(guard.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "on guard\n");
+        Guard(guard)
+    }
+
+    /// Nobody is refused any more when it returns.
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
 #[test]
 fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     let world = World::with(NUMBER, EXAMPLE);
@@ -166,22 +190,25 @@ fn what_cannot_come_up_is_told_and_the_rest_is_done() {
     };
     assert_eq!(dry_runs(), 0, "before there was a cluster");
 
-    // Somebody lets no pod of Coder in; all else is mended, and comes up.
-    kubernetes("deny", std::slice::from_ref(&cluster));
-    world.edit("\n[eks.coder.organizations.coder]\nprovisioner_key = \"aws-secret:nobodys\"\n", "\n");
+    // A webhook lets no pod of Coder in, and no key; all else is mended, and comes up.
+    let guard = Guard::begin(&cluster);
+    world.edit("aws-secret:nobodys", "file:token");
+    world.write("token", "token");
     world.write("causeway.lock", &lock("v2.28.3", "v0.0.11"));
     let told = fails(&world);
+    let denied = "admission webhook \"guard.causeway.example\" denied the request: ";
     let server = about(&told, &format!("{REGION}/coder/deployment"));
-    assert!(server.contains("no pod of Coder, says the policy"), "{told}");
+    assert!(server.contains(&format!("{denied}no pod of Coder, says the guard")), "{told}");
+    let key = about(&told, &format!("{REGION}/coder-ws/provisioners/secret-provisioner-key"));
+    assert!(key.contains(&format!("{denied}nobody brings a key, says the guard")), "{told}");
     assert!(ready().iter().any(|one| one == "coder-logstream-kube"), "{told}");
+    guard.end();
 
-    kubernetes("allow", std::slice::from_ref(&cluster));
     world.edit(
-        "[eks.coder.certificates]\n",
-        "[eks.coder.organizations.coder]\nprovisioner_key = \"file:token\"\nprovisioners = 2\nkind = \"stateful-set\"\n\n\
-         [eks.coder.organizations.coder.sets.gpu]\nkey = \"file:token\"\ncount = 1\n\n[eks.coder.certificates]\n",
+        "provisioner_key = \"file:token\"\n",
+        "provisioner_key = \"file:token\"\nprovisioners = 2\nkind = \"stateful-set\"\n\n\
+         [eks.coder.organizations.coder.sets.gpu]\nkey = \"file:token\"\ncount = 1\n",
     );
-    world.write("token", "token");
     world.edit("[eks.coder.certificates]\n", &format!("{ALERTS}\n[eks.coder.certificates]\n"));
     // Nobody has brought what rules are: the API server says so before anything is changed.
     world.forget_calls();

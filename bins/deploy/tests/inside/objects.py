@@ -1,13 +1,17 @@
 """What API servers have, as the administrators of their kubeconfigs see it: `list` prints every object, `clear` takes what is
 ours away and waits until it is gone, the definitions of custom resources excepted; `suspend` suspends all jobs; `dry`
-prints how many dry runs there were; `deny` lets no pod of
-Coder in until `allow`; `operator FILE` brings what the Prometheus operator brings. Nothing of ours is in it."""
+prints how many dry runs there were; `guard` is a webhook that lets no pod of Coder in and no key of provisioners, until its
+input ends; `operator FILE` brings what the Prometheus operator brings. Nothing of ours is in it."""
 
 import base64
+import datetime
+import http.server
+import ipaddress
 import json
 import ssl
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -131,35 +135,107 @@ def suspend(call):
 ADMISSION = "/apis/admissionregistration.k8s.io/v1/"
 
 
-def deny(call):
-    policy = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": "no-coder"},
-        "spec": {
-            "matchConstraints": {
-                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "coder"}},
-            },
-            "validations": [{"expression": "false", "message": "no pod of Coder, says the policy"}],
-        },
-    }
-    binding = {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": "no-coder"},
-        "spec": {"policyName": "no-coder", "validationActions": ["Deny"]},
-    }
-    call(ADMISSION + "validatingadmissionpolicies", "POST", policy)
-    call(ADMISSION + "validatingadmissionpolicybindings", "POST", binding)
-    # It is in force a moment after that.
-    time.sleep(5)
+GUARD = "guard.causeway.example"
+SPACES = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["coder", "coder-ws"]}]}
 
 
-def allow(call):
-    for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
-        delete(call, f"{ADMISSION}{plural}/no-coder")
-    time.sleep(5)
+def refused(asked):
+    """What the guard says of an object; nothing where it takes it."""
+    kind, name = asked["kind"]["kind"], asked.get("name") or ""
+    if kind == "Pod" and asked["namespace"] == "coder":
+        return "no pod of Coder, says the guard"
+    return "nobody brings a key, says the guard" if kind == "Secret" and name == "provisioner-key" else None
+
+
+class Guard(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        why = refused(review["request"])
+        response = {"uid": review["request"]["uid"], "allowed": why is None}
+        if why:
+            response["status"] = {"code": 403, "message": why}
+        body = json.dumps({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def certified():
+    """A context for 127.0.0.1, and the certificate that shows it, which nobody else has signed."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, GUARD)])
+    begin = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, begin + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with tempfile.NamedTemporaryFile() as pair:
+        pair.write(made + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        pair.flush()
+        context.load_cert_chain(pair.name)
+    return context, made
+
+
+def guard(call):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Guard)
+    context, certificate = certified()
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": GUARD},
+        "webhooks": [
+            {
+                "name": GUARD,
+                "clientConfig": {
+                    "url": f"https://127.0.0.1:{server.server_port}/",
+                    "caBundle": base64.b64encode(certificate).decode(),
+                },
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods", "secrets"]}],
+                "namespaceSelector": SPACES,
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+            }
+        ],
+    }
+    path = ADMISSION + "validatingwebhookconfigurations"
+    call(path, "POST", configuration)
+    settle(call, True)
+    print("on guard", flush=True)
+    sys.stdin.read()
+    delete(call, f"{path}/{GUARD}")
+    settle(call, False)
+
+
+def settle(call, guarded):
+    """The API server hears of a webhook, and of its end, a moment later."""
+    begun = time.monotonic()
+    while is_refused(call) != guarded:
+        wait(begun)
+
+
+def is_refused(call):
+    secret = {"metadata": {"name": "provisioner-key"}}
+    try:
+        call("/api/v1/namespaces/coder-ws/secrets?dryRun=All", "POST", secret)
+    except urllib.error.HTTPError as error:
+        return GUARD in error.read().decode()
+    return False
 
 
 def operator(call):
@@ -178,7 +254,7 @@ def dry(call):
     print(sum(int(line.rsplit(" ", 1)[1]) for line in counted))
 
 
-OTHERS = {"deny": deny, "operator": operator, "allow": allow, "dry": dry, "suspend": suspend}
+OTHERS = {"guard": guard, "operator": operator, "dry": dry, "suspend": suspend}
 if sys.argv[1] in OTHERS:
     for path in sys.argv[3 if sys.argv[1] == "operator" else 2 :]:
         OTHERS[sys.argv[1]](connection(path))
