@@ -21,8 +21,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files up to this size are read as a whole; larger ones are streamed.
-const SMALL: u64 = 1024 * 1024;
+/// Files up to this size are read as a whole; larger ones are streamed, as many are sent at once.
+const SMALL: u64 = PIECE as u64;
 
 /// Files from this size on are sent in parts.
 const LARGE: u64 = 64 * 1024 * 1024;
