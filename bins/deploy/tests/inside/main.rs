@@ -123,7 +123,9 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let planned = planned.map(|step| step["address"].as_str().unwrap().to_owned()).collect();
     // A new account may not start as many machines.
     let preflight = world.deploy(&["preflight", "--json"]).exits(101);
-    let preflight: Json = serde_json::from_str(preflight.lines().next().unwrap()).unwrap();
+    // What is told to people comes after the document.
+    let mut preflight = serde_json::Deserializer::from_str(&preflight).into_iter::<Json>();
+    let preflight = preflight.next().unwrap().unwrap();
     let preflight = preflight["result"]["findings"].as_array().unwrap().clone();
     let mut told = world.deploy(&["apply", "--yes"]).succeeds();
     let keys = jobs::keys(&world);
