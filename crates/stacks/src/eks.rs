@@ -16,6 +16,7 @@ mod workloads;
 use crate::config::{Given, Problem, StackConfig};
 use causeway_aws::{AwsStack, iam::Deployer, id::Arn, sts::CallerIdentity};
 use causeway_core::{Stack, Tags, Value};
+use causeway_k8s::litellm::{Model, default_models};
 pub use config::*;
 pub use roles::llm_key_name;
 use workloads::Here;
@@ -28,6 +29,12 @@ impl Eks {
     /// What cannot work in a stack like `common`, all of it.
     pub fn problems(&self, common: &StackConfig) -> Vec<Problem> {
         legal::problems(self, common)
+    }
+
+    /// The models that LiteLLM leads to; none where it is not part of the stack.
+    pub fn language_models(&self) -> Vec<Model> {
+        let runs = self.coder.is_some() && self.litellm.as_ref().is_some_and(|litellm| litellm.url.is_some());
+        if runs { default_models(false) } else { vec![] }
     }
 }
 

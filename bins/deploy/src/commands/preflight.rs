@@ -6,15 +6,20 @@ use crate::{
     failure::{Code, Failure},
     session::Session,
 };
-use causeway_aws::preflight::{Extent, Growth, Identity, Preflight, Subject};
+use causeway_aws::preflight::{Extent, Growth, Identity, Model, Preflight, Subject};
 use causeway_config::Config;
 use causeway_core::{
     engine::Planned,
     finding::{Finding, Verdict},
     plan::Action,
+    wanted::Wanted,
 };
 use causeway_dns::provider::route53;
-use causeway_stacks::dns::{DnsAccount, DnsProvider};
+use causeway_k8s::litellm;
+use causeway_stacks::{
+    dns::{DnsAccount, DnsProvider},
+    eks::Eks,
+};
 use std::collections::BTreeSet;
 
 /// The flags.
@@ -95,6 +100,7 @@ pub(crate) fn of(session: &Session, planned: &Planned) -> Preflight {
         session.file.config.ecs.iter().flat_map(|ecs| {
             [Some(ecs.host().to_owned()), ecs.wildcard_access_url.clone()].into_iter().flatten()
         });
+    let models = models(&session.file.config, &wanted);
     let removed = planned.plan.steps.iter().filter(|s| s.action == Action::Delete);
     let in_route53 = |a: DnsAccount<'_>| a.provider == DnsProvider::Route53;
     let also = match session.file.config.dns_accounts().any(in_route53) {
@@ -108,6 +114,7 @@ pub(crate) fn of(session: &Session, planned: &Planned) -> Preflight {
         identity,
         hosts: hosts.collect(),
         growth: growth(&session.file.config),
+        models,
         takes,
     };
     Preflight::new(&session.sdk, subject)
@@ -133,6 +140,17 @@ fn growth(config: &Config) -> Vec<Growth> {
         })
     };
     regions.flat_map(of_region).collect()
+}
+
+/// What LiteLLM is told to ask of Bedrock, where the plan touches it or its role.
+fn models(config: &Config, wanted: &[Wanted]) -> Vec<Model> {
+    let is_part = |one: &&Wanted| one.address.0.split('/').any(|part| part == "litellm");
+    if !wanted.iter().filter(is_part).any(Wanted::is_touched) {
+        return vec![];
+    }
+    let all = config.eks.iter().flat_map(Eks::language_models);
+    let id = |model: &litellm::Model| model.id().strip_prefix("bedrock/").map(str::to_owned);
+    all.filter_map(|model| Some(Model { id: id(&model)?, name: model.name, region: model.region })).collect()
 }
 
 fn code(findings: &[Finding]) -> Code {

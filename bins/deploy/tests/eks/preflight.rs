@@ -1,6 +1,7 @@
 //! What `deploy preflight` asks before the three regions are made.
 
 use crate::{AI_CODER, REGIONS, world::World};
+use causeway_sandbox::gateway::{Act, Rule};
 use serde_json::Value as Json;
 
 /// The findings, and that looking changed nothing.
@@ -45,12 +46,21 @@ fn what_three_regions_need_is_asked_before_they_are_made() {
     assert_eq!(verdict(&fine, "quotas", &[processors, "us-west-2"]), ("failed", "5 are allowed, 0 are used"));
     let (_, roles) = verdict(&fine, "linked roles", &["service-linked roles"]);
     assert!(roles.contains("iam:CreateServiceLinkedRole") || roles == "all of them do", "{roles}");
-    assert_eq!(verdict(&fine, "models", &["anthropic.*", "us-east-2"]).0, "not_asked");
+    // Nobody of a new account has agreed to anything.
+    for (region, model) in [("us-east-2", "claude-3-7-sonnet"), ("eu-west-2", "claude-3-haiku")] {
+        let (verdict, answer) = verdict(&fine, "models", &["anthropic.*", region]);
+        assert!(verdict == "warning" && answer.contains("agreed to its terms"), "{answer}");
+        assert!(answer.contains(model), "{answer}");
+    }
+    assert!(!verdict(&fine, "models", &["anthropic.*", "eu-west-2"]).1.contains("claude-3-5-haiku"));
 
     world.boto3(
         "ec2 = boto3.client('ec2', region_name='us-west-2')\n\
          for i in range(4): ec2.create_vpc(CidrBlock='10.1.0.0/16')\n\
-         ec2.create_volume(AvailabilityZone='us-west-2a', Size=1024, VolumeType='gp3')",
+         ec2.create_volume(AvailabilityZone='us-west-2a', Size=1024, VolumeType='gp3')\n\
+         bedrock = boto3.client('bedrock', region_name='us-east-2')\n\
+         for model in bedrock.list_foundation_models()['modelSummaries']:\n    \
+             bedrock.create_foundation_model_agreement(modelId=model['modelId'], offerToken='offer')",
     );
     let full = findings(&world, 101);
     assert_eq!(
@@ -61,4 +71,12 @@ fn what_three_regions_need_is_asked_before_they_are_made() {
     let (_, disks) = verdict(&full, "quotas", &["gp3", "us-west-2"]);
     assert!(disks.ends_with("1 are used"), "{disks}");
     assert_eq!(verdict(&full, "quotas", &["1 more VPCs", "us-east-2"]).0, "passed");
+    assert_eq!(verdict(&full, "models", &["anthropic.*", "us-east-2"]).0, "passed");
+
+    // Where Bedrock may not be asked, nobody knows.
+    let denied = world.rule(Rule::new("bedrock:GetFoundationModelAvailability", Act::Denied));
+    let unknown = findings(&world, 101);
+    world.unset(denied);
+    let (unasked, why) = verdict(&unknown, "models", &["the models may be used"]);
+    assert!(unasked == "not_asked" && why.contains("GetFoundationModelAvailability"), "{why}");
 }

@@ -84,8 +84,9 @@ fn example() -> String {
 struct Seen {
     /// The addresses of Kubernetes that the plan of the empty account has.
     planned: BTreeSet<String>,
-    /// What a preflight found in the empty account.
+    /// What a preflight found in the empty account, and what it called of Bedrock.
     preflight: Vec<Json>,
+    bedrock: Vec<String>,
     /// All objects of each region, after the apply.
     objects: Vec<Vec<Json>>,
     /// Where names lead after the apply, and after the destroy.
@@ -127,6 +128,8 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     let mut preflight = serde_json::Deserializer::from_str(&preflight).into_iter::<Json>();
     let preflight = preflight.next().unwrap().unwrap();
     let preflight = preflight["result"]["findings"].as_array().unwrap().clone();
+    let bedrock = world.calls().into_iter().filter(|call| call.service == "bedrock");
+    let bedrock = bedrock.map(|call| call.name()).collect();
     let mut told = world.deploy(&["apply", "--yes"]).succeeds();
     let keys = jobs::keys(&world);
     let objects = objects();
@@ -148,7 +151,7 @@ static SEEN: LazyLock<Seen> = LazyLock::new(|| {
     );
     told += &fs::read_to_string(world.folder().join(".causeway/journal.jsonl")).unwrap();
     let names_left = self::names();
-    Seen { planned, preflight, objects, names, names_left, again, aws, keys, told, changed, left }
+    Seen { planned, preflight, bedrock, objects, names, names_left, again, aws, keys, told, changed, left }
 });
 
 /// Puts the definitions beside the configuration that are fetched where there is internet.
@@ -226,9 +229,32 @@ fn the_plan_of_an_empty_account_lists_every_object_that_apply_makes() {
 }
 
 #[test]
-fn before_there_are_clusters_nobody_is_asked_about_objects() {
-    let asked = SEEN.preflight.iter().filter(|f| f["check"] == "objects").collect::<Vec<_>>();
-    assert!(SEEN.preflight.len() > 20 && asked.is_empty(), "{asked:#?}");
+fn before_there_are_clusters_only_aws_is_asked_and_models_wherever_they_lead() {
+    let of = |check: &str| SEEN.preflight.iter().filter(|f| f["check"] == check).collect::<Vec<_>>();
+    assert!(of("objects").is_empty(), "{:#?}", of("objects"));
+    let models = of("models");
+    let [haiku, sonnet] = models[..] else { panic!("{models:#?}") };
+    for (found, asked, places) in [
+        (
+            haiku,
+            "6 models behind anthropic.claude.haiku",
+            "claude-3-haiku-20240307-v1:0 in us-east-1, us-east-2, us-west-2",
+        ),
+        (
+            sonnet,
+            "5 models behind anthropic.claude.sonnet",
+            "claude-3-sonnet-20240229-v1:0 in us-east-1, us-west-2",
+        ),
+    ] {
+        assert!(text(found, "/asked").contains(asked), "{found:#}");
+        assert_eq!(found["verdict"], "failed", "{found:#}");
+        let answer = text(found, "/answer");
+        assert!(answer.contains("nobody of the account has agreed") && answer.contains(places), "{found:#}");
+        assert!(text(found, "/remedy").contains("aws-marketplace:Subscribe"), "{found:#}");
+    }
+    let count = |name: &str| SEEN.bedrock.iter().filter(|call| *call == name).count();
+    let each = (count("bedrock:ListInferenceProfiles"), count("bedrock:GetFoundationModelAvailability"));
+    assert_eq!((each, SEEN.bedrock.len()), ((3, 14), 17), "{:?}", SEEN.bedrock);
 }
 
 #[test]

@@ -445,6 +445,9 @@ pub fn calls(kind: &str) -> Option<BTreeSet<&'static str>> {
 /// What a preflight itself asks, and only looks.
 const ASKED: &[&str] = &[
     "acm:DescribeCertificate",
+    "bedrock:GetFoundationModelAvailability",
+    "bedrock:ListFoundationModels",
+    "bedrock:ListInferenceProfiles",
     "ec2:DescribeAddresses",
     "ec2:DescribeInstanceTypeOfferings",
     "ec2:DescribeInstanceTypes",

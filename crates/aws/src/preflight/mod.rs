@@ -25,6 +25,7 @@ mod zone;
 pub use actions::{actions, calls, policy};
 pub use growth::Growth;
 pub use identity::{Identity, Session};
+pub use models::Model;
 
 use crate::{Aws, Region};
 use aws_config::{SdkConfig, retry::RetryConfig};
@@ -53,6 +54,8 @@ pub struct Subject {
     pub hosts: Vec<String>,
     /// The machines that may come later.
     pub growth: Vec<Growth>,
+    /// The models that something in the plan is told to ask, where the plan touches it.
+    pub models: Vec<Model>,
     /// About how long it takes.
     pub takes: Duration,
 }
@@ -62,10 +65,12 @@ pub struct Preflight {
     wanted: Vec<Wanted>,
     removed: Vec<(String, Action)>,
     also: BTreeSet<&'static str>,
+    config: SdkConfig,
     clients: BTreeMap<String, Aws>,
     identity: Identity,
     hosts: Vec<String>,
     growth: Vec<Growth>,
+    models: Vec<Model>,
     takes: Duration,
     touched: bool,
 }
@@ -194,7 +199,7 @@ const CHECKS: &[Check] = &[
 impl Preflight {
     /// Looks at `subject`.
     pub fn new(config: &SdkConfig, subject: Subject) -> Self {
-        let Subject { wanted, removed, also, identity, hosts, growth, takes } = subject;
+        let Subject { wanted, removed, also, identity, hosts, growth, models, takes } = subject;
         // Reads may be repeated, so here the SDK does it.
         let config = config.to_builder().retry_config(RetryConfig::standard()).build();
         let clients = wanted
@@ -202,7 +207,19 @@ impl Preflight {
             .filter_map(region_of)
             .map(|region| (region.clone(), Aws::new(&config, &Region::new(region))))
             .collect();
-        Preflight { wanted, removed, also, clients, identity, hosts, growth, takes, touched: false }
+        Preflight {
+            wanted,
+            removed,
+            also,
+            config,
+            clients,
+            identity,
+            hosts,
+            growth,
+            models,
+            takes,
+            touched: false,
+        }
     }
 
     /// Runs the checks, all at once.

@@ -28,6 +28,7 @@
 //! | `ec2_dry_run` | `DryRunOperation` (412) |
 //! | `tokens` | `ClientToken` of NAT gateways, instances, interfaces, endpoints, flow logs and template versions, of ECS services and `RunTask`; `IdempotentParameterMismatch`, `ConflictException` |
 //! | `autoscaling_groups` | instance refreshes, the template version of an instance, metrics one by one, `ResourceInUse`; instances take their interfaces along |
+//! | `bedrock_models` | in which regions models of Claude are, and where their profiles lead; `ValidationException`, `ResourceNotFoundException` for what is no model |
 //! | `cloudfront_functions` | the live stage of functions; `NoSuchFunctionExists`, `FunctionSizeLimitExceeded` |
 //! | `cloudfront_keys` | the keys of key value stores, told in memory, with their limits; `CannotDeleteEntityWhileInUse` |
 //! | `cloudfront_refusals` | `FunctionInUse`, `CachePolicyInUse`, `ResponseHeadersPolicyInUse`, `OriginAccessControlInUse`, `InvalidFunctionAssociation` |

@@ -2,6 +2,7 @@
 //! it may answer itself, change the request, or change the answer.
 
 mod autoscaling_groups;
+mod bedrock_models;
 pub(crate) mod cloudfront_functions;
 pub(crate) mod cloudfront_keys;
 mod cloudfront_refusals;
@@ -161,6 +162,7 @@ const FIXES: &[Fix] = &[
     Fix { info: ec2_routes::INFO, run: ec2_routes::run },
     Fix { info: ec2_vpc_endpoints::INFO, run: ec2_vpc_endpoints::run },
     Fix { info: autoscaling_groups::INFO, run: autoscaling_groups::run },
+    Fix { info: bedrock_models::INFO, run: bedrock_models::run },
     Fix { info: cloudfront_sites::INFO, run: cloudfront_sites::run },
     Fix { info: cloudfront_refusals::INFO, run: cloudfront_refusals::run },
     Fix { info: cloudfront_functions::INFO, run: cloudfront_functions::run },

@@ -16,7 +16,7 @@ use causeway_k8s::{
     Manifest,
     coder::{self, Tls, logstream, provisioner, proxy, server, workspaces},
     kept::Kept,
-    litellm::{self, config::Config, default_models, proxy::Needs},
+    litellm::{self, config::Config, proxy::Needs},
     platform::cert_manager::{self, PRODUCTION, STAGING},
 };
 
@@ -250,7 +250,8 @@ fn language_models(
         salt_key: Kept::stored("litellm-keys", "salt", models.salt_key.clone()),
         host: host(url).to_owned(),
     };
-    let settings = Config { cluster_mode: config.cache.cluster_mode, ..Config::new(default_models(false)) };
+    let settings =
+        Config { cluster_mode: config.cache.cluster_mode, ..Config::new(wanted.config.language_models()) };
     let mut settings = litellm::proxy::Settings::new(&wanted.given.images.litellm, settings, needs);
     settings.replicas = i32::from(config.replicas);
     settings.nodes = system_nodes();
