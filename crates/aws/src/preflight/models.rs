@@ -53,9 +53,14 @@ pub(super) async fn run(preflight: &Preflight) -> Result<Vec<Finding>, Error> {
     let regions: BTreeSet<&str> = all.iter().map(|(region, _)| region.as_str()).collect();
     let clients: BTreeMap<&str, Client> =
         regions.into_iter().map(|region| (region, bedrock(preflight, region))).collect();
-    let asking =
-        stream::iter(all).map(async |at| Ok((at, trouble_at(&clients[at.0.as_str()], &at.1).await?)));
-    let troubles: BTreeMap<&At, Option<Trouble>> = asking.buffer_unordered(AT_ONCE).try_collect().await?;
+    let ask = |at| {
+        let (region, _): &At = at;
+        let client = &clients[region.as_str()];
+        async move { Ok::<_, Error>((at, trouble_at(client, &at.1).await?)) }
+    };
+    let asking: Vec<_> = all.into_iter().map(ask).collect();
+    let answers = stream::iter(asking).buffer_unordered(AT_ONCE);
+    let troubles: BTreeMap<&At, Option<Trouble>> = answers.try_collect().await?;
     Ok(groups.iter().map(|group| judge(group, &troubles)).collect())
 }
 
