@@ -285,6 +285,7 @@ async fn a_certificate_is_taken() {
 static SEEN: LazyLock<Together> = LazyLock::new(|| Together::of(seen));
 
 async fn seen() -> Together {
+    crate::preflight::without_definitions().await;
     let nodes = Nodes { selector: BTreeMap::from([("team".into(), "system".into())]), ..Nodes::default() };
     let rules = Crds {
         name: "prometheus".into(),
