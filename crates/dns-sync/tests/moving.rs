@@ -323,6 +323,7 @@ async fn whoever_is_killed_is_followed_by_one_who_goes_on() {
                 let at = format!("{act:?} at call {n} of {calls}, with a journal: {kept}");
                 assert!(held, "{at}");
                 first();
+                assert!(world.cloudflare.wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
                 world.cloudflare.unset(rule);
                 let leads = format!(" CNAME {NEW}");
                 let far = |line: &String| ["=waiting", "=switched", &leads].iter().any(|w| line.contains(*w));

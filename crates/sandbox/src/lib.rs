@@ -325,6 +325,14 @@ impl Sandbox {
         account::credentials(account)
     }
 
+    /// Ends what runs for an account of its own: its fakeclouds with the tasks of ECS, its databases, its control planes, and waits for
+    /// that. What moto knows of it stays, so the account is not to be used again. Tests that share a sandbox do it at their end: what they leave
+    /// is asked after several times a second.
+    pub fn close_account(&self, account: &str) {
+        self.gateway.close_account(account);
+        self.parts.close_account(account);
+    }
+
     /// The gateway, which counts calls and injects faults.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
@@ -485,6 +493,17 @@ impl Parts {
     fn servers(&self) -> MutexGuard<'_, Option<BTreeMap<String, Arc<Postgres>>>> {
         // Every change under this lock is complete in itself, so a panic elsewhere does no harm.
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close_account(&self, account: &str) {
+        self.emulators.close_account(account);
+        let own = format!("{account}-");
+        let mut servers = BTreeMap::new();
+        if let Some(all) = &mut *self.servers() {
+            servers.extend(all.extract_if(.., |id, _| id.starts_with(&own)));
+        }
+        drop(servers);
+        drop(self.kubernetes.close_all(&own));
     }
 
     /// The servers that nobody is asking anything right now; the others stop when their question is answered.

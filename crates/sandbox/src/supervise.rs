@@ -205,6 +205,17 @@ impl Processes {
         ended.collect()
     }
 
+    /// Tells those to end whose names begin like this, and waits until nothing of them is left.
+    pub(crate) fn stop(&self, prefix: &str) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ending: Vec<Process> = running
+            .iter_mut()
+            .flat_map(|all| all.extract_if(.., |one| one.name.starts_with(prefix)))
+            .collect();
+        drop(running);
+        ending.iter_mut().for_each(Process::end);
+    }
+
     /// Tells all of them to end and hands them out, to be waited for.
     pub(crate) fn end(&self) -> Vec<Process> {
         let mut ending =

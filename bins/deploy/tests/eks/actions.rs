@@ -276,7 +276,7 @@ async fn each_kind_calls_what_it_declares() {
         settle(&engine, &Stack::new("declared")).await;
     }
     let mut called: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for call in sandbox.gateway().calls().into_iter().filter(|call| call.access_key == key) {
+    for call in sandbox.gateway().calls_of(&key) {
         let name = call.name().replace("monitoring:", "cloudwatch:").replace("tagging:", "tag:");
         // Without a kind is what the test itself prepares.
         let Some(kind) = call.app else { continue };

@@ -262,7 +262,7 @@ impl Place {
 
     /// The calls so far, in the order of their ends.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.sandbox.gateway().calls().into_iter().filter(|c| c.access_key == self.key).collect()
+        self.sandbox.gateway().calls_of(&self.key)
     }
 
     /// What the journal says.
@@ -276,6 +276,12 @@ impl Place {
     pub(crate) fn inventory(&self, boto3: &Boto3) -> Json {
         let text = boto3.inventory(&self.key, &self.secret).replace(&self.account, "ACCOUNT");
         serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sandbox.close_account(&self.account);
     }
 }
 

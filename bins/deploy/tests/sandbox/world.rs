@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses another part of it")]
 
 use causeway_sandbox::{
-    Sandbox,
+    Sandbox, account,
     gateway::{Call, Rule, RuleId},
     shared,
 };
@@ -93,6 +93,12 @@ impl Drop for Started {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        sandbox().close_account(account::of(&self.key));
     }
 }
 
@@ -292,7 +298,7 @@ impl World {
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
-        sandbox().gateway().calls().into_iter().filter(|c| c.access_key == self.key).collect()
+        sandbox().gateway().calls_of(&self.key)
     }
 
     /// Calls that changed something, since [`World::forget_calls`].

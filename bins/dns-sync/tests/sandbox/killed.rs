@@ -55,8 +55,9 @@ async fn killed_at_each_call(journal: bool) {
             assert!(world.cloudflare.wait_held(rule, 1, Duration::from_secs(60)).await, "{act:?} {n}");
             // SIGKILL.
             run.kill().await.unwrap();
-            world.cloudflare.unset(rule);
             let at = format!("{act:?} at call {n} of {calls}, with a journal: {journal}");
+            assert!(world.cloudflare.wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
+            world.cloudflare.unset(rule);
             let ran = world.run(&APPLY).await;
             assert_eq!(ran.code, 0, "{at}: {ran:#?}");
             assert_eq!((world.said(), world.marks()), (expected(), 3), "{at}: {ran:#?}");

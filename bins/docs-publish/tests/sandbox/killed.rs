@@ -81,6 +81,7 @@ async fn killed(world: &World, arguments: &[&str], step: u64) {
             assert!(world.sandbox.gateway().wait_held(rule, 1, Duration::from_secs(120)).await, "{at}");
             // SIGKILL.
             run.kill().await.unwrap();
+            assert!(world.sandbox.gateway().wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
             world.sandbox.gateway().unset(rule);
             let sight_now = sight(world).await;
             assert!(sight_now.is_ok(), "{at}: {sight_now:?}");

@@ -183,8 +183,7 @@ impl World {
 
     /// The calls of this account since the last look, in the order of their ends.
     pub(crate) fn calls(&self) -> Vec<Call> {
-        let all: Vec<Call> =
-            self.sandbox.gateway().calls().into_iter().filter(|call| call.access_key == self.key).collect();
+        let all: Vec<Call> = self.sandbox.gateway().calls_of(&self.key);
         let before = self.looked.swap(all.len(), Ordering::Relaxed);
         all[before..].to_vec()
     }

@@ -149,7 +149,7 @@ impl Account {
     /// What a plan would do, and how often it called what.
     pub(crate) async fn plan(&self, stack: &Stack) -> (Vec<(String, Action)>, BTreeMap<String, usize>) {
         let (gateway, key) = (causeway_sandbox::shared().unwrap().gateway(), self.key());
-        let calls = || gateway.calls().into_iter().filter(|call| call.access_key == key);
+        let calls = || gateway.calls_of(&key).into_iter();
         let before = calls().count();
         let plan = self.engine.plan(stack, &PlanOptions::default()).await.unwrap().plan;
         let mut names = BTreeMap::new();

@@ -324,6 +324,12 @@ impl Cloudflare {
         self.state.rules.wait_held(id, count, limit).await
     }
 
+    /// Waits until whoever made the calls that a rule holds is gone; false if that takes longer than `limit`. Between the end of a program
+    /// and [`unset`](Self::unset), or a call that is held before its effect has it after all.
+    pub async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
+        self.state.rules.wait_abandoned(id, limit).await
+    }
+
     /// Lets the calls that a rule holds go on. Later calls are held again until the rule is taken away.
     pub fn release(&self, id: RuleId) {
         self.state.rules.release(id);

@@ -280,6 +280,12 @@ impl Gateway {
         lock(&self.state.calls).clone()
     }
 
+    /// The calls of whoever has this access key, in the order of their ends. Tests that share a sandbox ask for theirs only: all of them
+    /// together are many.
+    pub fn calls_of(&self, access_key: &str) -> Vec<Call> {
+        lock(&self.state.calls).iter().filter(|call| call.access_key == access_key).cloned().collect()
+    }
+
     /// The calls that change something; refused ones count as well.
     pub fn mutations(&self) -> Vec<Call> {
         lock(&self.state.calls).iter().filter(|call| call.mutates).cloned().collect()
@@ -288,6 +294,11 @@ impl Gateway {
     /// Forgets the calls so far.
     pub fn reset_calls(&self) {
         lock(&self.state.calls).clear();
+    }
+
+    /// Follows the deployments of an account no more.
+    pub(crate) fn close_account(&self, account: &str) {
+        self.state.fixes.deployments.close_account(account);
     }
 
     /// Adds a rule; the first matching one in the order of addition acts.
@@ -318,6 +329,12 @@ impl Gateway {
     /// Waits until an [`Act::Hold`] rule holds at least `count` calls; false if that takes longer than `limit`.
     pub async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
         self.state.rules.wait_held(id, count, limit).await
+    }
+
+    /// Waits until whoever made the calls that an [`Act::Hold`] rule holds is gone; false if that takes longer than `limit`. Between the end of a program
+    /// and [`unset`](Self::unset), or a call that is held before its effect has it after all.
+    pub async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
+        self.state.rules.wait_abandoned(id, limit).await
     }
 
     /// Lets the calls that an [`Act::Hold`] rule holds go on. Later calls are held again until the rule is taken away.

@@ -287,10 +287,18 @@ impl<A: Effect> Rules<A> {
     }
 
     pub(crate) async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
+        self.wait_until(id, limit, |held| *held >= count).await
+    }
+
+    pub(crate) async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
+        self.wait_until(id, limit, |held| *held == 0).await
+    }
+
+    async fn wait_until(&self, id: RuleId, limit: Duration, come: impl FnMut(&usize) -> bool) -> bool {
         let waiting =
             lock(&self.entries).iter().find(|entry| entry.id == id).map(|entry| entry.waiting.subscribe());
         let Some(mut waiting) = waiting else { return false };
-        matches!(tokio::time::timeout(limit, waiting.wait_for(|held| *held >= count)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(limit, waiting.wait_for(come)).await, Ok(Ok(_)))
     }
 
     pub(crate) fn release(&self, id: RuleId) {

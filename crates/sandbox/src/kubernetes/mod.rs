@@ -176,6 +176,13 @@ impl Kubernetes {
         clusters.into_values().flat_map(|cluster| cluster.end()).collect()
     }
 
+    /// Tells those to end whose ids begin like this and hands out what is to be waited for. What they kept in etcd stays.
+    pub(crate) fn close_all(&self, prefix: &str) -> Vec<Process> {
+        let mut clusters = self.clusters();
+        let ending = clusters.iter_mut().flat_map(|all| all.extract_if(.., |id, _| id.starts_with(prefix)));
+        ending.flat_map(|(_, cluster)| cluster.end()).collect()
+    }
+
     async fn open(&self, told: gateway::Cluster, aws: Inside) -> Result<gateway::Endpoint, BoxError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         // A cluster that is made again under its name must not find what the first one left.

@@ -66,6 +66,14 @@ pub(crate) struct Deployments {
     stops: Mutex<HashMap<String, (String, String)>>,
 }
 
+impl Deployments {
+    /// Forgets the services of an account, so that nobody follows their deployments.
+    pub(crate) fn close_account(&self, account: &str) {
+        let own = format!(":{account}:");
+        lock(&self.services).retain(|arn, _| !arn.contains(&own));
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rollout {
     InProgress,
