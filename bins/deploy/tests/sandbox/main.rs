@@ -191,15 +191,14 @@ fn killed_at_any_moment_it_ends_in_the_same_place() {
     let wanted = reference.inventory();
     // The moments are counted in changes, so they are spread over the whole run whatever the machine does.
     let total = reference.mutations().len();
-    let moments: Vec<usize> = (0..20).map(|i| 1 + i * (total - 1) / 19).collect();
-    let worlds: Vec<(usize, World)> =
-        moments.iter().enumerate().map(|(i, m)| (*m, World::new(100 + i as u64))).collect();
+    let moments: Vec<(u64, usize)> = (0..20).map(|i| (100 + i as u64, 1 + i * (total - 1) / 19)).collect();
     // A few at once: a run mostly waits.
-    for some in worlds.chunks(4) {
+    for some in moments.chunks(4) {
         std::thread::scope(|scope| {
-            for (moment, world) in some {
+            for (account, moment) in some {
                 let wanted = &wanted;
                 scope.spawn(move || {
+                    let world = World::new(*account);
                     world.kill_after(*moment, Duration::from_secs(120));
                     world.deploy(&["apply", "--yes"]).succeeds();
                     world.deploy(&["plan", "--detailed-exitcode"]).succeeds();

@@ -270,7 +270,7 @@ impl World {
         let since = Instant::now();
         while self.mutations().len() < changes && apply.try_wait().unwrap().is_none() {
             assert!(since.elapsed() < limit, "{changes} changes did not come about");
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(10));
         }
         apply.kill().unwrap();
         apply.wait().unwrap();

@@ -1,4 +1,5 @@
-"""The part of the docker command line that fakecloud 0.51 calls, with local processes for containers.
+"""The part of the docker command line that fakecloud 0.51 calls and that `container` does not answer itself, with local processes for
+containers.
 
 An image of the emulator's own registry must be there to be pulled. Its content is never run: every image behaves like the
 Coder server in coder.py. What a container with the awslogs driver prints goes to the emulator's CloudWatch logs while it runs
@@ -501,29 +502,7 @@ def port(arguments):
     print(f"127.0.0.1:{ports[inside]}")
 
 
-def network(arguments):
-    if arguments[:2] == ["inspect", "bridge"]:
-        print("127.0.0.1")
-    elif arguments[0] == "create":
-        print(secrets.token_hex(32))
-    elif arguments[0] == "inspect":
-        fail(f"Error response from daemon: network {arguments[1]} not found")
-
-
-def volume(arguments):
-    if arguments[0] == "create":
-        print(arguments[-1])
-    elif arguments[0] == "inspect":
-        fail(f"Error response from daemon: get {arguments[1]}: no such volume")
-
-
-# Containers end with the sandbox, so there is never one of an earlier run to list.
 COMMANDS = {
-    "info": lambda arguments: print("{}"),
-    "--version": lambda arguments: print("Docker version 0.0.0 (a stand-in that starts local processes)"),
-    "version": lambda arguments: print("0.0.0"),
-    "ps": lambda arguments: None,
-    "login": lambda arguments: None,
     "pull": pull,
     "image": image,
     "tag": tag,
@@ -534,8 +513,6 @@ COMMANDS = {
     "wait": wait,
     "logs": logs,
     "port": port,
-    "network": network,
-    "volume": volume,
 }
 
 name = sys.argv[1] if len(sys.argv) > 1 else ""
