@@ -27,6 +27,8 @@ ecs.register_task_definition(family="coder", networkMode="awsvpc", requiresCompa
 ecs.create_service(cluster="coder", serviceName="coder", taskDefinition="coder", desiredCount=0, launchType="FARGATE",
     networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}},
     loadBalancers=[{"targetGroupArn": group, "containerName": "coder", "containerPort": 3000}])
+# One that is still being made is left alone.
+elb.get_waiter("load_balancer_available").wait(WaiterConfig={"Delay": 1})
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
