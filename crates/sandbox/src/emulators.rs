@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use crate::gateway::lock;
 use crate::install::Installed;
 use crate::supervise::{Check, Ground, Process, Processes, Program};
 use crate::{Error, account};
@@ -26,10 +27,8 @@ pub(crate) struct Emulators {
     moto: String,
     processes: Processes,
     /// By account and region. The map is locked for a moment only; a cell is filled by whoever needs it first.
-    fakeclouds: Mutex<Fakeclouds>,
+    fakeclouds: Mutex<BTreeMap<(String, String), Slot>>,
 }
-
-type Fakeclouds = BTreeMap<(String, String), Slot>;
 
 impl Emulators {
     /// Starts moto, and fakecloud for the default account in `region`.
@@ -50,11 +49,6 @@ impl Emulators {
         Ok(Emulators { ground, installed, region: region.to_owned(), moto, processes, fakeclouds })
     }
 
-    fn fakeclouds(&self) -> MutexGuard<'_, Fakeclouds> {
-        // Every change under this lock is complete in itself, so a panic elsewhere does no harm.
-        self.fakeclouds.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The address of moto.
     pub(crate) fn moto(&self) -> &str {
         &self.moto
@@ -64,7 +58,7 @@ impl Emulators {
     /// and so live there; what is signed for no region of its own goes to the sandbox's.
     pub(crate) async fn fakecloud(&self, account: &str, region: &str) -> Result<String, Error> {
         let region = if region.is_empty() || region == "aws-global" { &self.region } else { region };
-        let slot = self.fakeclouds().entry((account.to_owned(), region.to_owned())).or_default().clone();
+        let slot = lock(&self.fakeclouds).entry((account.to_owned(), region.to_owned())).or_default().clone();
         let start = async || {
             let (url, process) = fakecloud(&self.ground, &self.installed, account, region).await?;
             self.processes.add(process);
@@ -75,7 +69,7 @@ impl Emulators {
 
     /// Ends the fakeclouds of an account, and with them the tasks of ECS.
     pub(crate) fn close_account(&self, account: &str) {
-        self.fakeclouds().retain(|(of, _), _| of != account);
+        lock(&self.fakeclouds).retain(|(of, _), _| of != account);
         self.processes.stop(&format!("fakecloud-{account}-"));
     }
 }

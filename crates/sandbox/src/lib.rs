@@ -325,9 +325,9 @@ impl Sandbox {
         account::credentials(account)
     }
 
-    /// Ends what runs for an account of its own: its fakeclouds with the tasks of ECS, its databases, its control planes, and waits for
-    /// that. What moto knows of it stays, so the account is not to be used again. Tests that share a sandbox do it at their end: what they leave
-    /// is asked after several times a second.
+    /// Ends what runs for an account of its own: its fakeclouds with the tasks of ECS, its databases, its control planes, and
+    /// waits for that. What moto knows of it stays, so the account is not to be used again. Tests that share a sandbox do it at
+    /// their end: what they leave is asked after several times a second.
     pub fn close_account(&self, account: &str) {
         self.gateway.close_account(account);
         self.parts.close_account(account);

@@ -8,13 +8,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Error;
+use crate::gateway::lock;
 use crate::kubernetes::Client;
 use crate::user::User;
 
@@ -189,15 +190,14 @@ impl Processes {
     }
 
     pub(crate) fn add(&self, process: Process) {
-        // Every change under this lock is complete in itself, so a panic elsewhere does no harm.
-        if let Some(running) = &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(running) = &mut *lock(&self.running) {
             running.push(process);
         }
     }
 
     /// The names of those that have ended by themselves, with the last lines of their logs.
     pub(crate) fn ended(&self) -> Vec<(String, String)> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         let ended = running
             .iter_mut()
             .flatten()
@@ -207,7 +207,7 @@ impl Processes {
 
     /// Tells those to end whose names begin like this, and waits until nothing of them is left.
     pub(crate) fn stop(&self, prefix: &str) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         let mut ending: Vec<Process> = running
             .iter_mut()
             .flat_map(|all| all.extract_if(.., |one| one.name.starts_with(prefix)))
@@ -218,8 +218,7 @@ impl Processes {
 
     /// Tells all of them to end and hands them out, to be waited for.
     pub(crate) fn end(&self) -> Vec<Process> {
-        let mut ending =
-            self.running.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let mut ending = lock(&self.running).take().unwrap_or_default();
         for process in &mut ending {
             process.end();
         }

@@ -25,6 +25,9 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 /// The zone that it is about. Its own name, as the sandbox is shared.
 const ZONE: &str = "acme.example.com";
 
+/// What an ACME server calls a challenge that it looked for in vain (RFC 8555, section 6.7).
+const UNAUTHORIZED: &str = "urn:ietf:params:acme:error:unauthorized";
+
 /// The client of the library, which brings none that trusts others than the system's authorities.
 struct Http(reqwest::Client);
 
@@ -119,7 +122,11 @@ async fn order(account: &Account, names: &[Identifier], solve: impl AsyncFn(Chal
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.unwrap();
-        authorization.challenge(ChallengeType::Dns01).unwrap().set_ready().await.unwrap();
+        // A server that has looked before it answers says here already what it did not find.
+        match authorization.challenge(ChallengeType::Dns01).unwrap().set_ready().await {
+            Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(UNAUTHORIZED) => return None,
+            answer => answer.unwrap(),
+        }
     }
     if order.poll_ready(&RetryPolicy::default()).await.ok() != Some(OrderStatus::Ready) {
         return None;

@@ -324,8 +324,8 @@ impl Cloudflare {
         self.state.rules.wait_held(id, count, limit).await
     }
 
-    /// Waits until whoever made the calls that a rule holds is gone; false if that takes longer than `limit`. Between the end of a program
-    /// and [`unset`](Self::unset), or a call that is held before its effect has it after all.
+    /// Waits until whoever made the calls that a rule holds is gone; false if that takes longer than `limit`. Between the end of
+    /// a program and [`unset`](Self::unset), or a call that is held before its effect has it after all.
     pub async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
         self.state.rules.wait_abandoned(id, limit).await
     }

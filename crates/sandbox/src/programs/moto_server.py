@@ -64,6 +64,6 @@ def with_ours(path, *rest):
 utilities.load_resource = with_ours
 
 if __name__ == "__main__":
-    # Accounts only grow, so there is little garbage, and looking for it in all that there is took a fifth of the time.
+    # Accounts only grow, so there is little garbage, and looking for it in all that there is takes longer each time.
     gc.set_threshold(100_000, 50, 100)
     server.main()
