@@ -6,9 +6,15 @@
 //!
 //! Meant for a current-thread runtime with paused time.
 
+mod audit;
+mod console;
+mod faults;
 mod fuse;
 mod kinds;
 
+pub use console::Meddling;
+pub use faults::{Fault, When};
+use faults::{Rule, STUCK};
 pub use fuse::{Fuse, FusedStore, Moment, UnlockedStore};
 pub use kinds::{
     Database, DatabaseOutputs, DatabaseRefs, Gateway, GatewayOutputs, GatewayRefs, Lookup, LookupOutputs,
@@ -18,16 +24,13 @@ pub use kinds::{
 
 use crate::{
     error::{Class, Error},
-    journal::State,
     place::{Client, Place},
-    rebuild::Tagged,
     registry::Registry,
-    resource::{Owner, Resource, Status, Tags},
-    value::Address,
+    resource::{Owner, Status, Tags},
     wait::pause,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,65 +71,6 @@ impl fmt::Display for Verb {
             Verb::Delete => "delete",
         })
     }
-}
-
-/// What goes wrong with a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Refused for its rate, without effect.
-    Throttled,
-    /// A server error before the effect.
-    LostBefore,
-    /// A server error after the effect.
-    LostAfter,
-    /// Cannot be done yet.
-    NotNow,
-    /// Refused for good.
-    Refused,
-    /// Accepted, and nothing comes of it.
-    Ignored,
-    /// A create is accepted, and what it made never comes right; it keeps its name.
-    Stillborn,
-    /// The credentials may not do it.
-    Denied,
-    /// A create is accepted, and what it made is not ready before every timeout has passed.
-    Stuck,
-}
-
-/// Longer than any simulated kind waits.
-const STUCK: Duration = Duration::from_secs(3000);
-
-/// Which calls a fault hits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// Every one.
-    Always,
-    /// The first so many.
-    First(u64),
-    /// Only this one, counted from 1.
-    Nth(u64),
-    /// This share, in percent, chosen by the seed.
-    Percent(u64),
-}
-
-#[derive(Clone, Debug)]
-struct Rule {
-    kind: Option<&'static str>,
-    verb: Verb,
-    when: When,
-    fault: Fault,
-    seen: u64,
-}
-
-/// What somebody does at a console, behind the engine's back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meddling {
-    /// Takes it away.
-    Delete,
-    /// Changes a field that every spec of the kind sets.
-    Edit,
-    /// Takes all its tags away.
-    Untag,
 }
 
 /// One mutating call.
@@ -310,28 +254,6 @@ impl World {
         self.objects.retain(|_, o| o.going.is_none_or(|at| at > now));
     }
 
-    fn fault(&mut self, kind: &str, verb: Verb) -> Option<Fault> {
-        let mut hit = None;
-        for i in 0..self.rules.len() {
-            let rule = &mut self.rules[i];
-            if rule.verb != verb || rule.kind.is_some_and(|k| k != kind) {
-                continue;
-            }
-            rule.seen += 1;
-            let (when, seen, fault) = (rule.when, rule.seen, rule.fault.clone());
-            let hits = match when {
-                When::Always => true,
-                When::First(n) => seen <= n,
-                When::Nth(n) => seen == n,
-                When::Percent(p) => self.random() % 100 < p,
-            };
-            if hits && hit.is_none() {
-                hit = Some(fault);
-            }
-        }
-        hit
-    }
-
     /// Refuses while anything else in the cloud refers to `id`.
     pub(crate) fn unused(&self, id: &str) -> Result<(), Refusal> {
         match self.objects.values().find(|o| o.id != id && o.mentions(id)) {
@@ -433,59 +355,6 @@ impl SimCloud {
         self.with(|w| change(&mut w.habits));
     }
 
-    /// Calls of `kind` (any kind if none) and `verb` go wrong.
-    pub fn fault(&self, kind: Option<&'static str>, verb: Verb, when: When, fault: Fault) {
-        self.with(|w| w.rules.push(Rule { kind, verb, when, fault, seen: 0 }));
-    }
-
-    /// Nothing goes wrong any more.
-    pub fn heal(&self) {
-        self.with(|w| w.rules.clear());
-    }
-
-    /// Cuts `region` off: calls to it have no effect, and what is under way is not answered.
-    pub fn cut(&self, region: &str) {
-        self.with(|w| w.cut.insert(region.to_owned()));
-    }
-
-    /// `region` can be reached again.
-    pub fn reconnect(&self, region: &str) {
-        self.with(|w| w.cut.remove(region));
-    }
-
-    /// Whether a call to this region is lost now.
-    fn reached(&self) -> Result<(), Refusal> {
-        match self.with(|w| w.cut.contains(&self.region)) {
-            true => Err(refusal("Unreachable", Class::Transient, format!("no way to {}", self.region))),
-            false => Ok(()),
-        }
-    }
-
-    /// Every mutating call so far.
-    pub fn calls(&self) -> Vec<Call> {
-        self.with(|w| w.calls.clone())
-    }
-
-    /// The number of mutating calls so far.
-    pub fn mutations(&self) -> usize {
-        self.with(|w| w.calls.len())
-    }
-
-    /// The number of calls that only looked.
-    pub fn reads(&self) -> u64 {
-        self.with(|w| w.reads)
-    }
-
-    /// How many mutating calls were under way at once, at most.
-    pub fn most_running(&self) -> usize {
-        self.with(|w| w.most_running)
-    }
-
-    /// How many calls of `kind` and `verb` had their effect.
-    pub fn count(&self, kind: &str, verb: Verb) -> usize {
-        self.with(|w| w.calls.iter().filter(|c| c.kind == kind && c.verb == verb && c.effect).count())
-    }
-
     /// A call that changes something.
     pub(crate) async fn mutate<T>(
         &self,
@@ -558,14 +427,6 @@ impl SimCloud {
         answer.map_err(|r| error(kind, r))
     }
 
-    /// The copies of data that can be used, by name.
-    pub fn copies(&self) -> Vec<String> {
-        let now = self.now();
-        self.with(|w| {
-            w.copies.iter().filter(|(_, ready)| **ready <= now).map(|(name, _)| name.clone()).collect()
-        })
-    }
-
     /// Takes a copy of data under `name`, once; whether it can be used.
     pub(crate) async fn copy(&self, name: &str) -> bool {
         let fuse = &self.shared.fuse;
@@ -612,190 +473,6 @@ impl SimCloud {
             }
         }
     }
-
-    /// Puts something there that nobody made with Causeway; answers with its id.
-    pub fn plant(&self, kind: &'static str, fields: Json, tags: Option<Tags>) -> String {
-        let born = self.now();
-        self.with(|w| {
-            let id = w.new_id(kind);
-            let object = Object {
-                id: id.clone(),
-                kind,
-                region: self.region.clone(),
-                fields,
-                tags,
-                born,
-                busy: None,
-                going: None,
-                failed: None,
-                token: None,
-            };
-            w.objects.insert(id.clone(), object);
-            id
-        })
-    }
-
-    /// Changes a field behind the engine's back. `what` is the kind, `address` the one in its tags.
-    ///
-    /// # Panics
-    /// If there is no such thing.
-    pub fn tamper(&self, kind: &str, address: &str, field: &str, value: Json) {
-        self.with(|w| {
-            let mut found =
-                w.objects.values_mut().filter(|o| o.kind == kind && o.tag(Tags::ADDRESS) == Some(address));
-            let object = found.next().unwrap_or_else(|| panic!("no {kind} of `{address}`"));
-            object.fields[field] = value;
-        });
-    }
-
-    /// Removes everything of a kind and an address behind the engine's back; all of the kind without an address.
-    pub fn vanish(&self, kind: &str, address: Option<&str>) {
-        self.with(|w| {
-            w.objects.retain(|_, o| o.kind != kind || (address.is_some() && o.tag(Tags::ADDRESS) != address));
-        });
-    }
-
-    /// Does to the `nth` thing of the stack `stack`, counted around, what somebody at a console does. Answers with what
-    /// was done; `None` where there is nothing to do it to.
-    pub fn meddle(&self, stack: &str, nth: usize, how: Meddling) -> Option<String> {
-        let now = self.now();
-        self.with(|w| {
-            w.sweep(now);
-            let of =
-                |o: &&mut Object| o.tag(Tags::STACK).is_none_or(|s| s == stack) && o.kind != Lookup::KIND;
-            let mut all: Vec<&mut Object> = w.objects.values_mut().filter(of).collect();
-            if all.is_empty() {
-                return None;
-            }
-            let nth = nth % all.len();
-            let object = &mut all[nth];
-            let id = object.id.clone();
-            let done = match (how, object.kind) {
-                (Meddling::Delete, _) => {
-                    w.objects.remove(&id);
-                    "deleted"
-                }
-                (Meddling::Edit, kind) => {
-                    let (field, value) = match kind {
-                        Network::KIND => ("cidr", json!("192.168.0.0/16")),
-                        Role::KIND => ("policy", json!("everything")),
-                        Database::KIND => ("size", json!(99)),
-                        Task::KIND => ("image", json!("web:edited")),
-                        Service::KIND => ("count", json!(99)),
-                        _ => return None,
-                    };
-                    object.fields[field] = value;
-                    "edited"
-                }
-                (Meddling::Untag, _) => {
-                    object.tags.as_mut()?.0.clear();
-                    "without its tags"
-                }
-            };
-            Some(format!("{id} {done}"))
-        })
-    }
-
-    /// Takes away what was [planted](SimCloud::plant), unless `stack` has taken it over since.
-    pub fn unplant(&self, id: &str, stack: &str) {
-        self.with(|w| {
-            if w.objects.get(id).is_some_and(|o| o.tag(Tags::STACK) != Some(stack)) {
-                w.objects.remove(id);
-            }
-        });
-    }
-
-    /// What is there, without anything that chance chose: ids as the names of what they are of, incarnations as `*`,
-    /// the latest revision as `latest`.
-    pub fn inventory(&self) -> Json {
-        let now = self.now();
-        self.with(|w| {
-            w.sweep(now);
-            let mut names: Vec<(String, String)> = vec![];
-            for o in w.objects.values() {
-                // How many revisions it took is history.
-                if let Some(revision) = o.field("revision").as_u64() {
-                    names.push((format!("{}:{revision}\"", o.id), format!("{}:latest\"", o.id)));
-                }
-                if let Some(instance) = o.tag(Tags::INSTANCE) {
-                    names.push((instance.to_owned(), "*".to_owned()));
-                }
-                let by = o.tag(Tags::ADDRESS).or(o.field("cidr").as_str()).or(o.field("name").as_str());
-                names.push((o.id.clone(), format!("<{} {}>", o.kind, by.unwrap_or("?"))));
-            }
-            let mut all: Vec<String> = w
-                .objects
-                .values()
-                .map(|o| {
-                    let state = match o.status(now) {
-                        Status::Ready => "ready".to_owned(),
-                        Status::Pending(on) => format!("pending: {on}"),
-                        Status::Failed(why) => format!("failed: {why}"),
-                    };
-                    let mut text = json!({
-                        "kind": o.kind,
-                        "region": o.region,
-                        "fields": o.fields,
-                        "tags": o.tags,
-                        "state": state,
-                    })
-                    .to_string();
-                    names.iter().for_each(|(from, to)| text = text.replace(from, to));
-                    canonical(serde_json::from_str(&text).unwrap_or(Json::Null)).to_string()
-                })
-                .collect();
-            all.sort();
-            all.iter().map(|t| serde_json::from_str(t).unwrap_or(Json::Null)).collect()
-        })
-    }
-
-    /// All that carry the tags of `stack`, as an index of tags lists them.
-    pub fn tagged(&self, stack: &str) -> Vec<Tagged> {
-        let now = self.now();
-        self.with(|w| {
-            w.sweep(now);
-            let ours = w.objects.values().filter(|o| o.tag(Tags::STACK) == Some(stack));
-            let tagged = |o: &Object| {
-                let address = Address(o.tag(Tags::ADDRESS)?.to_owned());
-                Some(Tagged { id: o.id.clone(), address, instance: o.tag(Tags::INSTANCE)?.to_owned() })
-            };
-            ours.filter_map(tagged).collect()
-        })
-    }
-
-    /// Things that carry the tags of `state`'s stack and are in no record of it.
-    pub fn orphans(&self, state: &State) -> Vec<String> {
-        let known: BTreeSet<(&str, &str)> =
-            state.incarnations().map(|(a, r)| (a.0.as_str(), r.instance.as_str())).collect();
-        let now = self.now();
-        self.with(|w| {
-            w.sweep(now);
-            let ours = w.objects.values().filter(|o| o.tag(Tags::STACK) == Some(state.stack.as_str()));
-            ours.filter_map(|o| {
-                let of = (o.tag(Tags::ADDRESS)?, o.tag(Tags::INSTANCE)?);
-                (!known.contains(&of)).then(|| format!("{} of `{}` ({})", o.id, of.0, of.1))
-            })
-            .collect()
-        })
-    }
-
-    /// Incarnations that are there more than once.
-    pub fn duplicates(&self) -> Vec<String> {
-        let now = self.now();
-        self.with(|w| {
-            w.sweep(now);
-            let mut seen: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
-            for o in w.objects.values() {
-                if let (Some(address), Some(instance)) = (o.tag(Tags::ADDRESS), o.tag(Tags::INSTANCE)) {
-                    seen.entry((address.to_owned(), instance.to_owned())).or_default().push(&o.id);
-                }
-            }
-            seen.into_iter()
-                .filter(|(_, ids)| ids.len() > 1)
-                .map(|((address, _), ids)| format!("`{address}` is there as {}", ids.join(" and ")))
-                .collect()
-        })
-    }
 }
 
 /// A call under way, however it ends.
@@ -808,25 +485,6 @@ impl Drop for Running<'_> {
 
 fn error(kind: &'static str, refused: Refusal) -> Error {
     Error::Call { call: kind, class: refused.class, source: Box::new(refused) }
-}
-
-/// Sets in the order of what their members are called now.
-fn canonical(json: Json) -> Json {
-    match json {
-        Json::Object(m) => m
-            .into_iter()
-            .filter(|(k, _)| k != "revision")
-            .map(|(k, v)| match v {
-                Json::Array(mut members) if k == "$set" => {
-                    members.sort_by_key(Json::to_string);
-                    (k, Json::Array(members))
-                }
-                v => (k, canonical(v)),
-            })
-            .collect(),
-        Json::Array(a) => a.into_iter().map(canonical).collect(),
-        other => other,
-    }
 }
 
 /// The token that an incarnation's create must carry.
