@@ -165,7 +165,7 @@ fn main() {
     let host = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let options = Options { pending: PENDING, ..Options::default() };
     let sandbox = Arc::new(host.block_on(Sandbox::start(options)).unwrap());
-    sandbox.gateway().set(Rule::new("*", Act::Latency(Latency::Fixed(50))));
+    sandbox.gateway().rules().add(Rule::new("*", Act::Latency(Latency::Fixed(50))));
     for (number, at_once) in (1..).zip([10, 32, 64]) {
         measure(&sandbox, number, "single-region", SINGLE_REGION, at_once);
         measure(&sandbox, 10 + number, "ai-coder", AI_CODER, at_once);

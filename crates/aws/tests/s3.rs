@@ -162,7 +162,7 @@ impl Place {
     }
 
     fn set(&self, rule: Rule) -> Faulty {
-        Faulty(self.gateway, self.gateway.set(rule))
+        Faulty(self.gateway, self.gateway.rules().add(rule))
     }
 
     /// What `act` calls, in order.
@@ -189,7 +189,7 @@ impl Place {
 struct Faulty(&'static Gateway, RuleId);
 impl Drop for Faulty {
     fn drop(&mut self) {
-        self.0.unset(self.1);
+        self.0.rules().remove(self.1);
     }
 }
 
@@ -282,7 +282,7 @@ async fn an_append_that_nobody_waited_for_is_gone_on_from() {
         let fault = place.set(place.fault("PutObject", act).once());
         let batch = all(seq + 1, seq + 1);
         let append = store.append(seq, &batch);
-        let held = place.gateway.wait_held(fault.1, 1, Duration::from_secs(60));
+        let held = place.gateway.rules().wait_held(fault.1, 1, Duration::from_secs(60));
         tokio::select! {
             answer = append => panic!("{answer:?}"),
             held = held => assert!(held),
@@ -446,7 +446,7 @@ async fn snapshots_are_made_in_the_background_and_replace_each_other() {
     let hold = place.set(place.fault("GetObject", Act::HoldBefore).once());
     let reader = place.store();
     let load = tokio::spawn(async move { reader.load().await });
-    assert!(place.gateway.wait_held(hold.1, 1, Duration::from_secs(60)).await);
+    assert!(place.gateway.rules().wait_held(hold.1, 1, Duration::from_secs(60)).await);
     s3.delete_object().bucket(place.bucket).key(key).send().await.unwrap();
     drop(hold);
     assert_eq!(load.await.unwrap().unwrap(), all(1, 30));
@@ -489,7 +489,7 @@ async fn the_power_goes_at_every_moment_of_a_compaction() {
             let fault = place.set(place.fault("*", act).nth(nth));
             let crashed = tokio::select! {
                 done = store.compact() => { done.unwrap(); false }
-                held = place.gateway.wait_held(fault.1, 1, Duration::from_secs(60)) => held,
+                held = place.gateway.rules().wait_held(fault.1, 1, Duration::from_secs(60)) => held,
             };
             drop(fault);
             let next = place.store();

@@ -317,14 +317,14 @@ async fn whoever_is_killed_is_followed_by_one_who_goes_on() {
         for act in [Act::HoldBefore, Act::HoldAfter] {
             for n in 1..=calls {
                 let world = World::new(kept, LOOSE).await;
-                let rule = world.cloudflare.set(Rule::new("records:batch", act).nth(n));
+                let rule = world.cloudflare.rules().add(Rule::new("records:batch", act).nth(n));
                 let first = killable(Arc::clone(&world));
-                let held = world.cloudflare.wait_held(rule, 1, Duration::from_secs(60)).await;
+                let held = world.cloudflare.rules().wait_held(rule, 1, Duration::from_secs(60)).await;
                 let at = format!("{act:?} at call {n} of {calls}, with a journal: {kept}");
                 assert!(held, "{at}");
                 first();
-                assert!(world.cloudflare.wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
-                world.cloudflare.unset(rule);
+                assert!(world.cloudflare.rules().wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
+                world.cloudflare.rules().remove(rule);
                 let leads = format!(" CNAME {NEW}");
                 let far = |line: &String| ["=waiting", "=switched", &leads].iter().any(|w| line.contains(*w));
                 let waits = !world.all().iter().any(far);

@@ -81,9 +81,9 @@ fn throttling_is_understood_in_every_protocol() {
     let plain = scenario(account, "codes");
     assert!(plain.as_object().unwrap().values().all(|answer| answer == "ok"), "{plain}");
 
-    let rule = gateway.set(Rule::new("*", Act::Throttle).access_key(&key));
+    let rule = gateway.rules().add(Rule::new("*", Act::Throttle).access_key(&key));
     let throttled = scenario(account, "codes");
-    gateway.unset(rule);
+    gateway.rules().remove(rule);
     for (service, answer) in throttled.as_object().unwrap() {
         let want = match service.as_str() {
             "ec2" => "RequestLimitExceeded 503",
@@ -95,17 +95,17 @@ fn throttling_is_understood_in_every_protocol() {
         assert_eq!(answer, want, "{service}");
     }
 
-    let rule = gateway.set(Rule::new("*", Act::ErrorAfter).access_key(&key));
+    let rule = gateway.rules().add(Rule::new("*", Act::ErrorAfter).access_key(&key));
     let failed = scenario(account, "codes");
-    gateway.unset(rule);
+    gateway.rules().remove(rule);
     assert!(
         failed.as_object().unwrap().values().all(|one| one.as_str().unwrap().ends_with(" 500")),
         "{failed}"
     );
 
-    let rule = gateway.set(Rule::new("*", Act::CutBefore).access_key(&key));
+    let rule = gateway.rules().add(Rule::new("*", Act::CutBefore).access_key(&key));
     let cut = scenario(account, "codes");
-    gateway.unset(rule);
+    gateway.rules().remove(rule);
     assert!(cut.as_object().unwrap().values().all(|one| one == &json!("ConnectionClosedError")), "{cut}");
     assert!(!gateway.mutations().iter().any(|call| call.access_key == key), "only reads were sent");
 }

@@ -109,7 +109,7 @@ impl Place {
         };
         drop(apply);
         if moment.arrives {
-            shared().unwrap().gateway().release(rule);
+            shared().unwrap().gateway().rules().release(rule);
         } else {
             self.cluster.cut();
         }

@@ -220,30 +220,30 @@ impl Place {
     pub(crate) fn crash(&self, stack: &Stack, moment: &Moment) -> bool {
         let gateway = self.sandbox.gateway();
         let act = if moment.when == When::Before { Act::HoldBefore } else { Act::HoldAfter };
-        let rule = gateway.set(Rule::new(&moment.call, act).access_key(&self.key).nth(moment.nth));
+        let rule = gateway.rules().add(Rule::new(&moment.call, act).access_key(&self.key).nth(moment.nth));
         let mut rules = vec![rule];
         let process = process();
         let begun = Instant::now();
         let came = process.block_on(async {
             tokio::select! {
-                came = gateway.wait_held(rule, 1, LIMIT) => came,
+                came = gateway.rules().wait_held(rule, 1, LIMIT) => came,
                 _ = self.apply(stack.clone()) => false,
             }
         });
         if came && moment.when == When::Answered {
             // The answer goes on its way, and no call after it.
-            let next = gateway.set(Rule::new("*", Act::HoldBefore).access_key(&self.key));
-            gateway.release(rule);
-            process.block_on(gateway.wait_held(next, 1, NEXT));
+            let next = gateway.rules().add(Rule::new("*", Act::HoldBefore).access_key(&self.key));
+            gateway.rules().release(rule);
+            process.block_on(gateway.rules().wait_held(next, 1, NEXT));
             rules.push(next);
         }
         ended(process);
         // A call that is held before its effect must not go on: the gateway has to see first that nobody waits for it.
-        while rules.iter().any(|rule| gateway.held(*rule) > 0) && begun.elapsed() < LIMIT {
+        while rules.iter().any(|rule| gateway.rules().held(*rule) > 0) && begun.elapsed() < LIMIT {
             std::thread::sleep(Duration::from_millis(5));
         }
         for rule in rules {
-            gateway.unset(rule);
+            gateway.rules().remove(rule);
         }
         came
     }

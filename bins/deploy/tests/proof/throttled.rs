@@ -27,13 +27,13 @@ fn applied(sandbox: &Arc<Sandbox>, number: u64, http: Option<SharedHttpClient>) 
     let gateway = sandbox.gateway();
     let reads = Rule::new("ec2:Describe*", Act::Throttle).bucket(READS.0, READS.1);
     let changes = Rule::new("ec2:*", Act::Throttle).bucket(CHANGES.0, CHANGES.1).changes();
-    let rules = [reads, changes].map(|rule| gateway.set(rule.access_key(place.key())));
+    let rules = [reads, changes].map(|rule| gateway.rules().add(rule.access_key(place.key())));
     let (stack, begun) = (place.stack(), Instant::now());
     place.run(&stack).unwrap();
     let took = begun.elapsed();
     assert_eq!(place.left(&stack).unwrap(), Vec::<String>::new());
-    let refused = rules.iter().map(|rule| gateway.acted(*rule)).sum();
-    rules.into_iter().for_each(|rule| assert!(gateway.unset(rule)));
+    let refused = rules.iter().map(|rule| gateway.rules().acted(*rule)).sum();
+    rules.into_iter().for_each(|rule| assert!(gateway.rules().remove(rule)));
     (refused, took)
 }
 

@@ -196,22 +196,22 @@ impl World {
 
     /// Lets the gateway do `rule` to the calls of this account.
     pub(crate) fn rule(&self, rule: Rule) -> RuleId {
-        sandbox().gateway().set(rule.access_key(&self.key))
+        sandbox().gateway().rules().add(rule.access_key(&self.key))
     }
 
     /// How many calls a rule holds.
     pub(crate) fn held(&self, rule: RuleId) -> usize {
-        sandbox().gateway().held(rule)
+        sandbox().gateway().rules().held(rule)
     }
 
     /// How often a rule has acted.
     pub(crate) fn acted(&self, rule: RuleId) -> u64 {
-        sandbox().gateway().acted(rule)
+        sandbox().gateway().rules().acted(rule)
     }
 
     /// Takes a rule away.
     pub(crate) fn unset(&self, rule: RuleId) {
-        sandbox().gateway().unset(rule);
+        sandbox().gateway().rules().remove(rule);
     }
 
     pub(crate) fn command(&self, program: &str) -> Command {

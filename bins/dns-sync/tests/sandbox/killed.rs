@@ -50,14 +50,17 @@ async fn killed_at_each_call(journal: bool) {
     for act in [Act::HoldBefore, Act::HoldAfter] {
         for n in 1..=calls {
             let world = configured(journal).await;
-            let rule = world.cloudflare.set(Rule::new("*", act).nth(n));
+            let rule = world.cloudflare.rules().add(Rule::new("*", act).nth(n));
             let mut run = world.spawn(&APPLY);
-            assert!(world.cloudflare.wait_held(rule, 1, Duration::from_secs(60)).await, "{act:?} {n}");
+            assert!(
+                world.cloudflare.rules().wait_held(rule, 1, Duration::from_secs(60)).await,
+                "{act:?} {n}"
+            );
             // SIGKILL.
             run.kill().await.unwrap();
             let at = format!("{act:?} at call {n} of {calls}, with a journal: {journal}");
-            assert!(world.cloudflare.wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
-            world.cloudflare.unset(rule);
+            assert!(world.cloudflare.rules().wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
+            world.cloudflare.rules().remove(rule);
             let ran = world.run(&APPLY).await;
             assert_eq!(ran.code, 0, "{at}: {ran:#?}");
             assert_eq!((world.said(), world.marks()), (expected(), 3), "{at}: {ran:#?}");

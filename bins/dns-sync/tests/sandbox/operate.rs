@@ -135,11 +135,11 @@ async fn a_name_that_two_have_made_at_the_same_moment_is_told_to_both() {
     let text = std::fs::read_to_string(world.path("dns-sync.toml")).unwrap();
     world.write("other.toml", &text.replace("\"prod\"", "\"other\"").replace("\"state\"", "\"other\""));
     world.configure(&one("192.0.2.1"));
-    let rule = world.cloudflare.set(Rule::new("records:batch", Act::HoldBefore).nth(1));
+    let rule = world.cloudflare.rules().add(Rule::new("records:batch", Act::HoldBefore).nth(1));
     let mut first = world.spawn(&["apply"]);
-    assert!(world.cloudflare.wait_held(rule, 1, Duration::from_secs(60)).await);
+    assert!(world.cloudflare.rules().wait_held(rule, 1, Duration::from_secs(60)).await);
     world.run(&["apply", "-f", "other.toml"]).await.ends_with(0);
-    world.cloudflare.release(rule);
+    world.cloudflare.rules().release(rule);
     first.wait().await.unwrap();
     let both = ["a.example.com A 192.0.2.1", "a.example.com A 192.0.2.2"];
     assert_eq!(world.said()[..2], both);

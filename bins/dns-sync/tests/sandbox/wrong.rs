@@ -91,12 +91,12 @@ async fn a_provider_that_does_not_answer_well_changes_nothing() {
     ] {
         let world = World::new().await;
         world.configure(ONE);
-        world.cloudflare.set(Rule::new(call, act));
+        world.cloudflare.rules().add(Rule::new(call, act));
         let ran = world.run(&["apply", "--time-limit", "6"]).await;
         assert!([69, 100].contains(&ran.code), "{act:?}: {ran:#?}");
         assert!(ran.err.contains(says), "{act:?}: `{says}` is not in {}", ran.err);
         assert!(world.said().is_empty() && world.marks() == 0, "{act:?}");
-        world.cloudflare.clear();
+        world.cloudflare.rules().clear();
     }
 }
 

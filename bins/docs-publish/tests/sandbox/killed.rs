@@ -76,13 +76,19 @@ async fn killed(world: &World, arguments: &[&str], step: u64) {
             // Something of its own, so that its release is another each time.
             world.write("n.txt", format!("{act:?} {n}"));
             let rule = Rule::new("*", act).access_key(&world.key).changes().nth(n);
-            let rule = world.sandbox.gateway().set(rule);
+            let rule = world.sandbox.gateway().rules().add(rule);
             let mut run = world.spawn(&slow);
-            assert!(world.sandbox.gateway().wait_held(rule, 1, Duration::from_secs(120)).await, "{at}");
+            assert!(
+                world.sandbox.gateway().rules().wait_held(rule, 1, Duration::from_secs(120)).await,
+                "{at}"
+            );
             // SIGKILL.
             run.kill().await.unwrap();
-            assert!(world.sandbox.gateway().wait_abandoned(rule, Duration::from_secs(60)).await, "{at}");
-            world.sandbox.gateway().unset(rule);
+            assert!(
+                world.sandbox.gateway().rules().wait_abandoned(rule, Duration::from_secs(60)).await,
+                "{at}"
+            );
+            world.sandbox.gateway().rules().remove(rule);
             let sight_now = sight(world).await;
             assert!(sight_now.is_ok(), "{at}: {sight_now:?}");
             let ran = world.run(&publish).await;

@@ -173,17 +173,18 @@ async fn what_aws_refuses_is_told_and_the_next_run_goes_on() {
         ("cloudfront-keyvaluestore:UpdateKeys", Act::ErrorBefore, 69, "cannot write to the key value store"),
         ("cloudfront-keyvaluestore:PutKey", Act::Denied, 69, "cannot write `live`"),
     ] {
-        let rule = gateway.set(Rule::new(operation, act).access_key(&world.key));
+        let rule = gateway.rules().add(Rule::new(operation, act).access_key(&world.key));
         world.run(&["publish", "site"]).await.ends_with(code).says(says);
-        gateway.unset(rule);
+        gateway.rules().remove(rule);
         assert!(world.visit("/").await.body.contains("home one"), "{operation} {act:?}");
     }
     // An answer that is lost is no failure: the switch is seen to have been made.
     let rule = gateway
-        .set(Rule::new("cloudfront-keyvaluestore:PutKey", Act::CutAfter).access_key(&world.key).once());
+        .rules()
+        .add(Rule::new("cloudfront-keyvaluestore:PutKey", Act::CutAfter).access_key(&world.key).once());
     world.publish().await;
-    assert_eq!(gateway.acted(rule), 1);
-    gateway.unset(rule);
+    assert_eq!(gateway.rules().acted(rule), 1);
+    gateway.rules().remove(rule);
     assert_eq!(world.visit("/").await.body, "home two");
     assert_eq!(world.visit("/nowhere/").await.body, "another");
 }
@@ -197,13 +198,14 @@ async fn of_two_that_publish_at_once_one_loses_before_the_switch() {
     let gateway = world.sandbox.gateway();
     // The first is held when all but the switch is done.
     let rule = gateway
-        .set(Rule::new("cloudfront-keyvaluestore:PutKey", Act::HoldBefore).access_key(&world.key).once());
+        .rules()
+        .add(Rule::new("cloudfront-keyvaluestore:PutKey", Act::HoldBefore).access_key(&world.key).once());
     let slow = world.spawn(&["publish", "site"]);
-    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    assert!(gateway.rules().wait_held(rule, 1, Duration::from_secs(120)).await);
     world.write("index.html", "quick");
     let quick = world.publish().await;
     assert_eq!(quick["before"], one["release"]);
-    gateway.unset(rule);
+    gateway.rules().remove(rule);
     let slow = slow.wait_with_output().await.unwrap();
     let said = String::from_utf8(slow.stderr).unwrap();
     assert_eq!(slow.status.code(), Some(101), "{said}");
@@ -219,19 +221,20 @@ async fn nobody_publishes_while_old_releases_go_and_who_began_before_loses() {
     world.publish().await;
     world.write("index.html", "two");
     let gateway = world.sandbox.gateway();
-    let rule = gateway.set(Rule::new("s3:PutObject", Act::HoldBefore).access_key(&world.key).once());
+    let rule = gateway.rules().add(Rule::new("s3:PutObject", Act::HoldBefore).access_key(&world.key).once());
     let publishing = world.spawn(&["publish", "site"]);
-    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    assert!(gateway.rules().wait_held(rule, 1, Duration::from_secs(120)).await);
     world.run(&["gc"]).await.ends_with(0);
-    gateway.unset(rule);
+    gateway.rules().remove(rule);
     let ended = publishing.wait_with_output().await.unwrap();
     assert_eq!(ended.status.code(), Some(101), "{}", String::from_utf8_lossy(&ended.stderr));
     // And the other way round.
-    let rule = gateway.set(Rule::new("s3:ListObjectsV2", Act::HoldBefore).access_key(&world.key).once());
+    let rule =
+        gateway.rules().add(Rule::new("s3:ListObjectsV2", Act::HoldBefore).access_key(&world.key).once());
     let collecting = world.spawn(&["gc"]);
-    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    assert!(gateway.rules().wait_held(rule, 1, Duration::from_secs(120)).await);
     world.run(&["publish", "site"]).await.ends_with(69).says("old releases are being removed since");
-    gateway.unset(rule);
+    gateway.rules().remove(rule);
     assert!(collecting.wait_with_output().await.unwrap().status.success());
     world.publish().await;
     assert_eq!(world.visit("/").await.body, "two");
@@ -244,14 +247,14 @@ async fn a_folder_that_changes_meanwhile_is_not_published() {
     world.publish().await;
     world.write_site("two");
     let gateway = world.sandbox.gateway();
-    let rule = gateway.set(Rule::new("s3:PutObject", Act::HoldBefore).access_key(&world.key).once());
+    let rule = gateway.rules().add(Rule::new("s3:PutObject", Act::HoldBefore).access_key(&world.key).once());
     let run = world.spawn(&["publish", "site", "--jobs", "1"]);
-    assert!(gateway.wait_held(rule, 1, Duration::from_secs(120)).await);
+    assert!(gateway.rules().wait_held(rule, 1, Duration::from_secs(120)).await);
     world.write(
         "index.html",
         std::fs::read_to_string(world.path("index.html")).unwrap().replace("two", "TWO"),
     );
-    gateway.unset(rule);
+    gateway.rules().remove(rule);
     let ended = run.wait_with_output().await.unwrap();
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(100), "{said}");

@@ -53,12 +53,12 @@ pub(super) async fn run(preflight: &Preflight) -> Result<Vec<Finding>, Error> {
     let regions: BTreeSet<&str> = all.iter().map(|(region, _)| region.as_str()).collect();
     let clients: BTreeMap<&str, Client> =
         regions.into_iter().map(|region| (region, bedrock(preflight, region))).collect();
-    let ask = |at| {
+    let answer_of = |at| {
         let (region, _): &At = at;
         let client = &clients[region.as_str()];
-        async move { Ok::<_, Error>((at, trouble_at(client, &at.1).await?)) }
+        async move { Ok::<_, Error>((at, ask(client, &at.1).await?)) }
     };
-    let asking: Vec<_> = all.into_iter().map(ask).collect();
+    let asking: Vec<_> = all.into_iter().map(answer_of).collect();
     let answers = stream::iter(asking).buffer_unordered(AT_ONCE);
     let troubles: BTreeMap<&At, Option<Trouble>> = answers.try_collect().await?;
     Ok(groups.iter().map(|group| judge(group, &troubles)).collect())
@@ -194,7 +194,7 @@ impl Trouble {
     }
 }
 
-async fn trouble_at(client: &Client, model: &str) -> Result<Option<Trouble>, Error> {
+async fn ask(client: &Client, model: &str) -> Result<Option<Trouble>, Error> {
     let answer = client.get_foundation_model_availability().model_id(model).send().await;
     if let Err(error) = &answer
         && let Some(error) = error.as_service_error()

@@ -32,12 +32,12 @@ async fn an_upgrade_goes_one_minor_version_at_a_time() {
 
     // The nodes do not follow at first: the next run goes on with them, and not with the cluster.
     let rule = Rule::new("eks:UpdateNodegroupVersion", Act::Denied).once().access_key(&key);
-    let rule = sandbox.gateway().set(rule);
+    let rule = sandbox.gateway().rules().add(rule);
     let new = Wanted { version: "1.35", ..old };
     let report = apply(&engine, &new).await.unwrap();
     assert_eq!(report.failed.len(), 1, "{:#?}", report.failed);
     assert_eq!(report.failed[0].0.0, "nodes");
-    sandbox.gateway().unset(rule);
+    sandbox.gateway().rules().remove(rule);
 
     let mut applies = 0;
     while let Some(report) = apply(&engine, &new).await {

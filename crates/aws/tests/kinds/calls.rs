@@ -196,9 +196,10 @@ async fn where_nothing_may_be_listed_all_is_asked_one_by_one() {
         "tagging:GetResources",
         "secretsmanager:ListSecrets",
     ];
-    let denied = lists.map(|call| gateway.set(Rule::new(call, Act::Denied).access_key(&account.key())));
+    let denied =
+        lists.map(|call| gateway.rules().add(Rule::new(call, Act::Denied).access_key(&account.key())));
     let (steps, calls) = account.plan(&stack(1)).await;
-    assert!(denied.into_iter().all(|rule| gateway.unset(rule)));
+    assert!(denied.into_iter().all(|rule| gateway.rules().remove(rule)));
     assert_eq!(steps, []);
     for call in ["iam:GetRole", "iam:GetInstanceProfile", "iam:GetPolicy", "secretsmanager:DescribeSecret"] {
         assert_eq!(calls[call], 6, "{calls:?}");

@@ -374,7 +374,7 @@ async fn lost_answers_leave_nothing_behind_and_nothing_twice() {
     let (key, _) = sandbox.credentials(ACCOUNT).unwrap();
     let lost = CHANGES.map(|operation| {
         let rule = Rule::new(&format!("cloudfront:{operation}"), Act::CutAfter).once().access_key(&key);
-        (operation, sandbox.gateway().set(rule))
+        (operation, sandbox.gateway().rules().add(rule))
     });
     let mut wanted = site(&format!("lost-{}", std::process::id()));
     let mut life = Lifecycle::start(registry(ACCOUNT).await, wanted.stack()).await;
@@ -394,6 +394,6 @@ async fn lost_answers_leave_nothing_behind_and_nothing_twice() {
     life.change("everything", wanted.stack()).await;
     life.end().await;
     for (operation, rule) in lost {
-        assert_eq!(sandbox.gateway().acted(rule), 1, "{operation} was not tried");
+        assert_eq!(sandbox.gateway().rules().acted(rule), 1, "{operation} was not tried");
     }
 }

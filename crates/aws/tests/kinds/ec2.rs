@@ -438,7 +438,7 @@ async fn lost_answers_leave_nothing_behind_and_nothing_twice() {
     let (key, _) = sandbox.credentials(ACCOUNT).unwrap();
     let lost = CHANGES.map(|operation| {
         let rule = Rule::new(&format!("ec2:{operation}"), Act::CutAfter).once().access_key(&key);
-        (operation, sandbox.gateway().set(rule))
+        (operation, sandbox.gateway().rules().add(rule))
     });
     let first = Variant { dns_hostnames: Some(true), ..Variant::default() };
     let mut life = Lifecycle::start(registry(ACCOUNT).await, network("network-test", first)).await;
@@ -458,7 +458,7 @@ async fn lost_answers_leave_nothing_behind_and_nothing_twice() {
     life.change("the rule of AWS", groups(&vpc, other)).await;
     life.end().await;
     for (operation, rule) in lost {
-        assert_eq!(sandbox.gateway().acted(rule), 1, "{operation} was not tried");
+        assert_eq!(sandbox.gateway().rules().acted(rule), 1, "{operation} was not tried");
     }
 }
 

@@ -86,7 +86,7 @@ async fn a_region_is_cut_off_in_the_middle_and_comes_back() {
     let (stack, east) = (network("first"), |address: &str| address.starts_with(REGION));
     // The network and what comes at once with it are made; then nobody answers.
     let west = || Rule::new("*", Act::CutBefore).access_key(&key).region(WEST);
-    let rule = sandbox.gateway().set(Rule { skip: 4, ..west() });
+    let rule = sandbox.gateway().rules().add(Rule { skip: 4, ..west() });
     let start = Instant::now();
     let report = applied(&engine, &stack).await;
     let took = start.elapsed();
@@ -98,8 +98,8 @@ async fn a_region_is_cut_off_in_the_middle_and_comes_back() {
     assert!(took < Duration::from_secs(160), "{took:?}");
 
     // Away: nothing of it is gone, or drifted, and the other region is repaired.
-    sandbox.gateway().unset(rule);
-    let rule = sandbox.gateway().set(west());
+    sandbox.gateway().rules().remove(rule);
+    let rule = sandbox.gateway().rules().add(west());
     let other = network("second");
     let changes = || sandbox.gateway().mutations().iter().filter(|c| c.access_key == key).count();
     let before = changes();
@@ -113,7 +113,7 @@ async fn a_region_is_cut_off_in_the_middle_and_comes_back() {
     assert_eq!(changes(), before);
 
     // Back: one more run, and nothing is there twice.
-    sandbox.gateway().unset(rule);
+    sandbox.gateway().rules().remove(rule);
     let report = applied(&engine, &other).await;
     assert!(report.is_complete(), "{report:?}");
     let plan = planned(&engine, &other).await;

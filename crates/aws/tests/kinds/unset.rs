@@ -177,10 +177,11 @@ async fn what_a_run_may_have_set_that_failed_is_asked_for() {
     let account = Account::new("000000000498").await;
     account.apply(&stack(false)).await;
     let gateway = causeway_sandbox::shared().unwrap().gateway();
-    let denied = gateway.set(Rule::new("kms:EnableKeyRotation", Act::Denied).access_key(&account.key()));
+    let denied =
+        gateway.rules().add(Rule::new("kms:EnableKeyRotation", Act::Denied).access_key(&account.key()));
     let planned = account.engine.plan(&stack(true), &PlanOptions::default()).await.unwrap();
     let report = account.engine.apply(planned, &Run::default()).await.unwrap();
-    assert!(!report.is_complete() && gateway.unset(denied), "{report:?}");
+    assert!(!report.is_complete() && gateway.rules().remove(denied), "{report:?}");
     let (steps, calls) = account.plan(&stack(false)).await;
     assert!(steps.contains(&("key".to_owned(), Action::Update)), "{steps:?}");
     assert_eq!(calls["kms:GetKeyPolicy"], 1, "{calls:?}");

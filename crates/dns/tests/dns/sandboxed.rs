@@ -189,7 +189,7 @@ async fn faults_cost_nothing_but_time() {
                 bucket: None,
                 act,
             };
-            there.cloud.set(rule);
+            there.cloud.rules().add(rule);
             let report = there.world().apply(&there.stack(six())).await.unwrap();
             assert!(report.is_complete(), "{act:?} at {operation}: {report:?}");
             let names = (there.said().len(), there.cloud.records("example.com").len());

@@ -68,13 +68,13 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 
-pub use crate::gateway::{Latency, RuleId};
+pub use crate::gateway::{Latency, RuleId, Rules};
 pub use fault::{Act, Rule};
 pub use record::Record;
 pub use token::Token;
 pub use zone::{Plan, Status, Zone};
 
-use crate::gateway::{Rules, lock, millis};
+use crate::gateway::{lock, millis};
 use limit::{Clock, Limiter};
 use zone::{Live, Manner};
 
@@ -299,40 +299,9 @@ impl Cloudflare {
         lock(&self.state.calls).clear();
     }
 
-    /// Adds a rule; the first matching one in the order of addition acts.
-    pub fn set(&self, rule: Rule) -> RuleId {
-        self.state.rules.add(rule)
-    }
-
-    /// Takes a rule away and releases the calls that it holds. Returns whether it was there.
-    pub fn unset(&self, id: RuleId) -> bool {
-        self.state.rules.remove(id)
-    }
-
-    /// Takes all rules away and releases every held call.
-    pub fn clear(&self) {
-        self.state.rules.clear();
-    }
-
-    /// How often a rule has acted.
-    pub fn acted(&self, id: RuleId) -> u64 {
-        self.state.rules.acted(id)
-    }
-
-    /// Waits until a rule holds at least `count` calls; false if that takes longer than `limit`.
-    pub async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
-        self.state.rules.wait_held(id, count, limit).await
-    }
-
-    /// Waits until whoever made the calls that a rule holds is gone; false if that takes longer than `limit`. Between the end of
-    /// a program and [`unset`](Self::unset), or a call that is held before its effect has it after all.
-    pub async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
-        self.state.rules.wait_abandoned(id, limit).await
-    }
-
-    /// Lets the calls that a rule holds go on. Later calls are held again until the rule is taken away.
-    pub fn release(&self, id: RuleId) {
-        self.state.rules.release(id);
+    /// What is to happen to calls.
+    pub fn rules(&self) -> &Rules<Act> {
+        &self.state.rules
     }
 
     /// Moves the clock of limits and records on.

@@ -87,7 +87,6 @@ mod xml;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
@@ -103,8 +102,7 @@ pub use pending::Pending;
 pub(crate) use review::{POLICY_GROUP, policy_groups};
 pub(crate) use route::Scope;
 pub use route::{Backend, ROUTES};
-pub(crate) use rule::Rules;
-pub use rule::{Act, Bucket, Effect, Latency, Rule, RuleId};
+pub use rule::{Act, Bucket, Effect, Latency, Rule, RuleId, Rules};
 pub(crate) use xml::Element;
 
 /// What a backend or a database hook failed with.
@@ -301,45 +299,9 @@ impl Gateway {
         self.state.fixes.deployments.close_account(account);
     }
 
-    /// Adds a rule; the first matching one in the order of addition acts.
-    pub fn set(&self, rule: Rule) -> RuleId {
-        self.state.rules.add(rule)
-    }
-
-    /// Takes a rule away and releases the calls that it holds. Returns whether it was there.
-    pub fn unset(&self, id: RuleId) -> bool {
-        self.state.rules.remove(id)
-    }
-
-    /// Takes all rules away and releases every held call.
-    pub fn clear(&self) {
-        self.state.rules.clear();
-    }
-
-    /// How often a rule has acted.
-    pub fn acted(&self, id: RuleId) -> u64 {
-        self.state.rules.acted(id)
-    }
-
-    /// How many calls an [`Act::Hold`] rule holds right now.
-    pub fn held(&self, id: RuleId) -> usize {
-        self.state.rules.held(id)
-    }
-
-    /// Waits until an [`Act::Hold`] rule holds at least `count` calls; false if that takes longer than `limit`.
-    pub async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
-        self.state.rules.wait_held(id, count, limit).await
-    }
-
-    /// Waits until whoever made the calls that an [`Act::Hold`] rule holds is gone; false if that takes longer than `limit`.
-    /// Between the end of a program and [`unset`](Self::unset), or a call that is held before its effect has it after all.
-    pub async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
-        self.state.rules.wait_abandoned(id, limit).await
-    }
-
-    /// Lets the calls that an [`Act::Hold`] rule holds go on. Later calls are held again until the rule is taken away.
-    pub fn release(&self, id: RuleId) {
-        self.state.rules.release(id);
+    /// What is to happen to calls.
+    pub fn rules(&self) -> &Rules {
+        &self.state.rules
     }
 
     /// What its parts share, for the edge.

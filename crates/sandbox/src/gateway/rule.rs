@@ -235,8 +235,8 @@ struct Entry<A> {
     release: watch::Sender<u64>,
 }
 
-/// All rules of a server, in order.
-pub(crate) struct Rules<A = Act> {
+/// All rules of a server, in order: the first that matches a call acts.
+pub struct Rules<A = Act> {
     entries: Mutex<Vec<Entry<A>>>,
     dice: Mutex<Dice>,
     next: AtomicU64,
@@ -247,7 +247,8 @@ impl<A: Effect> Rules<A> {
         Rules { entries: Mutex::new(Vec::new()), dice: Mutex::new(Dice(seed)), next: AtomicU64::new(1) }
     }
 
-    pub(crate) fn add(&self, rule: Rule<A>) -> RuleId {
+    /// Adds a rule behind the others.
+    pub fn add(&self, rule: Rule<A>) -> RuleId {
         let id = RuleId(self.next.fetch_add(1, Ordering::Relaxed));
         lock(&self.entries).push(Entry {
             id,
@@ -262,14 +263,16 @@ impl<A: Effect> Rules<A> {
         id
     }
 
-    pub(crate) fn remove(&self, id: RuleId) -> bool {
+    /// Takes a rule away and releases the calls that it holds. Returns whether it was there.
+    pub fn remove(&self, id: RuleId) -> bool {
         let mut entries = lock(&self.entries);
         let before = entries.len();
         entries.retain(|entry| entry.id != id);
         entries.len() < before
     }
 
-    pub(crate) fn clear(&self) {
+    /// Takes all rules away and releases every held call.
+    pub fn clear(&self) {
         lock(&self.entries).clear();
     }
 
@@ -278,19 +281,24 @@ impl<A: Effect> Rules<A> {
         lock(&self.entries).iter().map(|entry| (entry.id, entry.rule.clone(), entry.acted)).collect()
     }
 
-    pub(crate) fn acted(&self, id: RuleId) -> u64 {
+    /// How often a rule has acted.
+    pub fn acted(&self, id: RuleId) -> u64 {
         lock(&self.entries).iter().find(|entry| entry.id == id).map_or(0, |entry| entry.acted)
     }
 
-    pub(crate) fn held(&self, id: RuleId) -> usize {
+    /// How many calls a rule holds right now.
+    pub fn held(&self, id: RuleId) -> usize {
         lock(&self.entries).iter().find(|entry| entry.id == id).map_or(0, |entry| *entry.waiting.borrow())
     }
 
-    pub(crate) async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
+    /// Waits until a rule holds at least `count` calls; false if that takes longer than `limit`.
+    pub async fn wait_held(&self, id: RuleId, count: usize, limit: Duration) -> bool {
         self.wait_until(id, limit, |held| *held >= count).await
     }
 
-    pub(crate) async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
+    /// Waits until whoever made the calls that a rule holds is gone; false if that takes longer than `limit`. Between the end
+    /// of a program and [`remove`](Self::remove), or a call that is held before its effect has it after all.
+    pub async fn wait_abandoned(&self, id: RuleId, limit: Duration) -> bool {
         self.wait_until(id, limit, |held| *held == 0).await
     }
 
@@ -301,7 +309,8 @@ impl<A: Effect> Rules<A> {
         matches!(tokio::time::timeout(limit, waiting.wait_for(come)).await, Ok(Ok(_)))
     }
 
-    pub(crate) fn release(&self, id: RuleId) {
+    /// Lets the calls that a rule holds go on. Later calls are held again until the rule is taken away.
+    pub fn release(&self, id: RuleId) {
         if let Some(entry) = lock(&self.entries).iter().find(|entry| entry.id == id) {
             entry.release.send_modify(|round| *round += 1);
         }

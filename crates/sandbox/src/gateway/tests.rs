@@ -146,13 +146,13 @@ async fn faults_before_do_not_reach_the_emulator_and_faults_after_do() {
         (Act::CutAfter, true, 0),
     ] {
         let gateway = start().await;
-        let rule = gateway.set(Rule::new("ec2:Create*", act).once());
+        let rule = gateway.rules().add(Rule::new("ec2:Create*", act).once());
         let answer = vpcs(&gateway).await;
         assert_eq!(answer.is_err(), status == 0, "{act:?}: {answer:?}");
         if let Ok((seen, _)) = answer {
             assert_eq!(seen, status, "{act:?}");
         }
-        assert_eq!(gateway.acted(rule), 1);
+        assert_eq!(gateway.rules().acted(rule), 1);
         let call = &gateway.calls()[0];
         assert_eq!((call.forwarded, call.status), (reached, status), "{act:?}");
         assert_eq!(vpcs(&gateway).await.unwrap().0, 200, "{act:?} only once");
@@ -162,7 +162,7 @@ async fn faults_before_do_not_reach_the_emulator_and_faults_after_do() {
 #[tokio::test]
 async fn latency_takes_its_time() {
     let gateway = start().await;
-    gateway.set(Rule::new("*", Act::Latency(Latency::Fixed(120))));
+    gateway.rules().add(Rule::new("*", Act::Latency(Latency::Fixed(120))));
     let began = Instant::now();
     vpcs(&gateway).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(120));
@@ -172,21 +172,21 @@ async fn latency_takes_its_time() {
 #[tokio::test]
 async fn a_held_call_waits_and_one_whose_caller_left_never_goes_on() {
     let gateway = Arc::new(start().await);
-    let rule = gateway.set(Rule::new("*", Act::HoldBefore));
+    let rule = gateway.rules().add(Rule::new("*", Act::HoldBefore));
     let held = tokio::spawn({
         let gateway = gateway.clone();
         async move { vpcs(&gateway).await.unwrap().0 }
     });
-    assert!(gateway.wait_held(rule, 1, Duration::from_secs(5)).await);
+    assert!(gateway.rules().wait_held(rule, 1, Duration::from_secs(5)).await);
     assert!(gateway.calls().is_empty());
-    gateway.release(rule);
+    gateway.rules().release(rule);
     assert_eq!(held.await.unwrap(), 200);
 
     let left = tokio::spawn({
         let gateway = gateway.clone();
         async move { vpcs(&gateway).await.map(|answer| answer.0).ok() }
     });
-    assert!(gateway.wait_held(rule, 1, Duration::from_secs(5)).await);
+    assert!(gateway.rules().wait_held(rule, 1, Duration::from_secs(5)).await);
     left.abort();
     let began = Instant::now();
     while gateway.calls().len() < 2 {

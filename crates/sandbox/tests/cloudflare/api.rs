@@ -173,13 +173,13 @@ async fn faults_come_before_or_after_the_effect() {
     ] {
         number += 1;
         let record = json!({"type": "A", "name": format!("n{number}"), "content": "192.0.2.1", "ttl": 1});
-        let rule = api.cloudflare.set(Rule::new("records:post", act).once());
+        let rule = api.cloudflare.rules().add(Rule::new("records:post", act).once());
         let before = api.contents().len();
         api.cloudflare.reset_calls();
         let response = api.send(Method::POST, &api.records(""), Some(&record)).await;
         assert_eq!(response.as_ref().ok().map(|response| response.status().as_u16()), status, "{act:?}");
         assert_eq!(api.contents().len() > before, effect, "{act:?}");
-        assert_eq!(api.cloudflare.acted(rule), 1);
+        assert_eq!(api.cloudflare.rules().acted(rule), 1);
         let [call] = &api.cloudflare.mutations()[..] else { panic!("{act:?}: not one call") };
         assert_eq!((call.status, call.changed), (status.unwrap_or(0), effect), "{act:?}");
         assert_eq!((call.operation.as_str(), call.token.as_str()), ("records:post", "test"));
@@ -204,12 +204,12 @@ async fn faults_come_before_or_after_the_effect() {
 async fn a_call_is_held_and_a_connection_that_was_answered_is_closed() {
     let api = Api::start().await;
     let record = json!({"type": "A", "name": "held", "content": "192.0.2.1", "ttl": 1});
-    let rule = api.cloudflare.set(Rule::new("records:*", Act::HoldAfter).changes());
+    let rule = api.cloudflare.rules().add(Rule::new("records:*", Act::HoldAfter).changes());
     let path = api.records("");
     let (response, ()) = tokio::join!(api.send(Method::POST, &path, Some(&record)), async {
-        assert!(api.cloudflare.wait_held(rule, 1, Duration::from_secs(30)).await);
+        assert!(api.cloudflare.rules().wait_held(rule, 1, Duration::from_secs(30)).await);
         assert_eq!(api.contents().len(), 1, "it took effect already");
-        assert!(api.cloudflare.unset(rule));
+        assert!(api.cloudflare.rules().remove(rule));
     });
     assert_eq!(response.unwrap().status(), 200);
     // A connection of its own, without the client's own repetition.
@@ -218,7 +218,7 @@ async fn a_call_is_held_and_a_connection_that_was_answered_is_closed() {
         let url = format!("{}{}", api.cloudflare.endpoint(), api.records(&format!("/{id}")));
         client.delete(url).bearer_auth(&api.token).send().await
     };
-    api.cloudflare.set(Rule::new("records:delete", Act::CutNext).once());
+    api.cloudflare.rules().add(Rule::new("records:delete", Act::CutNext).once());
     assert_eq!(delete(&"0".repeat(32)).await.unwrap().status(), 404);
     let kept = api.cloudflare.records("example.com")[0].id.clone();
     assert!(delete(&kept).await.is_err());

@@ -254,12 +254,14 @@ fn an_origin_that_fails_is_met_by_rules_and_what_there_was_is_good_meanwhile() {
     );
     assert_eq!(site.get("/a").status, 200);
     let key = warm().credentials(site.account).unwrap().0;
-    let rule =
-        warm().gateway().set(Rule { access_key: Some(key), ..Rule::new("edge:Origin", Act::ErrorBefore) });
+    let rule = warm()
+        .gateway()
+        .rules()
+        .add(Rule { access_key: Some(key), ..Rule::new("edge:Origin", Act::ErrorBefore) });
     let stale = site.get("/a");
     assert_eq!((stale.status, stale.text().as_str()), (200, "a"));
     assert_eq!((site.get("/b").status, site.get("/b").from()), (500, "Error"));
-    warm().gateway().unset(rule);
+    warm().gateway().rules().remove(rule);
     assert_eq!(site.get("/b").status, 200);
     let expected = Fetch { distribution: site.id.clone(), path: "/a".into(), status: 500, conditional: true };
     assert!(warm().edge().fetches(&site.id).contains(&expected));

@@ -276,14 +276,16 @@ async fn a_region_that_is_cut_off_takes_its_clusters_along() {
     let cluster = Cluster::make("000000000504", "AmazonEKSClusterAdminPolicy");
     cluster.get("/version").await;
     let (key, _) = sandbox().credentials(cluster.account).unwrap();
-    let down =
-        sandbox().gateway().set(Rule::new("*", Act::CutBefore).region(cluster.region).access_key(&key));
+    let down = sandbox()
+        .gateway()
+        .rules()
+        .add(Rule::new("*", Act::CutBefore).region(cluster.region).access_key(&key));
     let url = format!("{}/version", cluster.endpoint);
     // The connection that is open as well as a new one.
     for _ in 0..2 {
         assert!(cluster.http.get(&url).bearer_auth(&cluster.token).send().await.is_err());
     }
-    sandbox().gateway().unset(down);
+    sandbox().gateway().rules().remove(down);
     cluster.get("/version").await;
     // Cut by hand, what is open ends, and what comes next is served.
     let watch = format!("{}/api/v1/nodes?watch=1", cluster.endpoint);
