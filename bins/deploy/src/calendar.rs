@@ -11,7 +11,7 @@ use causeway_stacks::config::FreezeConfig;
 /// The flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Calendar {
-    /// Do it although [guard] has a freeze, and say why
+    /// Do it although `[guard]` has a freeze, and say why
     #[arg(long, value_name = "REASON", value_parser = reason)]
     during_freeze: Option<String>,
     /// A clock runs this and not a person: that there is a freeze is no failure then

@@ -300,7 +300,7 @@ pub(crate) struct Permits {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Overrules {
-    /// Change something although [guard] has a freeze; the reason goes into the journal
+    /// Change something although `[guard]` has a freeze; the reason goes into the journal
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(crate) during_freeze: Option<String>,
 }

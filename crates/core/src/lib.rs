@@ -1,9 +1,9 @@
 //! The engine of Causeway: what is wanted, what is there, and how one becomes the other.
 //!
-//! A [`Stack`](stack::Stack) is plain data: resources and typed references between them. observe reads what the
+//! A [`Stack`] is plain data: resources and typed references between them. observe reads what the
 //! cloud has, plan compares and decides, guard refuses what is dangerous, apply does what the plan says
 //! and writes a journal of it. This crate knows no cloud, no HTTP and no terminal; providers implement
-//! [`Resource`](resource::Resource) and register themselves in a [`Registry`](registry::Registry).
+//! [`Resource`] and register themselves in a [`Registry`].
 
 pub mod apply;
 pub mod away;

@@ -1,7 +1,7 @@
 //! DNS records as resources: names, owners, zones, and providers of them.
 //!
 //! A [`Record`] is what a name says of one [class](record::Class). It lives in a [zone](place::DnsZone) of an account, which
-//! a [`Provider`](provider::Provider) keeps. A [`ZoneClient`] lists a zone once for all records in it, and sends changes of
+//! a [`Provider`] keeps. A [`ZoneClient`] lists a zone once for all records in it, and sends changes of
 //! many records in few calls. Whose a record is stands beside it, as external-dns writes it; nothing that somebody else
 //! has marked, or nobody, is changed.
 //!

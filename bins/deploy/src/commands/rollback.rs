@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// I know that the database suits that version of Coder; a snapshot is taken first
     #[arg(long)]
     across_versions: bool,
-    /// Sign the plan on the spot with this Ed25519 key, where [guard] names `plan_signers`
+    /// Sign the plan on the spot with this Ed25519 key, where `[guard]` names `plan_signers`
     #[arg(long, value_name = "KEYFILE")]
     sign: Option<PathBuf>,
     #[command(flatten)]

@@ -88,7 +88,7 @@ pub(crate) fn write(
     Ok(Saved { file, digest, signer })
 }
 
-/// Reads what [`write`] wrote; with a `digest` only that very plan, and with a key only one that was signed with it.
+/// Reads what [`write()`] wrote; with a `digest` only that very plan, and with a key only one that was signed with it.
 pub(crate) fn read(path: &Path, digest: Option<&str>, key: Option<&Path>) -> Result<Approved, Failure> {
     let file = path.display();
     let key = key.map(|key| (key, key_text(key)));

@@ -7,7 +7,7 @@ use causeway_ending::Code;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Flags {
-    /// The site, like https://docs.example.com; `site` of the configuration if left out.
+    /// The site, like `https://docs.example.com`; `site` of the configuration if left out.
     url: Option<String>,
     /// Ask for so many files; all of them without a number.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000")]
