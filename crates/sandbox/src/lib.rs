@@ -44,7 +44,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -491,8 +491,7 @@ struct Parts {
 
 impl Parts {
     fn servers(&self) -> MutexGuard<'_, Option<BTreeMap<String, Arc<Postgres>>>> {
-        // Every change under this lock is complete in itself, so a panic elsewhere does no harm.
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+        gateway::lock(&self.servers)
     }
 
     fn close_account(&self, account: &str) {

@@ -9,7 +9,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -19,7 +18,7 @@ use super::world::{each, is_of, texts};
 use super::{Cluster, Inner, kubeconfig, programs};
 use crate::Error;
 use crate::cache::Cache;
-use crate::gateway::BoxError;
+use crate::gateway::{BoxError, lock};
 use crate::go::{self, Part};
 use crate::install::{self, Progress};
 use crate::supervise;
@@ -166,7 +165,7 @@ impl Cluster {
             grace: Duration::from_secs(2),
         })?;
         self.0.processes.add(process);
-        let mut programs = self.0.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut programs = lock(&self.0.programs);
         programs.insert(image.to_owned(), address);
         Ok(())
     }
@@ -175,7 +174,7 @@ impl Cluster {
 impl Inner {
     /// Where the program is that runs for a pod.
     pub(super) fn program_of(&self, pod: &Value) -> Option<SocketAddr> {
-        let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let programs = lock(&self.programs);
         programs.iter().find(|(image, _)| is_of(pod, image)).map(|(_, address)| *address)
     }
 }

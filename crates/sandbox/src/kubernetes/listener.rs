@@ -4,7 +4,7 @@
 //! so that a region that is cut off there is cut off here too: latency delays, [`Hold`](crate::gateway::Act::HoldBefore) holds,
 //! every other act cuts the connection.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Inner;
 use super::tls;
-use crate::gateway::BoxError;
+use crate::gateway::{BoxError, lock};
 
 /// Accepts connections until the cluster ends.
 pub(super) async fn serve(cluster: Arc<Inner>, listener: TcpListener) {
@@ -22,7 +22,7 @@ pub(super) async fn serve(cluster: Arc<Inner>, listener: TcpListener) {
             // A failed accept is the caller's broken connection or a full table of files; both pass.
             let Ok((stream, _)) = listener.accept().await else { continue };
             let _ = stream.set_nodelay(true);
-            let cut = cluster.cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let cut = lock(&cluster.cut).clone();
             let (cluster, ended) = (cluster.clone(), ended.clone());
             tokio::spawn(async move {
                 tokio::select! {

@@ -47,7 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -57,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::cache::Cache;
-use crate::gateway::{self, BoxError, Inside};
+use crate::gateway::{self, BoxError, Inside, lock};
 use crate::install::Progress;
 use crate::supervise::{Ground, Process, Processes};
 
@@ -158,8 +158,7 @@ impl Kubernetes {
     }
 
     fn clusters(&self) -> MutexGuard<'_, Option<BTreeMap<String, Cluster>>> {
-        // Every change under this lock is complete in itself, so a panic elsewhere does no harm.
-        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.clusters)
     }
 
     pub(crate) fn cluster(&self, id: &str) -> Option<Cluster> {
@@ -346,13 +345,13 @@ impl Cluster {
 
     /// Cuts every open connection. New ones are taken; to refuse those too, add a rule for `kubernetes:Connect` to the gateway.
     pub fn cut(&self) {
-        let mut cut = self.0.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut = lock(&self.0.cut);
         std::mem::take(&mut *cut).cancel();
     }
 
     /// Tells a stand-in how to behave from now on.
     pub fn set(&self, controller: Controller, behaviour: Behaviour) {
-        let mut told = self.0.behaviours.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.0.behaviours);
         told.insert(controller, behaviour);
     }
 
@@ -364,7 +363,7 @@ impl Cluster {
 
 impl Inner {
     fn behaviour(&self, controller: Controller) -> Behaviour {
-        let told = self.behaviours.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = lock(&self.behaviours);
         told.get(&controller).copied().unwrap_or_default()
     }
 

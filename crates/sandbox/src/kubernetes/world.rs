@@ -1,13 +1,14 @@
 //! What is in a cluster, kept up to date: a list and a watch for each kind that the sandbox plays something of.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::client::{Client, Error};
+use crate::gateway::lock;
 
 pub(super) const PODS: &str = "/api/v1/pods";
 pub(super) const NODES: &str = "/api/v1/nodes";
@@ -143,7 +144,7 @@ impl World {
     }
 
     fn stores(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Store>> {
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stores)
     }
 
     fn changed(&self) {
