@@ -4,6 +4,7 @@ import json
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import botocore
@@ -298,6 +299,27 @@ def tokens():
         until(20, "subnet free", lambda: refused(ec2.delete_subnet, SubnetId=subnet) in (None, "InvalidSubnetID.NotFound"))
     note("delete vpc", refused(ec2.delete_vpc, VpcId=vpc))
     assert vpc not in [found["VpcId"] for found in ec2.describe_vpcs()["Vpcs"]]
+
+
+def at_once():
+    """Rules of one security group that come and go at the same time: none is lost, none stays."""
+    ec2, _, _, group = network()
+    open_ = lambda port: {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ports = lambda: sorted(
+        rule["FromPort"]
+        for rule in ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])["SecurityGroupRules"]
+        if not rule["IsEgress"]
+    )
+    allow = lambda port: ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[open_(port)])
+    revoke = lambda port: ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[open_(port)])
+    with ThreadPoolExecutor(8) as pool:
+        for turn in range(10):
+            here, next_ = range(turn * 8 + 1, turn * 8 + 9), range(turn * 8 + 9, turn * 8 + 17)
+            if turn == 0:
+                list(pool.map(allow, here))
+            changes = [pool.submit(revoke, port) for port in here] + [pool.submit(allow, port) for port in next_]
+            [change.result() for change in changes]
+            assert ports() == list(next_), (turn, ports(), list(next_))
 
 
 def balancers():

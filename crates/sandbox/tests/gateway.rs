@@ -46,6 +46,11 @@ fn tokens_dry_runs_and_dependencies_are_kept() {
 }
 
 #[test]
+fn changes_that_come_at_once_are_all_made() {
+    scenario("000000000108", "at_once");
+}
+
+#[test]
 fn load_balancers_are_refused_as_by_aws() {
     scenario("000000000104", "balancers");
 }

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use super::fix::Request;
-use super::operation::{Operation, Wire};
+use super::operation::{Operation, Wire, mutates};
 use super::refusal::{Answer, refuse};
 use super::route::{Backend, Protocol, Scope, route};
 use super::xml::Element;
@@ -51,6 +51,18 @@ pub(crate) async fn pass(
     body: Body,
     length_known: bool,
 ) -> Result<Response<Incoming>, BoxError> {
+    let request = addressed(state, backend, scope, parts, body, length_known).await?;
+    Ok(state.client.request(request).await?)
+}
+
+async fn addressed(
+    state: &State,
+    backend: Backend,
+    scope: &Scope,
+    parts: &http::request::Parts,
+    body: Body,
+    length_known: bool,
+) -> Result<http::Request<Body>, BoxError> {
     let account = crate::account::of(&scope.access_key);
     let base = state.backends.url(backend, account, &scope.region).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -64,7 +76,7 @@ pub(crate) async fn pass(
         // One moto serves all accounts and knows only the keys that its own IAM made.
         request.headers_mut().insert("x-moto-account-id", account.parse()?);
     }
-    Ok(state.client.request(request).await?)
+    Ok(request)
 }
 
 /// Streams an answer to the caller.
@@ -94,11 +106,22 @@ impl State {
         parts.uri = request.uri.clone();
         parts.headers = request.headers.clone();
         let answer = async {
-            let response = pass(self, *backend, scope, &parts, full(request.body.clone()), false).await?;
-            let (parts, body) = response.into_parts();
-            let body = body.collect().await?.to_bytes();
-            let headers = without_hop(&parts.headers, Some(&header::CONTENT_LENGTH));
-            Ok::<_, BoxError>(Answer { status: parts.status, headers, body })
+            let body = full(request.body.clone());
+            let forwarded = addressed(self, *backend, scope, &parts, body, false).await?;
+            let turn = match backend {
+                Backend::Moto => Some(self.turns.wait(&scope.access_key, mutates(&operation.name)).await?),
+                Backend::Fakecloud => None,
+            };
+            let client = self.client.clone();
+            // In a task of its own: moto goes on with what it has begun when the caller is gone, so the turn does, too.
+            let answer = tokio::spawn(async move {
+                let _turn = turn;
+                let (parts, body) = client.request(forwarded).await?.into_parts();
+                let body = body.collect().await?.to_bytes();
+                let headers = without_hop(&parts.headers, Some(&header::CONTENT_LENGTH));
+                Ok::<_, BoxError>(Answer { status: parts.status, headers, body })
+            });
+            answer.await?
         };
         match answer.await {
             Ok(answer) if unimplemented(&answer) => request.refuse(

@@ -60,7 +60,8 @@
 //! | `sts_sessions` | `GetSessionToken` of the same account, refused with `AccessDenied` for another account's device and for the code 000000 |
 //! | `tag_index` | `tag:GetResources` for a list of ARNs, over both emulators |
 //!
-//! Pending states are in `pending.rs`, the time of signatures is looked at in `clock.rs`. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
+//! Pending states are in `pending.rs`, the time of signatures is looked at in `clock.rs`, and `turns.rs` lets the changes of an
+//! account reach moto one after the other. Not supplied: ACM certificates are issued after moto's waiting time whether or not the
 //! validation record exists; changes of a database apply at once, maintenance window or not; `StopServiceDeployment`
 //! without a rollback; servers behind the endpoints of ElastiCache.
 //!
@@ -83,6 +84,7 @@ mod rule;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod xml;
 
 use std::net::SocketAddr;
@@ -231,6 +233,7 @@ pub(crate) struct State {
     pub(crate) rules: Rules,
     pub(crate) pending: pending::Pendings,
     pub(crate) clocks: clock::Clocks,
+    pub(crate) turns: turns::Turns,
     pub(crate) fixes: fix::Memory,
 }
 
@@ -257,6 +260,7 @@ impl Gateway {
             rules: Rules::new(config.seed),
             pending: pending::Pendings::new(config.pending),
             clocks: clock::Clocks::default(),
+            turns: turns::Turns::default(),
             fixes: fix::Memory::new(config.databases, config.clusters),
         });
         let server = tokio::spawn(serve::serve(listener, state.clone()));
