@@ -158,11 +158,11 @@ async fn a_target_that_flaps_is_not_followed() {
     world.configure(&tables(&clusters).replace("pause = 0", "pause = 3"));
     world.run(&["apply"]).await.ends_with(0);
     let text = std::fs::read_to_string(world.path("dns-sync.toml")).unwrap();
-    world.write("dns-sync.toml", &text.replace("pause = 0", "pause = 4"));
+    world.write("dns-sync.toml", &text.replace("pause = 0", "pause = 8"));
     world.mutations();
     clusters.balanced("ohio", Some("f.elb.us-east-2.amazonaws.com")).await;
     let mut run = world.spawn(&["apply"]);
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     clusters.balanced("ohio", Some("g.elb.us-east-2.amazonaws.com")).await;
     assert_eq!(run.wait().await.unwrap().code(), Some(69));
     assert!(world.mutations().is_empty() && world.said() == first());

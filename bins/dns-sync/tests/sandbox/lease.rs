@@ -65,7 +65,7 @@ async fn of_two_one_works_and_the_other_goes_on_when_it_is_gone() {
     let clusters = Clusters::new("lease", &["ohio"], &world).await;
     let table = clusters.table("ohio");
     let lease = format!(
-        "[lease]\nname = \"dns-sync\"\nnamespace = \"{}\"\ncluster = \"ohio\"\nseconds = 3\n",
+        "[lease]\nname = \"dns-sync\"\nnamespace = \"{}\"\ncluster = \"ohio\"\nseconds = 6\n",
         clusters.namespace("ohio")
     );
     let configure = |value: &str| {
@@ -85,7 +85,7 @@ async fn of_two_one_works_and_the_other_goes_on_when_it_is_gone() {
     second.until("dns_sync_leads 0").await;
     assert!(holder().await.0.contains("@one"), "{:?}", holder().await);
     // Longer than the Lease holds: it is renewed.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
     assert!(holder().await.0.contains("@one") && !second.has_run().await);
     configure("192.0.2.2");
     first.until("dns_sync_changes_total{action=\"update\"} 1").await;

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::fix::Request;
 use super::lock;
@@ -240,14 +241,14 @@ mod tests {
     const NAT: &str =
         "<R><natGateway><natGatewayId>nat-1</natGatewayId><state>available</state></natGateway></R>";
 
-    #[test]
-    fn a_created_resource_pends_and_then_is_ready() {
+    #[tokio::test(start_paused = true)]
+    async fn a_created_resource_pends_and_then_is_ready() {
         let pendings = Pendings::new(Pending::all(Duration::from_millis(80)));
         assert!(shown(&pendings, "ec2", "CreateNatGateway", NAT).contains("<state>pending</state>"));
         assert!(shown(&pendings, "ec2", "DescribeNatGateways", NAT).contains("<state>pending</state>"));
         let other = NAT.replace("nat-1", "nat-2");
         assert_eq!(shown(&pendings, "ec2", "DescribeNatGateways", &other), other);
-        std::thread::sleep(Duration::from_millis(100));
+        tokio::time::advance(Duration::from_millis(100)).await;
         assert_eq!(shown(&pendings, "ec2", "DescribeNatGateways", NAT), NAT);
     }
 

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::lock;
 
@@ -503,15 +504,15 @@ mod tests {
         assert_eq!(throw(0), throw(7));
     }
 
-    #[test]
-    fn a_bucket_lets_calls_pass_as_long_as_it_has_tokens() {
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_lets_calls_pass_as_long_as_it_has_tokens() {
         let rules = Rules::new(1);
         rules.add(Rule::new("ec2:*", Act::Throttle).bucket(2.0, 20.0));
         let met = |call, region| rules.judge(call, "A", region, true).act.is_some();
         assert_eq!([1, 2, 3].map(|_| met("ec2:CreateVpc", "r")), [false, false, true]);
         assert!(!met("ec2:CreateSubnet", "r"), "another operation has another bucket");
         assert!(!met("ec2:CreateVpc", "s"), "and another region");
-        std::thread::sleep(Duration::from_millis(60));
+        tokio::time::advance(Duration::from_millis(60)).await;
         assert_eq!([1, 2].map(|_| met("ec2:CreateVpc", "r")), [false, true], "one has come back");
     }
 
