@@ -313,13 +313,14 @@ def at_once():
     allow = lambda port: ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[open_(port)])
     revoke = lambda port: ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[open_(port)])
     with ThreadPoolExecutor(8) as pool:
-        for turn in range(10):
-            here, next_ = range(turn * 8 + 1, turn * 8 + 9), range(turn * 8 + 9, turn * 8 + 17)
-            if turn == 0:
-                list(pool.map(allow, here))
-            changes = [pool.submit(revoke, port) for port in here] + [pool.submit(allow, port) for port in next_]
+        here = range(1, 9)
+        list(pool.map(allow, here))
+        for _ in range(10):
+            coming = range(here.stop, here.stop + 8)
+            changes = [pool.submit(revoke, port) for port in here] + [pool.submit(allow, port) for port in coming]
             [change.result() for change in changes]
-            assert ports() == list(next_), (turn, ports(), list(next_))
+            assert ports() == list(coming), (here, ports())
+            here = coming
 
 
 def balancers():

@@ -51,18 +51,6 @@ pub(crate) async fn pass(
     body: Body,
     length_known: bool,
 ) -> Result<Response<Incoming>, BoxError> {
-    let request = addressed(state, backend, scope, parts, body, length_known).await?;
-    Ok(state.client.request(request).await?)
-}
-
-async fn addressed(
-    state: &State,
-    backend: Backend,
-    scope: &Scope,
-    parts: &http::request::Parts,
-    body: Body,
-    length_known: bool,
-) -> Result<http::Request<Body>, BoxError> {
     let account = crate::account::of(&scope.access_key);
     let base = state.backends.url(backend, account, &scope.region).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -76,7 +64,7 @@ async fn addressed(
         // One moto serves all accounts and knows only the keys that its own IAM made.
         request.headers_mut().insert("x-moto-account-id", account.parse()?);
     }
-    Ok(request)
+    Ok(state.client.request(request).await?)
 }
 
 /// Streams an answer to the caller.
@@ -106,22 +94,16 @@ impl State {
         parts.uri = request.uri.clone();
         parts.headers = request.headers.clone();
         let answer = async {
-            let body = full(request.body.clone());
-            let forwarded = addressed(self, *backend, scope, &parts, body, false).await?;
-            let turn = match backend {
+            // Until the answer is read. Nobody who goes away ends it sooner, see `fix::serve`.
+            let _turn = match backend {
                 Backend::Moto => Some(self.turns.wait(&scope.access_key, mutates(&operation.name)).await?),
                 Backend::Fakecloud => None,
             };
-            let client = self.client.clone();
-            // In a task of its own: moto goes on with what it has begun when the caller is gone, so the turn does, too.
-            let answer = tokio::spawn(async move {
-                let _turn = turn;
-                let (parts, body) = client.request(forwarded).await?.into_parts();
-                let body = body.collect().await?.to_bytes();
-                let headers = without_hop(&parts.headers, Some(&header::CONTENT_LENGTH));
-                Ok::<_, BoxError>(Answer { status: parts.status, headers, body })
-            });
-            answer.await?
+            let response = pass(self, *backend, scope, &parts, full(request.body.clone()), false).await?;
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let headers = without_hop(&parts.headers, Some(&header::CONTENT_LENGTH));
+            Ok::<_, BoxError>(Answer { status: parts.status, headers, body })
         };
         match answer.await {
             Ok(answer) if unimplemented(&answer) => request.refuse(

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::State;
-use super::fix::{Request, exchange};
+use super::fix::{Request, serve};
 use super::forward::form;
 use super::refusal::Answer;
 use super::route::Scope;
@@ -63,9 +63,7 @@ impl Inside {
         let Some(state) = self.state.upgrade() else {
             return Err(refused(503, "the gateway has ended".to_owned()));
         };
-        let shown = request.clone();
-        let answer = exchange(&state, request).await;
-        let answer = state.pending.show(&shown, answer);
+        let answer = serve(&state, request).await;
         if answer.status.is_success() {
             return Ok(answer);
         }

@@ -201,14 +201,7 @@ async fn respond_to(state: Arc<State>, request: HttpRequest<Incoming>) -> Result
                 headers: parts.headers,
                 body: collected,
             };
-            let state = state.clone();
-            // On its own, so that a caller who goes away does not stop a correction half-way.
-            let exchange = tokio::spawn(async move {
-                let shown = request.clone();
-                let answer = fix::exchange(&state, request).await;
-                state.pending.show(&shown, answer)
-            });
-            respond(exchange.await.unwrap_or_else(|_| internal(wire, &service)))
+            respond(fix::serve(&state, request).await)
         }
     };
     match verdict.act {

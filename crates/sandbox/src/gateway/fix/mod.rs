@@ -45,7 +45,7 @@ use http::{HeaderMap, Method, Uri};
 use serde_json::Value;
 
 use super::operation::{Operation, decode};
-use super::refusal::Answer;
+use super::refusal::{Answer, internal};
 use super::route::{Backend, Scope};
 use super::{Clusters, Databases, State};
 
@@ -223,6 +223,19 @@ impl<'a> Next<'a> {
 /// A call with all its corrections.
 pub(crate) async fn exchange(state: &Arc<State>, request: Request) -> Answer {
     Next { state, rest: FIXES }.run(request).await
+}
+
+/// A call from outside, with all its corrections, and as its caller sees it: what is not ready yet pends.
+pub(crate) async fn serve(state: &Arc<State>, request: Request) -> Answer {
+    let (wire, service) = (request.operation.wire, request.scope.service.clone());
+    let state = state.clone();
+    // On its own: a caller who goes away stops no correction half-way, and ends no turn at moto before moto has done.
+    let served = tokio::spawn(async move {
+        let shown = request.clone();
+        let answer = exchange(&state, request).await;
+        state.pending.show(&shown, answer)
+    });
+    served.await.unwrap_or_else(|_| internal(wire, &service))
 }
 
 #[cfg(test)]
